@@ -1,0 +1,179 @@
+"""What happened in the lab and why: one redacted event per hop, holding the decision.
+
+The traces that the command line prints, the pages and the tests read the journal, never the logs. An event belongs
+to a trace: the request that a client made and every request that the lab's own services made because of it.
+"""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import msgspec
+
+from podpass.lab.clock import Clock
+from podpass.lab.store import Store
+from podpass.telemetry.redaction import redact, redact_text
+
+Outcome = Literal["done", "granted", "refused", "failed", "noted"]
+"""done: an action ended well; granted, refused: a decision; failed: something broke; noted: worth knowing."""
+
+TRACE_HEADER = "x-podpass-trace"
+"""Carries the trace on requests between the lab's own services; taken from nobody else."""
+
+KEPT_EVENTS = 20_000
+_TRIM_EVERY = 500
+_QUEUE_LENGTH = 4_096
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    trace  TEXT NOT NULL,
+    body   BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS journal_trace ON journal (trace, number);
+"""
+
+_trace: ContextVar[str] = ContextVar("podpass_trace", default="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One step of a journey: who asked whom for what, how it ended, and which rule decided."""
+
+    who: str
+    """The asker as the service knows it: `system:serviceaccount:shop:orders`, `client 6f0c…`, `entra`, `kubelet`."""
+    whom: str
+    """The service asked: `cluster`, `webhook`, `issuer`, `entra`, `arm`, `keyvault`, `node`, `door`, `dns`."""
+    what: str
+    outcome: Outcome
+    why: str = ""
+    decision: Mapping[str, Any] = field(default_factory=dict)
+    """The decision value, as JSON members. Claims and names; never a token or a secret."""
+    wire: str = ""
+    """The code the client was told, for example `AADSTS700213` or `ForbiddenByRbac`."""
+    problem: str = ""
+    """The catalogue's code, where a remedy is known; its values are in `decision`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    number: int
+    trace: str
+    time: float
+    """The lab's clock, seconds since the epoch."""
+    real_time: float
+    hop: Hop
+
+
+def current_trace() -> str:
+    return _trace.get()
+
+
+@contextlib.contextmanager
+def tracing(trace: str = "") -> Iterator[str]:
+    """Record what happens inside under *trace*, or under a new one."""
+    name = trace or uuid.uuid4().hex[:12]
+    token = _trace.set(name)
+    try:
+        yield name
+    finally:
+        _trace.reset(token)
+
+
+class Journal:
+    """Records events durably and tells followers of them."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._followers: set[asyncio.Queue[Event | None]] = set()
+        store.connection.executescript(_SCHEMA)
+
+    def record(self, hop: Hop) -> Event:
+        """Append one event under the current trace. Everything that looks like a token is replaced first."""
+        clean = Hop(
+            who=redact_text(hop.who),
+            whom=hop.whom,
+            what=redact_text(hop.what),
+            outcome=hop.outcome,
+            why=redact_text(hop.why),
+            decision=redact(hop.decision),
+            wire=hop.wire,
+            problem=hop.problem,
+        )
+        trace = current_trace() or uuid.uuid4().hex[:12]
+        now, real = self._clock.now(), time.time()
+        body = msgspec.json.encode({"time": now, "real_time": real, "hop": clean})
+        with self._store.transaction() as connection:
+            number = connection.execute("INSERT INTO journal (trace, body) VALUES (?, ?)", (trace, body)).lastrowid
+            assert number is not None
+            if number % _TRIM_EVERY == 0:
+                connection.execute("DELETE FROM journal WHERE number <= ?", (number - KEPT_EVENTS,))
+        event = Event(number=number, trace=trace, time=now, real_time=real, hop=clean)
+        for queue in list(self._followers):
+            try:
+                queue.put_nowait(event)
+            except asyncio.QueueFull:
+                # A follower that does not keep up is cut off rather than slowing the services.
+                self._followers.discard(queue)
+                queue.get_nowait()
+                queue.put_nowait(None)
+        return event
+
+    def events(self, *, after: int = 0, trace: str = "", limit: int = 1_000) -> list[Event]:
+        """Events numbered above *after*, oldest first; only those of *trace* when it is given."""
+        rows = self._store.connection.execute(
+            "SELECT number, trace, body FROM journal"
+            " WHERE number > ? AND (? = '' OR trace = ?) ORDER BY number LIMIT ?",
+            (after, trace, trace, limit),
+        )
+        return [_event(*row) for row in rows]
+
+    @property
+    def newest(self) -> int:
+        """The newest event's number, 0 before the first."""
+        row = self._store.connection.execute("SELECT max(number) FROM journal").fetchone()
+        return int(row[0] or 0)
+
+    async def follow(self, *, after: int = 0) -> AsyncIterator[Event]:
+        """Events numbered above *after*, past ones first, then each as it happens. Ends when the journal closes."""
+        queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE_LENGTH)
+        self._followers.add(queue)
+        try:
+            seen = after
+            while past := self.events(after=seen):
+                for event in past:
+                    seen = event.number
+                    yield event
+            while (live := await queue.get()) is not None:
+                if live.number > seen:
+                    seen = live.number
+                    yield live
+        finally:
+            self._followers.discard(queue)
+
+    def close(self) -> None:
+        """End every follower."""
+        for queue in list(self._followers):
+            with contextlib.suppress(asyncio.QueueFull):
+                queue.put_nowait(None)
+        self._followers.clear()
+
+
+class _Body(msgspec.Struct):
+    time: float
+    real_time: float
+    hop: Hop
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+
+
+def _event(number: int, trace: str, body: bytes) -> Event:
+    kept = _decode_body(body)
+    return Event(number=number, trace=trace, time=kept.time, real_time=kept.real_time, hop=kept.hop)

@@ -1,0 +1,1 @@
+"""Sockets, requests and answers: the only shape in which podpass speaks HTTP as a server."""

@@ -1,0 +1,1 @@
+"""What podpass says of itself: logs without secrets, metrics, health."""
