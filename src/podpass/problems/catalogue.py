@@ -85,6 +85,42 @@ _PROBLEMS = (
         cause="{path}: {reason}.",
         remedy="podpass lab reset --name {name} --yes   (this deletes the lab's state)",
     ),
+    Problem(
+        "PP108",
+        title="Not a lab's name",
+        cause="{name!r} is not lower-case letters, digits and hyphens, at most 40 of them.",
+        remedy="Choose a name such as dev or ci-1.",
+    ),
+    Problem(
+        "PP109",
+        title="The runtime can't be had on this machine",
+        cause="{reason}",
+        remedy="{remedy}",
+    ),
+    Problem(
+        "PP110",
+        title="The lab did not answer",
+        cause="{reason}",
+        remedy="podpass lab status --name {name}",
+    ),
+    Problem(
+        "PP501",
+        title="The scenario can't be used",
+        cause="It does not say what the reference of the scenario file asks for.",
+        remedy="Mend the lines named above in {source}; docs/reference/scenario.md lists every member.",
+    ),
+    Problem(
+        "PP502",
+        title="The file can't be read",
+        cause="{path}: {reason}.",
+        remedy="Give the path of a file you may read.",
+    ),
+    Problem(
+        "PP503",
+        title="Not a token",
+        cause="{reason}",
+        remedy="Give a file that holds one JWT, or pipe it in: podpass token inspect -",
+    ),
 )
 
 CATALOGUE: dict[str, Problem] = {entry.code: entry for entry in _PROBLEMS}

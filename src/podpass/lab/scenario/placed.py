@@ -1,0 +1,182 @@
+"""YAML in which every value knows its place, so that every fault can name its line."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import yaml
+from yaml.error import Mark
+
+MAX_BYTES = 1 << 20
+_MAX_NODES = 50_000
+_MAX_DEPTH = 32
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong in a file."""
+
+    line: int
+    column: int
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        where = f"{self.path}: " if self.path else ""
+        return f"line {self.line}, column {self.column}: {where}{self.text}"
+
+
+class Faults:
+    """Collects faults, so that one reading reports them all."""
+
+    def __init__(self) -> None:
+        self.found: list[Fault] = []
+
+    def add(self, node: yaml.Node, path: str, text: str) -> None:
+        self.found.append(Fault(node.start_mark.line + 1, node.start_mark.column + 1, path, text))
+
+
+def compose(text: str, faults: Faults) -> yaml.Node | None:
+    """The document's root, or None with the reason among *faults*.
+
+    Aliases are refused: a few bytes of them can stand for gigabytes.
+    """
+    if len(text.encode()) > MAX_BYTES:
+        faults.found.append(Fault(1, 1, "", f"the file is larger than {MAX_BYTES} bytes"))
+        return None
+    try:
+        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                faults.found.append(_at(event.start_mark, "aliases (*name) are not supported"))
+                return None
+        root: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        faults.found.append(_at(error.problem_mark or error.context_mark, f"not YAML: {error.problem or error.context}"))
+        return None
+    except (yaml.YAMLError, RecursionError) as error:
+        faults.found.append(Fault(1, 1, "", f"not YAML: {type(error).__name__}"))
+        return None
+    if root is None:
+        faults.found.append(Fault(1, 1, "", "the file is empty"))
+        return None
+    size = _size(root, 0)
+    if size > _MAX_NODES:
+        faults.add(root, "", f"more than {_MAX_NODES} values, or nested deeper than {_MAX_DEPTH}")
+        return None
+    return root
+
+
+def _at(mark: Mark | None, text: str) -> Fault:
+    return Fault(mark.line + 1, mark.column + 1, "", text) if mark else Fault(1, 1, "", text)
+
+
+def _size(node: yaml.Node, depth: int) -> int:
+    if depth > _MAX_DEPTH:
+        return _MAX_NODES + 1
+    if isinstance(node, yaml.MappingNode):
+        return 1 + sum(_size(key, depth + 1) + _size(value, depth + 1) for key, value in node.value)
+    if isinstance(node, yaml.SequenceNode):
+        return 1 + sum(_size(item, depth + 1) for item in node.value)
+    return 1
+
+
+class Section:
+    """A mapping in the file, read member by member. What was not asked for is a fault when `close` is called."""
+
+    def __init__(self, node: yaml.Node, path: str, faults: Faults) -> None:
+        self.node = node
+        self.path = path
+        self._faults = faults
+        self._members: dict[str, yaml.Node] = {}
+        self._asked: set[str] = set()
+        if not isinstance(node, yaml.MappingNode):
+            faults.add(node, path, "must be a mapping")
+            return
+        for key, value in node.value:
+            name = key.value if isinstance(key, yaml.ScalarNode) else ""
+            if not name:
+                faults.add(key, path, "a member's name must be plain text")
+            elif name in self._members:
+                faults.add(key, self._at(name), "stands twice")
+            else:
+                self._members[name] = value
+
+    def _at(self, name: str) -> str:
+        return f"{self.path}.{name}" if self.path else name
+
+    def has(self, name: str) -> bool:
+        return name in self._members
+
+    def fault(self, name: str, text: str) -> None:
+        """Report *text* at the member *name*, or at the whole section when the member is absent."""
+        self._faults.add(self._members.get(name, self.node), self._at(name), text)
+
+    def text(
+        self,
+        name: str,
+        *,
+        default: str | None = None,
+        pattern: re.Pattern[str] | None = None,
+        says: str = "",
+        one_of: tuple[str, ...] = (),
+    ) -> str:
+        """The member as text. Required unless *default* is given; *says* describes *pattern* in words."""
+        self._asked.add(name)
+        node = self._members.get(name)
+        if node is None:
+            if default is None:
+                self._faults.add(self.node, self._at(name), "is required")
+            return default or ""
+        if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:null":
+            self.fault(name, "must be text")
+            return default or ""
+        value: str = node.value
+        if one_of and value not in one_of:
+            self.fault(name, f"must be one of {', '.join(one_of)}, not {value!r}")
+        if pattern is not None and not pattern.fullmatch(value):
+            self.fault(name, f"{value!r} is not {says}")
+        return value
+
+    def texts(self, name: str, *, one_of: tuple[str, ...] = ()) -> tuple[str, ...]:
+        self._asked.add(name)
+        node = self._members.get(name)
+        if node is None:
+            return ()
+        if not isinstance(node, yaml.SequenceNode) or not all(isinstance(item, yaml.ScalarNode) for item in node.value):
+            self.fault(name, "must be a list of texts")
+            return ()
+        for item in node.value:
+            if one_of and item.value.lower() not in one_of:
+                self._faults.add(item, self._at(name), f"must be one of {', '.join(one_of)}, not {item.value!r}")
+        return tuple(item.value for item in node.value)
+
+    def each(self, name: str, read: Callable[["Section"], T]) -> tuple[T, ...]:
+        """The member as a list of mappings, each read by *read*; empty when absent."""
+        self._asked.add(name)
+        node = self._members.get(name)
+        if node is None:
+            return ()
+        if not isinstance(node, yaml.SequenceNode):
+            self.fault(name, "must be a list")
+            return ()
+        entries = []
+        for index, item in enumerate(node.value):
+            section = Section(item, f"{self._at(name)}[{index}]", self._faults)
+            entries.append(read(section))
+            section.close()
+        return tuple(entries)
+
+    def section(self, name: str) -> "Section | None":
+        self._asked.add(name)
+        node = self._members.get(name)
+        return None if node is None else Section(node, self._at(name), self._faults)
+
+    def close(self) -> None:
+        """Report every member nobody asked for."""
+        for name, node in self._members.items():
+            if name not in self._asked:
+                known = ", ".join(sorted(self._asked))
+                self._faults.add(node, self._at(name), f"is not known here; known are {known}")
