@@ -1,0 +1,1 @@
+"""The Kubernetes API of the lab: discovery, objects, watches, admission, and the controllers a cluster needs."""

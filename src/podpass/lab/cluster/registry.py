@@ -1,0 +1,188 @@
+"""The kinds a cluster serves: for each resource, the rules that differ from kind to kind.
+
+The verbs are written once and generic; whatever a kind does of its own is a hook of its `Kind`. Custom resources
+become kinds in the same way when their definition is established.
+"""
+
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from podpass.kube import objects
+from podpass.kube.objects import Obj
+from podpass.kube.resources import Resource
+from podpass.kube.status import Cause
+from podpass.lab.cluster.extension import SubresourceCall
+from podpass.serving.asgi import App, Response
+
+NameRule = Literal["subdomain", "label", "label1035", "path"]
+"""Contract: kubernetes surface, section 2.2. "path" is what RBAC kinds use."""
+
+ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a kind's Table."""
+
+    name: str
+    cell: Callable[[Obj, float], Any]
+    """The cell for an object at a time in seconds since the epoch."""
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    """1: only `kubectl get -o wide` shows it."""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A subresource: which verbs it takes, the kind of its body, and who answers."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: str
+    """The kind in discovery: `Pod` for `pods/status`, `TokenRequest` for `serviceaccounts/token`."""
+    group: str = ""
+    version: str = "v1"
+    handler: Callable[[SubresourceCall], Awaitable[Obj | Response]] | None = None
+    """Answers with an object (201 for create, else 200) or a whole response."""
+    stream: Callable[[SubresourceCall], App] | None = None
+    """For logs and exec: an ASGI app that answers the request itself."""
+
+
+def _no_causes(_: Obj) -> list[Cause]:
+    return []
+
+
+def _no_update_causes(_new: Obj, _old: Obj) -> list[Cause]:
+    return []
+
+
+def _nothing(_: Obj) -> None:
+    return None
+
+
+def _nothing_on_update(_new: Obj, _old: Obj) -> None:
+    return None
+
+
+def _no_fields(_: Obj) -> Mapping[str, str]:
+    return {}
+
+
+def _no_grace(_: Obj) -> int | None:
+    return None
+
+
+def spec_changed(new: Obj, old: Obj) -> bool:
+    """Whether anything but metadata and status differs: the rule for `metadata.generation`."""
+    return {k: v for k, v in new.items() if k not in _NOT_SPEC} != {k: v for k, v in old.items() if k not in _NOT_SPEC}
+
+
+_NOT_SPEC = ("metadata", "status", "apiVersion", "kind")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Kind:
+    """One resource and its hooks. The hooks get objects they may change in place where they return nothing.
+
+    The order of a create: prepare_create, default, admission, default again, validate_create; of an update:
+    prepare_update, default, admission, default again, validate_update. Metadata (name, labels, annotations,
+    owners, finalizers, immutable members) is validated by the core, in front of these hooks.
+    """
+
+    resource: Resource
+    name_rule: NameRule = "subdomain"
+    has_status: bool = False
+    """POST drops `.status`, PUT and PATCH keep the stored one, and `/status` changes nothing else."""
+    has_generation: bool = False
+    built_in: bool = True
+    """False for custom resources: no strategic merge, PUT needs a resourceVersion, items of lists carry their kind."""
+    default: Callable[[Obj], None] = _nothing
+    validate_create: Callable[[Obj], list[Cause]] = _no_causes
+    validate_update: Callable[[Obj, Obj], list[Cause]] = _no_update_causes
+    """The new object first."""
+    prepare_create: Callable[[Obj], None] = _nothing
+    """Drops what a client may not set. The status split is done by the core where has_status."""
+    prepare_update: Callable[[Obj, Obj], None] = _nothing_on_update
+    """Puts back what an update ignores; the new object first."""
+    field_labels: Callable[[Obj], Mapping[str, str]] = _no_fields
+    """Values for field selectors, beyond metadata.name and metadata.namespace, which all kinds have."""
+    field_names: frozenset[str] = frozenset()
+    """The labels that field_labels gives; any other is refused with 400."""
+    columns: Sequence[Column] = ()
+    """The Table's columns; empty means Name and Age."""
+    grace_seconds: Callable[[Obj], int | None] = _no_grace
+    """The default grace period of a deletion; None: the kind is deleted at once (0 also means at once)."""
+    returns_object_on_delete: bool = False
+    """DELETE answers the object instead of a Status. Contract: kubernetes surface, section 0.9."""
+    generation_changed: Callable[[Obj, Obj], bool] = spec_changed
+    subresources: Mapping[str, Subresource] = field(default_factory=dict)
+    verbs: tuple[str, ...] = ALL_VERBS
+    stored_as: Resource | None = None
+    """The resource whose objects this is another version of; None: it stores its own."""
+    from_stored: Callable[[Obj], Obj] | None = None
+    """Converts a stored object to this version; only with stored_as."""
+    to_stored: Callable[[Obj], Obj] | None = None
+    answer_create: Callable[[SubresourceCall], Awaitable[Obj | Response]] | None = None
+    """For kinds that are only a question (TokenReview): nothing is stored, this gives the answer."""
+    time_to_live_seconds: float | None = None
+    """Objects older than this are removed, as events are after an hour."""
+
+    @property
+    def storage(self) -> Resource:
+        return self.stored_as or self.resource
+
+    def fields(self, obj: Obj) -> dict[str, str]:
+        """Every value a field selector can ask for."""
+        return {
+            "metadata.name": objects.name(obj),
+            "metadata.namespace": objects.namespace(obj),
+            **self.field_labels(obj),
+        }
+
+
+class Registry:
+    """The kinds served now, by path. Changes count up, so that discovery documents can be cached."""
+
+    def __init__(self, kinds: Iterable[Kind] = ()) -> None:
+        self._by_path: dict[tuple[str, str, str], Kind] = {}
+        self._by_kind: dict[tuple[str, str], Kind] = {}
+        self.changes = 0
+        for kind in kinds:
+            self.add(kind)
+
+    def add(self, kind: Kind) -> None:
+        """Serve *kind*, in the place of one with the same group, version and plural."""
+        resource = kind.resource
+        self._by_path[resource.group, resource.version, resource.plural] = kind
+        self._by_kind[resource.api_version, resource.kind] = kind
+        self.changes += 1
+
+    def remove(self, resource: Resource) -> None:
+        self._by_path.pop((resource.group, resource.version, resource.plural), None)
+        self._by_kind.pop((resource.api_version, resource.kind), None)
+        self.changes += 1
+
+    def find(self, group: str, version: str, plural: str) -> Kind | None:
+        return self._by_path.get((group, version, plural))
+
+    def find_kind(self, api_version: str, kind: str) -> Kind | None:
+        return self._by_kind.get((api_version, kind))
+
+    def of(self, resource: Resource) -> Kind:
+        """The kind of a resource that is served. Raises KeyError."""
+        return self._by_path[resource.group, resource.version, resource.plural]
+
+    def has_group_version(self, group: str, version: str) -> bool:
+        return any(g == group and v == version for g, v, _ in self._by_path)
+
+    def has_group(self, group: str) -> bool:
+        return any(g == group for g, _, _ in self._by_path)
+
+    def __iter__(self) -> Iterator[Kind]:
+        return iter(self._by_path.values())
+
+    def __len__(self) -> int:
+        return len(self._by_path)
