@@ -1,0 +1,180 @@
+"""Tenants, applications and their federated credentials, kept in the lab's store.
+
+A managed identity is an application with a resource id. Every read goes to the store, so a write that was rolled back
+is never seen. Client ids, object ids, tenant ids and domains are found whatever their letter case, as GUIDs and host
+names are; everything else compares exactly.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from podpass.lab.clock import Clock, SystemClock
+from podpass.lab.store import Store
+from podpass.tokens.federation import FederatedCredential
+
+SERVICE = "entra"
+HISTORY_SECONDS = 3600
+"""How far back the directory can say which federated credentials there were."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A directory: its GUID and the domains by which it may be called."""
+
+    tenant_id: str
+    domains: tuple[str, ...] = ()
+    display_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Something that signs in without a user: an application's service principal, or a managed identity."""
+
+    tenant_id: str
+    client_id: str
+    object_id: str
+    """The service principal's object id: a managed identity's principal id, and `oid` in its access tokens."""
+    display_name: str
+    kind: Literal["application", "managed-identity"] = "application"
+    resource_id: str | None = None
+    """A managed identity's ARM id."""
+    enabled: bool = True
+    identifier_uris: tuple[str, ...] = ()
+    """Application ID URIs: the resources under which tokens for this application may be asked for."""
+    token_version: Literal[1, 2] = 1
+    """The version of access tokens issued *for* this application as a resource."""
+
+
+class Directory:
+    """The directory of every tenant of the lab."""
+
+    def __init__(self, store: Store, clock: Clock | None = None) -> None:
+        self._store = store
+        self._clock = clock or SystemClock()
+
+    def tenant(self, name_or_guid: str) -> Tenant | None:
+        """The tenant with this id or domain."""
+        key = name_or_guid.lower()
+        document = self._store.get(SERVICE, "tenant", key)
+        if document is None:
+            tenant_id = self._store.get(SERVICE, "domain", key)
+            document = None if tenant_id is None else self._store.get(SERVICE, "tenant", tenant_id)
+        return None if document is None else _tenant(document)
+
+    def tenants(self) -> tuple[Tenant, ...]:
+        return tuple(_tenant(document) for _, document in self._store.items(SERVICE, "tenant"))
+
+    def put_tenant(self, tenant: Tenant) -> None:
+        key = tenant.tenant_id.lower()
+        with self._store.transaction():
+            for domain, owner in self._store.items(SERVICE, "domain"):
+                if owner == key:
+                    self._store.delete(SERVICE, "domain", domain)
+            self._store.put(SERVICE, "tenant", key, asdict(tenant))
+            for domain in tenant.domains:
+                self._store.put(SERVICE, "domain", domain.lower(), key)
+
+    def application(self, tenant_id: str, client_id: str) -> Application | None:
+        document = self._store.get(SERVICE, "application", _key(tenant_id, client_id))
+        return None if document is None else _application(document)
+
+    def application_by_object_id(self, tenant_id: str, object_id: str) -> Application | None:
+        client_id = self._store.get(SERVICE, "object", _key(tenant_id, object_id))
+        return None if client_id is None else self.application(tenant_id, client_id)
+
+    def application_by_resource_id(self, resource_id: str) -> Application | None:
+        """The managed identity with this ARM id, in any letter case."""
+        wanted = resource_id.lower()
+        for _, document in self._store.items(SERVICE, "application"):
+            if (document["resource_id"] or "").lower() == wanted:
+                return _application(document)
+        return None
+
+    def application_for_resource(self, tenant_id: str, resource: str) -> Application | None:
+        """The application that tokens for *resource* are meant for: by Application ID URI or client id."""
+        owner = self._store.get(SERVICE, "identifier", _key(tenant_id, resource))
+        return self.application(tenant_id, resource if owner is None else owner)
+
+    def applications(self, tenant_id: str) -> tuple[Application, ...]:
+        prefix = _key(tenant_id, "")
+        return tuple(_application(document) for _, document in self._store.items(SERVICE, "application", prefix))
+
+    def put_application(self, application: Application) -> None:
+        """Create the application, or change it; its federated credentials stay."""
+        tenant_id, client_id = application.tenant_id, application.client_id.lower()
+        with self._store.transaction():
+            self._forget_names(tenant_id, client_id)
+            self._store.put(SERVICE, "application", _key(tenant_id, client_id), asdict(application))
+            self._store.put(SERVICE, "object", _key(tenant_id, application.object_id), client_id)
+            for uri in application.identifier_uris:
+                self._store.put(SERVICE, "identifier", _key(tenant_id, uri), client_id)
+
+    def delete_application(self, tenant_id: str, client_id: str) -> bool:
+        """Remove the application with its federated credentials; False when there was none."""
+        key = _key(tenant_id, client_id)
+        with self._store.transaction():
+            self._forget_names(tenant_id, client_id.lower())
+            self._store.delete(SERVICE, "credentials", key)
+            self._store.delete(SERVICE, "past-credentials", key)
+            return self._store.delete(SERVICE, "application", key)
+
+    def credentials(self, tenant_id: str, client_id: str) -> tuple[FederatedCredential, ...]:
+        """The application's federated credentials in the order of their creation."""
+        documents = self._store.get(SERVICE, "credentials", _key(tenant_id, client_id)) or []
+        return tuple(_credential(document) for document in documents)
+
+    def credentials_as_of(self, tenant_id: str, client_id: str, moment: float) -> tuple[FederatedCredential, ...]:
+        """The credentials as they stood at *moment*, seconds since the epoch; at most HISTORY_SECONDS ago."""
+        for changed_at, before in self._store.get(SERVICE, "past-credentials", _key(tenant_id, client_id)) or []:
+            if changed_at > moment:
+                return tuple(_credential(document) for document in before)
+        return self.credentials(tenant_id, client_id)
+
+    def put_credential(self, tenant_id: str, client_id: str, credential: FederatedCredential) -> None:
+        """Add the credential, or replace the one of its name. Raises KeyError when there is no such application."""
+        if self.application(tenant_id, client_id) is None:
+            raise KeyError(client_id)
+        kept = {present.name.lower(): present for present in self.credentials(tenant_id, client_id)}
+        kept[credential.name.lower()] = credential
+        self._write_credentials(tenant_id, client_id, tuple(kept.values()))
+
+    def delete_credential(self, tenant_id: str, client_id: str, name: str) -> bool:
+        """Remove the credential of this name; False when there was none."""
+        present = self.credentials(tenant_id, client_id)
+        kept = tuple(credential for credential in present if credential.name.lower() != name.lower())
+        if len(kept) == len(present):
+            return False
+        self._write_credentials(tenant_id, client_id, kept)
+        return True
+
+    def _write_credentials(self, tenant_id: str, client_id: str, credentials: tuple[FederatedCredential, ...]) -> None:
+        key, now = _key(tenant_id, client_id), self._clock.now()
+        with self._store.transaction():
+            before = self._store.get(SERVICE, "credentials", key) or []
+            past = self._store.get(SERVICE, "past-credentials", key) or []
+            past = [entry for entry in past if entry[0] > now - HISTORY_SECONDS]
+            self._store.put(SERVICE, "past-credentials", key, [*past, [now, before]])
+            self._store.put(SERVICE, "credentials", key, [asdict(credential) for credential in credentials])
+
+    def _forget_names(self, tenant_id: str, client_id: str) -> None:
+        present = self.application(tenant_id, client_id)
+        if present is not None:
+            self._store.delete(SERVICE, "object", _key(tenant_id, present.object_id))
+            for uri in present.identifier_uris:
+                self._store.delete(SERVICE, "identifier", _key(tenant_id, uri))
+
+
+def _key(tenant_id: str, name: str) -> str:
+    return f"{tenant_id}/{name}".lower()
+
+
+def _tenant(document: dict[str, Any]) -> Tenant:
+    return Tenant(document["tenant_id"], tuple(document["domains"]), document["display_name"])
+
+
+def _application(document: dict[str, Any]) -> Application:
+    return Application(**{**document, "identifier_uris": tuple(document["identifier_uris"])})
+
+
+def _credential(document: dict[str, Any]) -> FederatedCredential:
+    return FederatedCredential(document["name"], document["issuer"], document["subject"], tuple(document["audiences"]))
