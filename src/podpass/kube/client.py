@@ -1,0 +1,570 @@
+"""Requests to one API server: JSON in and out, typed refusals, bounded answers.
+
+Reads are tried once more after a 401 (the token may just have been rotated). A POST or PATCH is never repeated,
+because a lost answer does not say whether the write happened.
+Contract: the Kubernetes API surface, sections 1.4, 2.3-2.8, 8.1.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar, overload
+
+import aiohttp
+import msgspec
+from yarl import URL
+
+from podpass.kube.config import Access
+from podpass.kube.credentials import Credentials
+from podpass.kube.objects import Obj
+from podpass.kube.resources import Resource
+from podpass.telemetry.redaction import redact_text
+
+T = TypeVar("T")
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+PAGE_SIZE = 500
+TIMEOUT_SECONDS = 30.0
+MAX_BODY_BYTES = 64 * 1024 * 1024
+MAX_EVENT_BYTES = 8 * 1024 * 1024
+BOOKMARK_SECONDS = 60.0
+MAX_MESSAGE = 1024
+
+
+class ApiError(Exception):
+    """The API server refused. *reason* is the machine-readable word ("NotFound"), *status* the HTTP code.
+
+    *body* is the Status object, or empty when something else answered (a proxy, say).
+    """
+
+    def __init__(
+        self,
+        status: int,
+        reason: str,
+        message: str,
+        body: Obj | None = None,
+        *,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(f"{reason or status}: {message}" if message else reason or str(status))
+        self.status, self.reason, self.message, self.body = status, reason, message, body or {}
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def not_found(self) -> bool:
+        return self.status == 404
+
+    @property
+    def conflict(self) -> bool:
+        return self.reason == "Conflict"
+
+    @property
+    def already_exists(self) -> bool:
+        return self.reason == "AlreadyExists"
+
+    @property
+    def expired(self) -> bool:
+        """The resourceVersion or continue token is too old: list again from the start."""
+        return self.status == 410 or self.reason in ("Expired", "Gone")
+
+
+class Unreachable(Exception):
+    """No answer came from the API server: refused, cut, timed out, not verified. A write may have happened."""
+
+    def __init__(self, server: str, reason: str) -> None:
+        super().__init__(f"{server}: {reason}")
+        self.server, self.reason = server, reason
+
+
+class AnswerUnusable(Exception):
+    """The answer was too large or not what the API server sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    items: list[T]
+    resource_version: str
+    continue_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent(Generic[T]):
+    """*type* is ADDED, MODIFIED, DELETED or BOOKMARK; a bookmark carries a resource_version and no object."""
+
+    type: str
+    object: T | None
+    resource_version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class _ListMetadata(msgspec.Struct, rename={"resource_version": "resourceVersion", "continue_token": "continue"}):
+    resource_version: str = ""
+    continue_token: str = ""
+
+
+class _RawList(msgspec.Struct):
+    metadata: _ListMetadata = msgspec.field(default_factory=_ListMetadata)
+    items: list[msgspec.Raw] | None = None
+
+
+class _RawEvent(msgspec.Struct):
+    type: str
+    object: msgspec.Raw
+
+
+class _VersionMetadata(msgspec.Struct, rename="camel"):
+    resource_version: str = ""
+
+
+class _Versioned(msgspec.Struct):
+    metadata: _VersionMetadata = msgspec.field(default_factory=_VersionMetadata)
+
+
+_LIST = msgspec.json.Decoder(_RawList)
+_EVENT = msgspec.json.Decoder(_RawEvent)
+_VERSIONED = msgspec.json.Decoder(_Versioned)
+
+
+class Client:
+    """An API server, as an async context manager that owns one HTTP session.
+
+    Every call raises ApiError, Unreachable, AnswerUnusable, or CredentialsFailed.
+    """
+
+    def __init__(
+        self,
+        access: Access,
+        *,
+        connector: aiohttp.BaseConnector | None = None,
+        user_agent: str = "podpass",
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        watch_read_seconds: float = 2 * BOOKMARK_SECONDS,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self.access = access
+        self._connector = connector
+        self._user_agent = user_agent
+        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=min(timeout_seconds, 10.0))
+        self._watch_timeout = aiohttp.ClientTimeout(
+            total=None, connect=min(timeout_seconds, 10.0), sock_read=watch_read_seconds
+        )
+        self._max_body_bytes = max_body_bytes
+        self._credentials: Credentials | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._credentials = Credentials(self.access)
+        self._session = aiohttp.ClientSession(
+            # Every watch holds a connection for minutes, so the usual limit of 100 would starve the rest.
+            connector=self._connector or aiohttp.TCPConnector(limit=512),
+            headers={"User-Agent": self._user_agent, "Accept": "application/json"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=True,
+            read_bufsize=2**18,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
+        return await self._object("GET", resource.path(namespace, name))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> Listing[Obj]:
+        """The whole list, read in pages of one snapshot. Items carry apiVersion and kind."""
+        items: list[Obj] = []
+        version = ""
+        async for page in self.pages(resource, namespace, label_selector=label_selector, field_selector=field_selector):
+            items.extend(page.items)
+            version = page.resource_version
+        return Listing(items, version)
+
+    @overload
+    def pages(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = PAGE_SIZE,
+    ) -> AsyncGenerator[Listing[Obj], None]: ...
+
+    @overload
+    def pages(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = PAGE_SIZE,
+        item_type: type[T],
+    ) -> AsyncGenerator[Listing[T], None]: ...
+
+    async def pages(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        label_selector: str = "",
+        field_selector: str = "",
+        limit: int = PAGE_SIZE,
+        item_type: type[Any] | None = None,
+    ) -> AsyncGenerator[Listing[Any], None]:
+        """The list, page by page; each item decoded as *item_type*, or as a dict that carries apiVersion and kind."""
+        query = _selectors(label_selector, field_selector)
+        query["limit"] = str(limit)
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(item_type or Obj)
+        while True:
+            body = await self._bytes("GET", resource.path(namespace), query=query)
+            try:
+                page = _LIST.decode(body)
+                items = [decoder.decode(raw) for raw in page.items or ()]
+            except msgspec.MsgspecError as error:
+                raise AnswerUnusable(f"the list of {resource.plural}: {error}") from error
+            if item_type is None:
+                for item in items:
+                    item.setdefault("apiVersion", resource.api_version)
+                    item.setdefault("kind", resource.kind)
+            yield Listing(items, page.metadata.resource_version, page.metadata.continue_token)
+            if not page.metadata.continue_token:
+                return
+            query["continue"] = page.metadata.continue_token
+
+    async def create(self, resource: Resource, obj: Obj, namespace: str | None = None, *, dry_run: bool = False) -> Obj:
+        return await self._object("POST", resource.path(namespace), query=_dry_run(dry_run), body=obj)
+
+    async def replace(
+        self,
+        resource: Resource,
+        obj: Obj,
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+    ) -> Obj:
+        """Replaces the object that *obj*'s metadata names; a resourceVersion in it must be the stored one."""
+        name = str(obj["metadata"]["name"])
+        path = resource.path(namespace, name, subresource)
+        return await self._object("PUT", path, query=_dry_run(dry_run), body=obj)
+
+    async def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: object,
+        namespace: str | None = None,
+        *,
+        subresource: str = "",
+        content_type: str = MERGE_PATCH,
+        field_manager: str = "",
+        force: bool = False,
+        dry_run: bool = False,
+    ) -> Obj:
+        """Changes part of an object; with APPLY_PATCH, *field_manager* is required."""
+        query = _dry_run(dry_run)
+        if field_manager:
+            query["fieldManager"] = field_manager
+        if force:
+            query["force"] = "true"
+        path = resource.path(namespace, name, subresource)
+        return await self._object("PATCH", path, query=query, body=patch, content_type=content_type)
+
+    async def delete(
+        self,
+        resource: Resource,
+        name: str,
+        namespace: str | None = None,
+        *,
+        grace_period_seconds: int | None = None,
+        uid: str | None = None,
+        propagation: str | None = None,
+    ) -> Obj:
+        """Answers the object, or a Status, as the kind does. *propagation* is Foreground, Background or Orphan."""
+        options: Obj = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if grace_period_seconds is not None:
+            options["gracePeriodSeconds"] = grace_period_seconds
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        if propagation is not None:
+            options["propagationPolicy"] = propagation
+        return await self._object("DELETE", resource.path(namespace, name), body=options)
+
+    async def create_subresource(
+        self, resource: Resource, name: str, subresource: str, body: Obj, namespace: str | None = None
+    ) -> Obj:
+        """POST to `token`, `binding` or `eviction`."""
+        return await self._object("POST", resource.path(namespace, name, subresource), body=body)
+
+    @overload
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        bookmarks: bool = True,
+        timeout_seconds: int | None = None,
+    ) -> AsyncGenerator[WatchEvent[Obj], None]: ...
+
+    @overload
+    def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        bookmarks: bool = True,
+        timeout_seconds: int | None = None,
+        item_type: type[T],
+    ) -> AsyncGenerator[WatchEvent[T], None]: ...
+
+    async def watch(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        resource_version: str,
+        label_selector: str = "",
+        field_selector: str = "",
+        bookmarks: bool = True,
+        timeout_seconds: int | None = None,
+        item_type: type[Any] | None = None,
+    ) -> AsyncGenerator[WatchEvent[Any], None]:
+        """Changes after *resource_version*, until the server closes the stream.
+
+        An ERROR event is raised as the ApiError it carries. A stream that stays silent for twice the bookmark
+        interval is taken for dead and raises Unreachable.
+        """
+        query = _selectors(label_selector, field_selector)
+        query["watch"] = "true"
+        if resource_version:
+            query["resourceVersion"] = resource_version
+        if bookmarks:
+            query["allowWatchBookmarks"] = "true"
+        # A spread of lifetimes keeps a thousand watchers from coming back in the same second.
+        query["timeoutSeconds"] = str(timeout_seconds or random.randint(300, 600))  # noqa: S311
+        decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(item_type or Obj)
+        async with self._open("GET", resource.path(namespace), query=query, timeout=self._watch_timeout) as answer:
+            async for line in self._lines(answer):
+                try:
+                    event = _EVENT.decode(line)
+                    if event.type == "ERROR":
+                        raise _api_error(0, bytes(event.object))
+                    version = _VERSIONED.decode(event.object).metadata.resource_version
+                    decoded = None if event.type == "BOOKMARK" else decoder.decode(event.object)
+                except msgspec.MsgspecError as error:
+                    raise AnswerUnusable(f"an event of {resource.plural}: {error}") from error
+                yield WatchEvent(event.type, decoded, version)
+
+    async def version(self) -> Obj:
+        """The answer of /version: gitVersion, major, minor, platform."""
+        return await self._object("GET", "/version")
+
+    async def read(self, path: str, query: Mapping[str, str] | None = None) -> RawAnswer:
+        """Any GET, its answer's body as it came."""
+        async with self._open("GET", path, query=query) as answer:
+            return RawAnswer(answer.status, answer.headers, await self._whole(answer))
+
+    async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
+        """Any GET whose answer may never end, such as logs that are followed."""
+        timeout = aiohttp.ClientTimeout(total=None, connect=10.0)
+        async with self._open("GET", path, query=query, timeout=timeout) as answer:
+            try:
+                async for chunk in answer.content.iter_any():
+                    yield chunk
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise Unreachable(self.access.server, _reason(error)) from error
+
+    async def _object(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> Obj:
+        data = await self._bytes(method, path, query=query, body=body, content_type=content_type)
+        try:
+            return msgspec.json.decode(data, type=Obj)
+        except msgspec.MsgspecError as error:
+            raise AnswerUnusable(f"{method} {path}: {error}") from error
+
+    async def _bytes(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+    ) -> bytes:
+        async with self._open(method, path, query=query, body=body, content_type=content_type) as answer:
+            return await self._whole(answer)
+
+    @asynccontextmanager
+    async def _open(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: object = None,
+        content_type: str = "application/json",
+        timeout: aiohttp.ClientTimeout | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        answer = await self._send(method, path, query, body, content_type, timeout)
+        async with answer:
+            if answer.status == 401 and self._credentials is not None:
+                self._credentials.discard()
+            if answer.status == 401 and method == "GET":
+                answer.release()
+                async with await self._send(method, path, query, body, content_type, timeout) as again:
+                    await self._accept(again)
+                    yield again
+                return
+            await self._accept(answer)
+            yield answer
+
+    async def _accept(self, answer: aiohttp.ClientResponse) -> None:
+        if answer.status >= 300:
+            raise _api_error(answer.status, await self._whole(answer), answer.headers.get("Retry-After", ""))
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: object,
+        content_type: str,
+        timeout: aiohttp.ClientTimeout | None,
+    ) -> aiohttp.ClientResponse:
+        if self._session is None or self._credentials is None:
+            raise RuntimeError("the client is used before it is opened")
+        headers = await self._credentials.headers()
+        data: bytes | None = None
+        if body is not None:
+            headers = headers.copy()
+            headers["Content-Type"] = content_type
+            data = msgspec.json.encode(body)
+        try:
+            return await self._session.request(
+                method,
+                # The path's segments are ready for the wire; yarl must not requote them.
+                URL(self.access.server + path, encoded=True),
+                params=query or None,
+                data=data,
+                headers=headers,
+                ssl=self._credentials.tls or True,
+                server_hostname=self.access.tls_server_name or None,
+                proxy=self.access.proxy or None,
+                timeout=timeout or self._timeout,
+                allow_redirects=False,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(self.access.server, _reason(error)) from error
+
+    async def _whole(self, answer: aiohttp.ClientResponse) -> bytes:
+        if (answer.content_length or 0) > self._max_body_bytes:
+            raise AnswerUnusable(f"the answer announces {answer.content_length} bytes")
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in answer.content.iter_any():
+                size += len(chunk)
+                if size > self._max_body_bytes:
+                    raise AnswerUnusable(f"the answer is larger than {self._max_body_bytes} bytes")
+                chunks.append(chunk)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(self.access.server, _reason(error)) from error
+        return b"".join(chunks)
+
+    async def _lines(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+        pending: list[bytes] = []
+        size = 0
+        try:
+            async for chunk in answer.content.iter_any():
+                head, *rest = chunk.split(b"\n")
+                pending.append(head)
+                size += len(head)
+                if size > MAX_EVENT_BYTES:
+                    raise AnswerUnusable(f"an event is larger than {MAX_EVENT_BYTES} bytes")
+                for tail in rest:
+                    line = b"".join(pending)
+                    pending, size = [tail], len(tail)
+                    if line.strip():
+                        yield line
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Unreachable(self.access.server, _reason(error)) from error
+        # An event without its newline was cut off in the middle: it comes again after the resume.
+
+
+def _api_error(status: int, body: bytes, retry_after: str = "") -> ApiError:
+    wait = float(retry_after) if retry_after.isdigit() else None
+    try:
+        document = msgspec.json.decode(body, type=Obj)
+    except msgspec.MsgspecError:
+        document = {}
+    if document.get("kind") != "Status":
+        # Not the API server's words: say little, for it may be anything.
+        text = redact_text(body[:256].decode("utf-8", "replace")).strip()
+        return ApiError(status, "", text, retry_after_seconds=wait)
+    details = document.get("details")
+    if wait is None and isinstance(details, dict) and isinstance(details.get("retryAfterSeconds"), int):
+        wait = float(details["retryAfterSeconds"]) or None
+    code = document.get("code")
+    return ApiError(
+        status or (code if isinstance(code, int) else 500),
+        str(document.get("reason") or ""),
+        redact_text(str(document.get("message") or ""))[:MAX_MESSAGE],
+        document,
+        retry_after_seconds=wait,
+    )
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+        return "no answer in time"
+    return redact_text(str(error))[:256] or type(error).__name__
+
+
+def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
+    query: dict[str, str] = {}
+    if label_selector:
+        query["labelSelector"] = label_selector
+    if field_selector:
+        query["fieldSelector"] = field_selector
+    return query
+
+
+def _dry_run(wanted: bool) -> dict[str, str]:
+    return {"dryRun": "All"} if wanted else {}
