@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from podpass.kube.objects import Obj
+from podpass.kube.status import StatusError
 from podpass.lab.cluster import fields
 from podpass.lab.cluster.fields import Field
 
@@ -36,7 +38,7 @@ class UnknownKind(Malformed):
         self.kind = kind
 
 
-def decode_object(body: bytes, *, api_version: str = "", kind: str = "") -> dict[str, Any]:
+def decode_object(body: bytes, *, api_version: str = "", kind: str = "") -> Obj:
     """The object in *body*, as its JSON form would be read. Members with no value are absent.
 
     *api_version* and *kind* take the place of empty ones in the body's type. Raises Malformed, or UnknownKind.
@@ -63,6 +65,14 @@ def decode_object(body: bytes, *, api_version: str = "", kind: str = "") -> dict
     if name is None:
         raise UnknownKind(api_version[:80], kind[:80])
     return {"apiVersion": api_version, "kind": kind, **_message(name, raw, budget, depth=0)}
+
+
+def decode_body(body: bytes) -> Obj:
+    """The object in a request's body. Raises StatusError 400 for a body that can't be read."""
+    try:
+        return decode_object(body)
+    except Malformed as error:
+        raise StatusError.bad_request(f"couldn't decode the protobuf body of the request: {error}") from error
 
 
 class _Budget:
@@ -123,11 +133,11 @@ def _text(value: bytes) -> str:
         raise Malformed("a string in the body is not UTF-8") from error
 
 
-def _message(name: str, data: bytes, budget: _Budget, *, depth: int) -> dict[str, Any]:
+def _message(name: str, data: bytes, budget: _Budget, *, depth: int) -> Obj:
     if depth > MAX_DEPTH:
         raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
     table = fields.message(name)
-    found: dict[str, Any] = {}
+    found: Obj = {}
     for number, wire_type, value in _wire(data):
         field = table.get(number)
         if field is None:

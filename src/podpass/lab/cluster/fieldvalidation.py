@@ -1,0 +1,234 @@
+"""Finds what is wrong with the members of an object: unknown, repeated, of the wrong type.
+
+kubectl leaves this to the server: it sends fieldValidation=Strict and prints the answer. Unknown members are always
+removed from what is stored; the mode says whether that is refused, warned of, or silent.
+Contract: Kubernetes API surface, section 1.5.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from podpass.kube.objects import Obj
+from podpass.kube.status import StatusError
+from podpass.lab.cluster import fields
+from podpass.lab.cluster.fields import Field
+from podpass.lab.cluster.registry import Kind
+
+MAX_NAMED = 20
+"""Faults named in one answer; the rest are counted by the client when these are mended."""
+
+_GO_TYPES = {"string": "string", "int32": "int32", "int64": "int64", "bool": "bool", "bytes": "[]uint8"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mistyped:
+    """The first member whose value can't be read as its type."""
+
+    path: str
+    found: str
+    """What was found, in JSON's words: `number`, `string`, `object`."""
+    owner: str
+    """The Go struct that the member belongs to, which the API server's message names."""
+    expected: str
+
+    def __str__(self) -> str:
+        place = f"{self.owner}.{self.path}" if self.owner else self.path
+        return f"json: cannot unmarshal {self.found} into Go struct field {place} of type {self.expected}"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """An object without its unknown members, and where those were."""
+
+    obj: Obj
+    unknown: tuple[str, ...]
+    mistyped: Mistyped | None = None
+
+
+def check(obj: Obj, api_version: str, kind: str) -> Checked:
+    """The object with only the members that its kind has.
+
+    A null member is dropped as the API server drops it. A kind that is not in the table is returned as it is.
+    """
+    name = fields.message_of(api_version, kind)
+    if name is None:
+        return Checked(obj, ())
+    walk = _Walk()
+    cleaned = walk.message(name, obj, "", root=True)
+    return Checked(cleaned, tuple(walk.unknown), walk.mistyped)
+
+
+def duplicates(body: bytes) -> tuple[str, ...]:
+    """The paths of members that the JSON *body* gives more than once. Empty when it is not JSON."""
+
+    def pairs(items: list[tuple[str, Any]]) -> Any:
+        made = _Pairs(items)
+        seen: set[str] = set()
+        for key, _ in items:
+            if key in seen:
+                made.repeated.append(key)
+            seen.add(key)
+        return made
+
+    try:
+        root = json.loads(body, object_pairs_hook=pairs)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(dict.fromkeys(_repeated(root, "")))
+
+
+def validate_fields(kind: Kind, obj: Obj, body: bytes) -> list[str]:
+    """Remove the members of *obj* that its kind does not have, and name each, and each that *body* repeats.
+
+    Raises StatusError 400 for a value that can't be read as its member's type, whatever the mode.
+    """
+    resource = kind.resource
+    api_version = obj.get("apiVersion") or resource.api_version
+    checked = check(obj, api_version, obj.get("kind") or resource.kind)
+    if checked.mistyped is not None:
+        raise cannot_be_handled(api_version, obj.get("kind") or resource.kind, str(checked.mistyped))
+    repeated = duplicates(body) if body else ()
+    obj.clear()
+    obj.update(checked.obj)
+    texts = [f'unknown field "{path}"' for path in checked.unknown]
+    texts += [f'duplicate field "{path}"' for path in repeated]
+    return texts[:MAX_NAMED]
+
+
+def cannot_be_handled(api_version: str, kind: str, why: str) -> StatusError:
+    """400 for a body that can't be read as its kind."""
+    version = api_version.rpartition("/")[2]
+    return StatusError.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
+
+
+class _Pairs(dict[str, Any]):
+    def __init__(self, items: list[tuple[str, Any]]) -> None:
+        super().__init__(items)
+        self.repeated: list[str] = []
+
+
+def _repeated(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        for key in value.repeated:
+            yield _join(path, key)
+        for key, element in value.items():
+            yield from _repeated(element, _join(path, key))
+    elif isinstance(value, list):
+        for index, element in enumerate(value):
+            yield from _repeated(element, f"{path}[{index}]")
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _json_type(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, int | float):
+        return "number"
+    return "array" if isinstance(value, list) else "object"
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+        self.mistyped: Mistyped | None = None
+
+    def message(self, name: str, obj: Any, path: str, *, root: bool = False) -> Any:
+        members = fields.members(name)
+        kept: Obj = {}
+        for key, value in obj.items():
+            if root and key in ("apiVersion", "kind"):
+                kept[key] = value
+                continue
+            field = members.get(key)
+            if field is None:
+                self.unknown.append(_join(path, key))
+                continue
+            if value is None:
+                continue
+            kept[key] = self._member(name, field, value, _join(path, key))
+        return kept
+
+    def _member(self, owner: str, field: Field, value: Any, path: str) -> Any:
+        if field.shape == "list":
+            if not isinstance(value, list):
+                return self._wrong(owner, path, value, f"[]{_go_type(field.type)}")
+            return [
+                self._value(owner, field, element, f"{path}[{index}]")
+                for index, element in enumerate(value)
+                if element is not None or field.type in fields.SCALARS
+            ]
+        if field.shape == "map":
+            if not isinstance(value, dict):
+                return self._wrong(owner, path, value, f"map[string]{_go_type(field.type)}")
+            return {
+                key: "" if element is None else self._value(owner, field, element, _join(path, key))
+                for key, element in value.items()
+            }
+        return self._value(owner, field, value, path)
+
+    def _value(self, owner: str, field: Field, value: Any, path: str) -> Any:
+        kind = field.type
+        if kind == "string" or kind in (fields.TIME, fields.MICRO_TIME):
+            good = isinstance(value, str)
+        elif kind == "bytes":
+            good = isinstance(value, str) and _is_base64(value)
+            if isinstance(value, str) and not good:
+                return self._wrong(owner, path, value, "illegal base64 data")
+        elif kind == "bool":
+            good = isinstance(value, bool)
+        elif kind in ("int32", "int64"):
+            # Go reads 1.0 as no integer, JSON Patch libraries of clients send it all the same.
+            good = not isinstance(value, bool) and (isinstance(value, int) or _whole(value))
+            if good:
+                value = int(value)
+        elif kind in (fields.QUANTITY, fields.INT_OR_STRING):
+            good = isinstance(value, str | int | float) and not isinstance(value, bool)
+        elif kind in fields.EXTRA_VALUES:
+            good = isinstance(value, list)
+        elif kind in (fields.RAW_EXTENSION, fields.FIELDS_V1):
+            good = True
+        elif isinstance(value, dict):
+            return self.message(kind, value, path)
+        else:
+            good = False
+        return value if good else self._wrong(owner, path, value, _go_type(kind))
+
+    def _wrong(self, owner: str, path: str, value: Any, expected: str) -> Any:
+        if self.mistyped is None:
+            plain = "".join(part for index, part in enumerate(_without_indexes(path)) if part or index == 0)
+            self.mistyped = Mistyped(plain, _json_type(value), owner.rpartition(".")[2], expected)
+        return value
+
+
+def _without_indexes(path: str) -> list[str]:
+    parts = path.split("[")
+    return [parts[0], *(part.partition("]")[2] for part in parts[1:])]
+
+
+def _go_type(kind: str) -> str:
+    if kind in _GO_TYPES:
+        return _GO_TYPES[kind]
+    package, _, name = kind.rpartition(".")
+    group, _, version = package.rpartition(".")
+    return f"{version if version.startswith('v') else group or package}.{name}"
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()
+
+
+def _is_base64(value: str) -> bool:
+    try:
+        base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True

@@ -1,0 +1,198 @@
+"""The OpenAPI v3 index and documents, by which kubectl decides to leave validation to the server.
+
+A document lists a PATCH operation with fieldValidation for each kind, which apply, create, replace and edit look
+for, and schemas with member names and types, which `kubectl explain` prints. Descriptions are left out.
+`/openapi/v2` is not served: kubectl does not ask for it when version 3 answers.
+Contract: Kubernetes API surface, section 1.5.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from podpass.kube.resources import Resource
+from podpass.lab.cluster import fields
+from podpass.lab.cluster.fields import Field
+from podpass.lab.cluster.registry import Registry
+from podpass.serving.asgi import JSON_TYPE, Request, Response, json_response, text_response
+
+_PREFIX = "io.k8s."
+_FIELD_VALIDATION = {"name": "fieldValidation", "in": "query", "schema": {"type": "string", "uniqueItems": True}}
+_PATCH_TYPES = (
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
+_SCALAR_SCHEMAS: dict[str, dict[str, Any]] = {
+    "string": {"type": "string", "default": ""},
+    "bytes": {"type": "string", "format": "byte"},
+    "bool": {"type": "boolean"},
+    "int32": {"type": "integer", "format": "int32"},
+    "int64": {"type": "integer", "format": "int64"},
+}
+_SPECIAL_SCHEMAS: dict[str, dict[str, Any]] = {
+    fields.TIME: {"type": "string", "format": "date-time"},
+    fields.MICRO_TIME: {"type": "string", "format": "date-time"},
+    fields.QUANTITY: {"oneOf": [{"type": "string"}, {"type": "number"}]},
+    fields.INT_OR_STRING: {"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"},
+    fields.FIELDS_V1: {"type": "object"},
+    fields.RAW_EXTENSION: {"type": "object"},
+    "authentication.v1.ExtraValue": {"type": "array", "items": {"type": "string"}},
+    "authorization.v1.ExtraValue": {"type": "array", "items": {"type": "string"}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One group version's document as it is sent."""
+
+    path: str
+    """The key in the index: `api/v1`, `apis/apps/v1`."""
+    body: bytes
+    hash: str
+
+
+class OpenApi:
+    """Answers GET below /openapi/ from the kinds that are served at that moment."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._built: tuple[int, dict[str, Document]] | None = None
+
+    async def __call__(self, request: Request) -> Response:
+        path = request.path.removeprefix("/openapi/").strip("/")
+        if path == "v3":
+            return json_response(200, index(self._documents()))
+        document = self._documents().get(path.removeprefix("v3/")) if path.startswith("v3/") else None
+        if document is None:
+            return text_response(404, "404 page not found\n")
+        etag = f'"{document.hash}"'
+        if request.headers.get("if-none-match") == etag:
+            return Response(304, headers=(("Etag", etag),))
+        headers = [("Etag", etag), ("Vary", "Accept"), ("Vary", "Accept-Encoding")]
+        if request.query.get("hash") == document.hash:
+            # The address names the content, so what is cached under it never grows old.
+            headers.append(("Cache-Control", "public, immutable"))
+        return Response(200, document.body, (("Content-Type", JSON_TYPE), *headers))
+
+    def _documents(self) -> dict[str, Document]:
+        if self._built is None or self._built[0] != self._registry.changes:
+            self._built = (self._registry.changes, documents(kind.resource for kind in self._registry))
+        return self._built[1]
+
+
+def documents(resources: Iterable[Resource]) -> dict[str, Document]:
+    """The documents of every group version among *resources*, by their key in the index."""
+    groups: dict[str, list[Resource]] = {}
+    for resource in resources:
+        groups.setdefault(group_path(resource), []).append(resource)
+    return {path: _document(path, members) for path, members in sorted(groups.items())}
+
+
+def index(found: dict[str, Document]) -> dict[str, Any]:
+    """The body of `GET /openapi/v3`."""
+    return {
+        "paths": {
+            path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={document.hash}"} for path, document in found.items()
+        }
+    }
+
+
+def group_path(resource: Resource) -> str:
+    return f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
+
+
+def _document(path: str, resources: list[Resource]) -> Document:
+    paths: dict[str, Any] = {}
+    schemas: dict[str, Any] = {}
+    for resource in resources:
+        message = fields.message_of(resource.api_version, resource.kind)
+        gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+        reference: dict[str, Any] = {}
+        if message is not None:
+            _collect(message, schemas)
+            _mark_kind(schemas[schema_name(message)], gvk)
+            reference = {"$ref": f"#/components/schemas/{schema_name(message)}"}
+        place = resource.path("{namespace}" if resource.namespaced else None) + "/{name}"
+        place = place.replace("%7B", "{").replace("%7D", "}")
+        content = {media_type: {"schema": {"type": "object"}} for media_type in _PATCH_TYPES}
+        answer = {"description": "OK", "content": {"application/json": {"schema": reference}}}
+        paths[place] = {
+            "get": {
+                "operationId": f"read{resource.kind}",
+                "responses": {"200": answer},
+                "x-kubernetes-action": "get",
+                "x-kubernetes-group-version-kind": gvk,
+            },
+            "patch": {
+                "operationId": f"patch{resource.kind}",
+                "parameters": [
+                    {"name": "dryRun", "in": "query", "schema": {"type": "string", "uniqueItems": True}},
+                    {"name": "fieldManager", "in": "query", "schema": {"type": "string", "uniqueItems": True}},
+                    _FIELD_VALIDATION,
+                ],
+                "requestBody": {"content": content},
+                "responses": {"200": answer},
+                "x-kubernetes-action": "patch",
+                "x-kubernetes-group-version-kind": gvk,
+            },
+        }
+    body = msgspec.json.encode(
+        {
+            "openapi": "3.0.0",
+            "info": {"title": "Kubernetes", "version": "v1.37.0"},
+            "paths": paths,
+            "components": {"schemas": schemas},
+        }
+    )
+    return Document(path, body, hashlib.sha256(body).hexdigest()[:32].upper())
+
+
+def schema_name(message: str) -> str:
+    """The name by which upstream's documents know a message: `io.k8s.api.core.v1.Pod`."""
+    if message.startswith(("meta.", "api.resource.", "runtime.", "util.")):
+        inner = f"apis.{message}" if message.startswith("meta.") else message
+        return f"{_PREFIX}apimachinery.pkg.{inner}"
+    return f"{_PREFIX}api.{message}"
+
+
+def _mark_kind(schema: dict[str, Any], gvk: dict[str, str]) -> None:
+    schema["properties"] = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        **{name: value for name, value in schema["properties"].items() if name not in ("apiVersion", "kind")},
+    }
+    schema.setdefault("x-kubernetes-group-version-kind", []).append(gvk)
+
+
+def _collect(message: str, schemas: dict[str, Any]) -> None:
+    todo = [message]
+    while todo:
+        name = todo.pop()
+        if schema_name(name) in schemas:
+            continue
+        if name in _SPECIAL_SCHEMAS:
+            schemas[schema_name(name)] = _SPECIAL_SCHEMAS[name]
+            continue
+        members = fields.members(name)
+        schemas[schema_name(name)] = {
+            "type": "object",
+            "properties": {member: _property(field) for member, field in sorted(members.items())},
+        }
+        todo.extend(field.type for field in members.values() if field.type not in fields.SCALARS)
+
+
+def _property(field: Field) -> dict[str, Any]:
+    if field.type in _SCALAR_SCHEMAS:
+        one = _SCALAR_SCHEMAS[field.type]
+    else:
+        one = {"allOf": [{"$ref": f"#/components/schemas/{schema_name(field.type)}"}], "default": {}}
+    if field.shape == "list":
+        return {"type": "array", "items": one}
+    if field.shape == "map":
+        return {"type": "object", "additionalProperties": one}
+    return one
