@@ -1,1 +1,68 @@
-"""The command line."""
+"""The command line: `podpass NOUN VERB`. One module per noun, imported only when its noun is used."""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError
+
+from podpass import __version__
+from podpass.cli.output import FAILED, INTERRUPTED, USAGE, print_error
+from podpass.problems import PodpassError
+
+EXAMPLES = """\
+Kubernetes pods reach Azure without stored secrets; the lab runs all of it on this machine.
+
+  podpass demo                              a pod reads its secret, each hop shown
+  podpass demo --break wrong-subject        the same with one fault, its reason and its remedy
+  podpass lab up                            start a cluster and a cloud here
+  eval "$(podpass lab env)"                 point kubectl and the Azure SDKs of this shell at them
+  podpass lab journal --follow              who asked whom for what, and which rule decided
+  podpass token inspect FILE                explain a token without showing its signature
+  podpass webhook --help                    the admission webhook for a real cluster
+
+podpass --help lists every command.
+"""
+
+app = App(
+    name="podpass",
+    help="Kubernetes pods reach Azure without stored secrets; with a lab that runs all of it on one machine.",
+    version=__version__,
+    version_flags=["--version"],
+    result_action="return_value",
+    exit_on_error=False,
+    print_error=False,
+)
+app.command("podpass.cli.demo:demo", name="demo", help="A pod reads its secret with the stock SDK; each hop is shown.")
+app.command("podpass.cli.lab:app", name="lab", help="The cluster and the cloud on this machine.")
+app.command("podpass.cli.token:app", name="token", help="Explain tokens.")
+app.command("podpass.cli.problem:problem", name="problem", help="What a PPnnn code means and what mends it.")
+app.command("podpass.cli.webhook:webhook", name="webhook", help="The mutating admission webhook, for any cluster.")
+
+
+@app.default
+def examples() -> None:
+    """Show a few things to try."""
+    sys.stdout.write(EXAMPLES)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 problems found, 130 interrupted."""
+    try:
+        result = app(list(arguments))
+    except CycloptsError as error:
+        print_error(str(error), hint="podpass --help")
+        return USAGE
+    except PodpassError as error:
+        print_error(str(error), cause=error.cause, hint=error.hint, code=error.problem.code)
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe went away, as `head` does; nothing is left to say to it.
+        sys.stderr.close()
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -140,7 +140,7 @@ class Journal:
         row = self._store.connection.execute("SELECT max(number) FROM journal").fetchone()
         return int(row[0] or 0)
 
-    async def follow(self, *, after: int = 0) -> AsyncIterator[Event]:
+    async def follow(self, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """Events numbered above *after*, past ones first, then each as it happens. Ends when the journal closes."""
         queue: asyncio.Queue[Event | None] = asyncio.Queue(_QUEUE_LENGTH)
         self._followers.add(queue)
@@ -163,6 +163,25 @@ class Journal:
             with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(None)
         self._followers.clear()
+
+
+def event_members(event: Event) -> dict[str, Any]:
+    """The event as the flat JSON object that `podpass lab journal --output json` prints."""
+    hop = event.hop
+    return {
+        "number": event.number,
+        "trace": event.trace,
+        "time": event.time,
+        "real_time": event.real_time,
+        "who": hop.who,
+        "whom": hop.whom,
+        "what": hop.what,
+        "outcome": hop.outcome,
+        "why": hop.why,
+        "decision": dict(hop.decision),
+        "wire": hop.wire,
+        "problem": hop.problem,
+    }
 
 
 class _Body(msgspec.Struct):

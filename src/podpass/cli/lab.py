@@ -1,0 +1,281 @@
+"""`podpass lab`: start, look at, steer and stop labs."""
+
+import os
+import shlex
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from podpass.cli.journey import print_event
+from podpass.cli.output import Format, note, print_table, print_value
+from podpass.lab.control.client import Control
+from podpass.lab.control.starting import delete, start, stop
+from podpass.lab.environment import Endpoints, LabPaths, host_variables, labs, state_home
+from podpass.problems import PodpassError
+
+app = App(name="lab", help="The cluster and the cloud on this machine.")
+
+Name = Annotated[str, Parameter(name=["--name", "-n"], env_var="PODPASS_LAB", help="Which lab.")]
+Output = Annotated[Format, Parameter(name=["--output", "-o"], help="table, json or yaml")]
+Yes = Annotated[bool, Parameter(name="--yes", negative=(), help="Do it without asking.")]
+
+
+def _paths(name: str) -> LabPaths:
+    return LabPaths.of(name, home=state_home(os.environ))
+
+
+@app.command
+def up(
+    *,
+    name: Name = "default",
+    scenario: Path | None = None,
+    runtime: str = "auto",
+    api_port: int = 0,
+    proxy_port: int = 0,
+    output: Output = "table",
+) -> int:
+    """Start a lab and return when it is ready. A lab that was stopped or killed goes on where it was.
+
+    Example: podpass lab up --scenario scenario.yaml
+
+    Parameters
+    ----------
+    scenario:
+        A YAML file of tenants, identities, trust, vaults and roles to create; see docs/reference/scenario.md.
+    runtime:
+        How pods run: sandbox (namespaces), plain (processes), or auto.
+    api_port:
+        The port of the Kubernetes API; 0 keeps the last one or takes a free one.
+    proxy_port:
+        The port of the forward proxy; 0 keeps the last one or takes a free one.
+    """
+    paths = _paths(name)
+    status = start(
+        paths,
+        home=state_home(os.environ),
+        scenario=scenario,
+        runtime=runtime,
+        api_port=api_port,
+        proxy_port=proxy_port,
+    )
+    if output == "table":
+        _print_status(status)
+        argument = "" if name == "default" else f" --name {name}"
+        note(
+            f'\nNext: eval "$(podpass lab env{argument})"   then kubectl and the Azure SDKs of this shell use the lab.'
+        )
+    else:
+        print_value(status, output)
+    return 0
+
+
+@app.command
+def down(*, name: Name = "default") -> int:
+    """Stop a lab. Its state stays; `podpass lab up` goes on from it.
+
+    Example: podpass lab down
+    """
+    stop(_paths(name))
+    note(f"lab {name} stopped")
+    return 0
+
+
+@app.command
+def reset(*, name: Name = "default", yes: Yes = False) -> int:
+    """Delete everything a lab keeps: cluster, clouds, keys, journal.
+
+    Example: podpass lab reset --yes
+    """
+    paths = _paths(name)
+    if not yes:
+        note(f"This deletes everything in {paths.directory}. Say --yes to do it.")
+        return 2
+    if Control(paths).running():
+        stop(paths)
+    delete(paths)
+    note(f"lab {name} is gone")
+    return 0
+
+
+@app.command(name="list")
+def list_labs(*, output: Output = "table") -> int:
+    """List the labs of this user.
+
+    Example: podpass lab list
+    """
+    found = []
+    for paths in labs(state_home(os.environ)):
+        running = Control(paths).running()
+        found.append({"name": paths.name, "running": running, "directory": str(paths.directory)})
+    if output == "table":
+        rows = [[str(lab["name"]), "running" if lab["running"] else "stopped", str(lab["directory"])] for lab in found]
+        print_table(rows, heads=("NAME", "STATE", "DIRECTORY"))
+    else:
+        print_value(found, output)
+    return 0
+
+
+@app.command
+def status(*, name: Name = "default", output: Output = "table") -> int:
+    """Show where a lab answers, how it runs pods, and what that cannot show.
+
+    Example: podpass lab status --output json
+    """
+    found = Control(_paths(name)).status()
+    if output == "table":
+        _print_status(found)
+    else:
+        print_value(found, output)
+    return 0
+
+
+def _print_status(status: dict[str, Any]) -> None:
+    endpoints = status["endpoints"]
+    lines = {
+        "lab": f"{status['name']} (process {status['pid']})",
+        "kubernetes": endpoints["api"],
+        "proxy": endpoints["proxy"],
+        "issuer": endpoints["issuer"],
+        "tenant": endpoints["tenant_id"],
+        "subscription": endpoints["subscription_id"],
+        "pods run in": f"{status['runtime']['name']}: {status['runtime']['why']}",
+        "ready after": f"{status['ready_seconds']:.2f} s",
+        "state": status["directory"],
+    }
+    if status["clock"]["offset_seconds"]:
+        lines["clock"] = f"{timedelta(seconds=status['clock']['offset_seconds'])} ahead of real time"
+    on = {fault: value for fault, value in status["faults"].items() if value}
+    if on:
+        lines["faults"] = ", ".join(f"{fault}={value}" for fault, value in on.items())
+    print_value(lines, "table")
+    for remark in status["notes"]:
+        note(f"note: {remark}")
+
+
+@app.command
+def env(*, name: Name = "default", output: Output = "table") -> int:
+    """Print the variables that point this shell's kubectl and Azure SDKs at a lab.
+
+    Example: eval "$(podpass lab env)"
+    """
+    paths = _paths(name)
+    variables = host_variables(Endpoints(**Control(paths).status()["endpoints"]), paths)
+    if output == "table":
+        for variable, value in variables.items():
+            print(f"export {variable}={shlex.quote(value)}")
+    else:
+        print_value(variables, output)
+    return 0
+
+
+@app.command
+def journal(
+    *,
+    name: Name = "default",
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative=())] = False,
+    trace: str = "",
+    tail: int = 200,
+    output: Output = "table",
+) -> int:
+    """Show who asked whom for what, how it ended, and which rule decided.
+
+    Example: podpass lab journal --follow
+
+    Parameters
+    ----------
+    follow:
+        Go on showing events as they happen.
+    trace:
+        Only the events of this trace.
+    tail:
+        At most this many of the newest events.
+    """
+    control = Control(_paths(name))
+    newest = control.status()["journal"]["newest"]
+    events = control.journal(after=0 if trace else max(0, newest - tail), trace=trace, limit=max(tail, 1))
+    if output != "table" and not follow:
+        print_value(events, output)
+        return 0
+    shown = ""
+    for event in events:
+        shown = _print_one(event, output, shown)
+    if follow:
+        for event in control.follow(after=events[-1]["number"] if events else newest):
+            if not trace or event["trace"] == trace:
+                shown = _print_one(event, output, shown)
+    return 0
+
+
+def _print_one(event: dict[str, Any], output: Format, shown_trace: str) -> str:
+    if output == "table":
+        print_event(event, new_trace=event["trace"] != shown_trace)
+    elif output == "json":
+        import json
+
+        print(json.dumps(event), flush=True)
+    else:
+        print("---")
+        print_value(event, output)
+    return str(event["trace"])
+
+
+@app.command
+def advance(duration: str, /, *, name: Name = "default") -> int:
+    """Move the lab's clock forward. Programs in pods keep real time; tokens and credentials age.
+
+    Example: podpass lab advance 25h
+
+    Parameters
+    ----------
+    duration:
+        A number followed by s, m, h or d.
+    """
+    units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+    number, unit = duration[:-1], duration[-1:]
+    if unit not in units or not number.isdecimal():
+        raise PodpassError(
+            "PP110", f"{duration!r} is not a duration", reason="A duration is 90s, 10m, 25h or 2d", name=name
+        )
+    clock = Control(_paths(name)).advance(int(number) * units[unit])
+    print(f"{clock['now']}   {timedelta(seconds=clock['offset_seconds'])} ahead of real time")
+    return 0
+
+
+@app.command
+def fault(
+    *,
+    name: Name = "default",
+    issuer_unreachable: bool | None = None,
+    propagation_delay_seconds: float | None = None,
+    cluster_skew_seconds: float | None = None,
+    clear: Annotated[bool, Parameter(negative=())] = False,
+    output: Output = "table",
+) -> int:
+    """Set faults on purpose, or clear all of them. Without a flag: show which are on.
+
+    Example: podpass lab fault --issuer-unreachable
+
+    Parameters
+    ----------
+    issuer_unreachable:
+        The cluster's issuer answers nobody.
+    propagation_delay_seconds:
+        How long a changed federated credential stays unseen at the token endpoint.
+    cluster_skew_seconds:
+        How far the cluster's clock is ahead of the clouds' (negative: behind).
+    clear:
+        Turn every fault off.
+    """
+    control = Control(_paths(name))
+    given: dict[str, Any] = {
+        "issuer_unreachable": issuer_unreachable,
+        "propagation_delay_seconds": propagation_delay_seconds,
+        "cluster_skew_seconds": cluster_skew_seconds,
+    }
+    change = {fault: value for fault, value in given.items() if value is not None}
+    if clear:
+        change = {"issuer_unreachable": False, "propagation_delay_seconds": 0, "cluster_skew_seconds": 0, **change}
+    print_value(control.set_faults(change), output)
+    return 0

@@ -1,0 +1,94 @@
+"""Ask a running lab. Plain blocking HTTP over its unix socket, so that a command starts without an event loop."""
+
+import contextlib
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from podpass.lab.environment import LabPaths
+from podpass.problems import PodpassError
+
+_TIMEOUT_SECONDS = 10.0
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path, *, timeout: float | None) -> None:
+        super().__init__("lab")
+        self._path = path
+        self._timeout_seconds = timeout
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT_SECONDS)
+        self.sock.connect(str(self._path))
+        self.sock.settimeout(self._timeout_seconds)
+
+
+class Control:
+    """The calls of one lab's control socket. All raise PodpassError when the lab does not run or does not answer."""
+
+    def __init__(self, paths: LabPaths) -> None:
+        self._paths = paths
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._call("GET", "/status")
+        return found
+
+    def running(self) -> bool:
+        try:
+            self.status()
+        except PodpassError:
+            return False
+        return True
+
+    def stop(self) -> None:
+        """Ask the lab to stop; returns once it has said that it will."""
+        self._call("POST", "/stop")
+
+    def advance(self, seconds: float) -> dict[str, Any]:
+        found: dict[str, Any] = self._call("POST", "/advance", {"seconds": seconds})
+        return found
+
+    def set_faults(self, faults: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = self._call("PUT", "/faults", faults)
+        return found
+
+    def journal(self, *, after: int = 0, trace: str = "", limit: int = 1_000) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call("GET", f"/journal?after={after}&trace={trace}&limit={limit}")
+        return found
+
+    def follow(self, *, after: int = 0) -> Iterator[dict[str, Any]]:
+        """Events as they happen, until the lab stops."""
+        with self._connected(timeout=None) as connection:
+            connection.request("GET", f"/journal?follow=true&after={after}")
+            answer = connection.getresponse()
+            while line := answer.readline():
+                if line.strip():
+                    yield json.loads(line)
+
+    def _call(self, method: str, path: str, body: object = None) -> Any:
+        with self._connected(timeout=_TIMEOUT_SECONDS) as connection:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, path, payload, {"Content-Type": "application/json"} if payload else {})
+            answer = connection.getresponse()
+            content = json.loads(answer.read() or b"null")
+            if answer.status >= 400:
+                raise PodpassError("PP110", content["error"], reason=content["error"], name=self._paths.name)
+            return content
+
+    @contextlib.contextmanager
+    def _connected(self, *, timeout: float | None) -> Iterator[_Connection]:
+        connection = _Connection(self._paths.control, timeout=timeout)
+        try:
+            connection.connect()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            raise PodpassError("PP103", f"lab {self._paths.name} is not running", name=self._paths.name) from error
+        try:
+            yield connection
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise PodpassError("PP110", reason=f"{type(error).__name__}: {error}", name=self._paths.name) from error
+        finally:
+            connection.close()

@@ -1,0 +1,92 @@
+"""The control socket's routes."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+
+from podpass.lab.journal import Journal, event_members
+from podpass.serving.asgi import (
+    App,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    answering,
+    json_response,
+    request_of,
+)
+
+MAX_BODY = 64 * 1024
+
+
+class Controlled(Protocol):
+    """What the control socket needs of a lab."""
+
+    journal: Journal
+
+    def status(self) -> dict[str, Any]: ...
+
+    def advance(self, seconds: float) -> None:
+        """Raises ValueError when the time can't move so."""
+        ...
+
+    def set_faults(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Raises ValueError for what is not a fault."""
+        ...
+
+
+def control_app(lab: Controlled, request_stop: Callable[[], None]) -> App:
+    async def handle(request: Request) -> Response:
+        try:
+            return _answer(lab, request, request_stop)
+        except (ValueError, TypeError, msgspec.DecodeError) as error:
+            return json_response(400, {"error": str(error)})
+
+    whole = answering(handle, max_body=MAX_BODY, too_large=lambda _: json_response(413, {"error": "too large"}))
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/journal" and b"follow=true" in scope["query_string"]:
+            after = int(request_of(scope).query.get("after", "0"))
+            await _stream(lab.journal, after, send)
+        else:
+            await whole(scope, receive, send)
+
+    return app
+
+
+def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None]) -> Response:
+    match (request.method, request.path):
+        case ("GET", "/status"):
+            return json_response(200, lab.status())
+        case ("GET", "/journal"):
+            events = lab.journal.events(
+                after=int(request.query.get("after", "0")),
+                trace=request.query.get("trace", ""),
+                limit=min(int(request.query.get("limit", "1000")), 20_000),
+            )
+            return json_response(200, [event_members(event) for event in events])
+        case ("POST", "/advance"):
+            lab.advance(float(msgspec.json.decode(request.body)["seconds"]))
+            return json_response(200, lab.status()["clock"])
+        case ("PUT", "/faults"):
+            return json_response(200, lab.set_faults(msgspec.json.decode(request.body, type=dict[str, Any])))
+        case ("POST", "/stop"):
+            request_stop()
+            return json_response(202, {"stopping": True})
+        case _:
+            return json_response(404, {"error": f"there is no {request.method} {request.path}"})
+
+
+async def _stream(journal: Journal, after: int, send: Send) -> None:
+    headers = [(b"Content-Type", b"application/x-ndjson")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    # An empty line now tells the follower that it is connected, even when nothing has happened yet.
+    await send({"type": "http.response.body", "body": b"\n", "more_body": True})
+    async with contextlib.aclosing(journal.follow(after=after)) as events:
+        async for event in events:
+            line = msgspec.json.encode(event_members(event)) + b"\n"
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})

@@ -1,0 +1,120 @@
+"""Start a lab as a process of its own, wait until it is ready, stop it."""
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from podpass.lab.control.client import Control
+from podpass.lab.environment import LabPaths
+from podpass.problems import PodpassError
+
+READY_WITHIN_SECONDS = 60.0
+STOP_WITHIN_SECONDS = 15.0
+
+
+def start(
+    paths: LabPaths,
+    *,
+    home: Path,
+    scenario: Path | None = None,
+    runtime: str = "auto",
+    api_port: int = 0,
+    proxy_port: int = 0,
+) -> dict[str, Any]:
+    """Start the lab and return its status once every endpoint answers.
+
+    Raises PodpassError: PP102 when it already runs, otherwise whatever kept it from starting.
+    """
+    paths.make()
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-m", "podpass.lab.daemon", paths.name, "--home", str(home)]
+    command += ["--runtime", runtime, "--ready-fd", str(write_end)]
+    command += ["--api-port", str(api_port), "--proxy-port", str(proxy_port)]
+    if scenario is not None:
+        command += ["--scenario", str(scenario.absolute())]
+    with _log_of(paths) as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[write_end],
+            start_new_session=True,
+            cwd=paths.directory,
+        )
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        message = _first_line(pipe.fileno(), READY_WITHIN_SECONDS)
+    if message is None:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        raise PodpassError("PP104", reason=f"It said nothing for {READY_WITHIN_SECONDS:.0f} s.", log=paths.log)
+    if "error" in message:
+        process.wait()
+        raise PodpassError(message["code"], message["error"], **{"log": paths.log, **message["values"]})
+    return message
+
+
+@contextlib.contextmanager
+def _log_of(paths: LabPaths) -> Iterator[int]:
+    try:
+        descriptor = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    except OSError as error:
+        raise PodpassError("PP105", path=paths.log, reason=error.strerror) from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _first_line(descriptor: int, seconds: float) -> dict[str, Any] | None:
+    """The JSON line that arrives within *seconds*, or None when none does or the process ended without one."""
+    deadline = time.monotonic() + seconds
+    content = b""
+    while b"\n" not in content:
+        ready, _, _ = select.select([descriptor], [], [], max(0.0, deadline - time.monotonic()))
+        chunk = os.read(descriptor, 65_536) if ready else b""
+        if not chunk:
+            return None
+        content += chunk
+    message: dict[str, Any] = json.loads(content)
+    return message
+
+
+def stop(paths: LabPaths) -> None:
+    """Stop the lab and wait until its process is gone. Raises PodpassError PP103 when it does not run."""
+    control = Control(paths)
+    pid = int(control.status()["pid"])
+    control.stop()
+    deadline = time.monotonic() + STOP_WITHIN_SECONDS
+    while _alive(pid):
+        if time.monotonic() > deadline:
+            # It acknowledged the stop from its own socket a moment ago, so this is certainly our process.
+            os.kill(pid, signal.SIGKILL)
+            deadline = time.monotonic() + STOP_WITHIN_SECONDS
+        time.sleep(0.01)
+
+
+def _alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def delete(paths: LabPaths) -> None:
+    """Remove everything the lab kept: cluster, clouds, keys, journal. The lab must not run."""
+    shutil.rmtree(paths.directory, ignore_errors=True)
+    shutil.rmtree(paths.sockets, ignore_errors=True)

@@ -1,0 +1,85 @@
+"""A lab as a process of its own: `python -m podpass.lab.daemon`, started by `podpass lab up`.
+
+It tells its starter how the start went through one pipe (a JSON line), writes its log to its standard error, and
+stops on SIGTERM, on SIGINT, or when asked through its control socket.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from podpass.problems import PodpassError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="podpass.lab.daemon")
+    parser.add_argument("name")
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--scenario", type=Path)
+    parser.add_argument("--runtime", default="auto")
+    parser.add_argument("--api-port", type=int, default=0)
+    parser.add_argument("--proxy-port", type=int, default=0)
+    parser.add_argument("--ready-fd", type=int)
+    options = parser.parse_args()
+
+    try:
+        from podpass.lab.assembly import Lab
+        from podpass.telemetry.logging import configure_logging
+
+        configure_logging(component="lab")
+        _run(Lab, options)
+    except PodpassError as error:
+        _tell(options.ready_fd, {"error": str(error), "code": error.problem.code, "values": _texts(error.values)})
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the starter must hear of any failure; the log holds the rest
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}"
+        _tell(options.ready_fd, {"error": "the lab failed", "code": "PP104", "values": {"reason": reason}})
+        sys.exit(1)
+
+
+def _run(lab_class: Any, options: argparse.Namespace) -> None:
+    from podpass.serving.server import run_loop
+
+    async def live() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        lab = lab_class(
+            options.name,
+            home=options.home,
+            scenario=options.scenario,
+            runtime=options.runtime,
+            api_port=options.api_port,
+            proxy_port=options.proxy_port,
+            request_stop=stop.set,
+        )
+        async with lab:
+            _tell(options.ready_fd, {"ready": True, **lab.status()})
+            await stop.wait()
+
+    run_loop(live())
+
+
+def _texts(values: dict[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in values.items()}
+
+
+def _tell(descriptor: int | None, message: dict[str, Any]) -> None:
+    """Write one line to the starter and close the pipe; a starter that went away is nobody to tell."""
+    if descriptor is None:
+        return
+    with contextlib.suppress(OSError), os.fdopen(descriptor, "w") as pipe:
+        pipe.write(json.dumps(message) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""Faults that a person or a test sets on purpose. They are part of the lab's state and deterministic."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from podpass.lab.store import Store
+
+_SERVICE, _KIND, _KEY = "lab", "faults", "faults"
+
+
+@dataclass(slots=True)
+class Faults:
+    """Which faults are on. Services hold this object and look at it for each request."""
+
+    issuer_unreachable: bool = False
+    """The cluster's issuer answers nobody."""
+    propagation_delay_seconds: float = 0.0
+    """How long a changed federated credential stays unseen at the token endpoint."""
+    cluster_skew_seconds: float = 0.0
+    """How far the cluster's clock is ahead of the clouds' (negative: behind)."""
+
+    @classmethod
+    def load(cls, store: Store) -> "Faults":
+        kept = store.get(_SERVICE, _KIND, _KEY) or {}
+        return cls(**{name: kept[name] for name in cls.__slots__ if name in kept})
+
+    def change(self, store: Store, values: dict[str, Any]) -> None:
+        """Set the named faults and keep them over restarts. Raises ValueError naming what is not a fault."""
+        for name, value in values.items():
+            if name not in self.__slots__:
+                raise ValueError(f"there is no fault {name!r}; there are {', '.join(self.__slots__)}")
+            wanted = bool if name == "issuer_unreachable" else (int, float)
+            if not isinstance(value, wanted) or (wanted is not bool and isinstance(value, bool)):
+                raise ValueError(f"{name} can't be {value!r}")
+        for name, value in values.items():
+            setattr(self, name, value)
+        store.put(_SERVICE, _KIND, _KEY, asdict(self))
