@@ -1,0 +1,146 @@
+"""One table from host names to the lab's services, read by the proxy, the gateway and DNS alike.
+
+A pattern is an exact name, or `*.suffix`, where the star stands for exactly one label, as in a certificate.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+CLUSTER_ZONE = "cluster.local"
+
+AZURE_PUBLIC: Mapping[str, str] = {
+    "login.microsoftonline.com": "entra",
+    "login.microsoft.com": "entra",
+    "login.windows.net": "entra",
+    "sts.windows.net": "entra",
+    "management.azure.com": "arm",
+    "management.core.windows.net": "arm",
+    "graph.microsoft.com": "graph",
+    "*.vault.azure.net": "keyvault",
+    # Issuers of AKS clusters: https://<region>.oic.prod-aks.azure.com/<tenant>/<cluster>/
+    "*.oic.prod-aks.azure.com": "issuer",
+}
+KUBERNETES: Mapping[str, str] = {
+    "kubernetes": "cluster",
+    "kubernetes.default": "cluster",
+    "kubernetes.default.svc": "cluster",
+    f"kubernetes.default.svc.{CLUSTER_ZONE}": "cluster",
+}
+
+_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_MAX_NAME = 253
+
+
+class BadPattern(ValueError):
+    """A pattern that is neither a host name nor `*.` and a host name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Where a host name leads."""
+
+    service: str
+    label: str
+    """What the pattern's star stands for, for example the vault's name; empty for an exact name."""
+    host: str
+    """The name in normal form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nowhere:
+    """A host name that leads to no service of the lab, and the reason."""
+
+    host: str
+    why: str
+
+
+class Names:
+    """The table. Patterns may be added while the lab runs; every door sees them at once."""
+
+    def __init__(self, *tables: Mapping[str, str]) -> None:
+        self._exact: dict[str, str] = {}
+        self._below: dict[str, str] = {}
+        self._exists: dict[str, Callable[[str], bool]] = {}
+        for table in tables or (AZURE_PUBLIC, KUBERNETES):
+            for pattern, service in table.items():
+                self.add(pattern, service)
+
+    def add(self, pattern: str, service: str) -> None:
+        """Lead *pattern* to *service*. Raises BadPattern."""
+        suffix = pattern.removeprefix("*.")
+        host = normalise(suffix)
+        if host is None or ":" in suffix:
+            raise BadPattern(f"{pattern!r} is neither a host name nor '*.' and a host name")
+        table = self._exact if suffix == pattern else self._below
+        table[host] = service
+
+    def only_existing(self, service: str, exists: Callable[[str], bool]) -> None:
+        """Of the names below a star that lead to *service*, know only those whose label *exists* accepts.
+
+        A vault's name resolves only while there is a vault of that name, as in Azure's own DNS.
+        """
+        self._exists[service] = exists
+
+    def route(self, host: str) -> Route | None:
+        """Where *host* leads, whether or not the thing behind a star exists."""
+        found = self._match(host)
+        return found if isinstance(found, Route) else None
+
+    def resolve(self, host: str) -> Route | Nowhere:
+        """Where *host* leads, as DNS sees it: names below a star must also exist."""
+        found = self._match(host)
+        if isinstance(found, Route) and found.label:
+            exists = self._exists.get(found.service)
+            if exists is not None and not exists(found.label):
+                return Nowhere(found.host, f"{found.service} has nothing named '{found.label}'")
+        return found
+
+    def patterns(self) -> Iterator[tuple[str, str]]:
+        """Each pattern and its service."""
+        yield from self._exact.items()
+        for suffix, service in self._below.items():
+            yield f"*.{suffix}", service
+
+    def _match(self, host: str) -> Route | Nowhere:
+        name = normalise(host)
+        if name is None:
+            return Nowhere(printable(host), "not a host name")
+        if (service := self._exact.get(name)) is not None:
+            return Route(service, "", name)
+        label, _, suffix = name.partition(".")
+        if (service := self._below.get(suffix)) is not None:
+            return Route(service, label, name)
+        return Nowhere(name, "the lab does not emulate this host")
+
+
+def normalise(host: str) -> str | None:
+    """*host* in lower case, without port and trailing dot; None when it is no DNS host name, an address included."""
+    name, _, port = host.partition(":")
+    if port and not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65536):
+        return None
+    name = name.lower().removesuffix(".")
+    if not name or len(name) > _MAX_NAME or not all(_LABEL.fullmatch(label) for label in name.split(".")):
+        return None
+    return None if ends_in_number(name) else name
+
+
+def ends_in_number(name: str) -> bool:
+    """Whether programs would read *name* as an IPv4 address: dotted, decimal, octal or hexadecimal."""
+    last = name.rpartition(".")[2]
+    return last.isdigit() or re.fullmatch(r"0x[0-9a-f]*", last) is not None
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that *host* spells in the usual form, brackets allowed, or None."""
+    try:
+        return ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+
+
+def printable(text: str, *, limit: int = 100) -> str:
+    """*text* as it may stand in a one-line answer or the journal: ASCII, no control characters, short."""
+    shown = text[:limit].encode("ascii", "backslashreplace").decode()
+    return "".join(character if character.isprintable() else "?" for character in shown)
