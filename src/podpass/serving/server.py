@@ -67,6 +67,8 @@ class HttpEngine:
     def __init__(self, app: App) -> None:
         self._config = uvicorn.Config(
             app=cast("uvicorn._types.ASGIApplication", app),
+            # Guessing takes a bound method for the old two-step interface.
+            interface="asgi3",
             loop="none",
             http=HttpToolsProtocol,
             lifespan="off",
