@@ -29,6 +29,8 @@ class Problem:
     remedy: str
     wire: str = ""
     """The code by which the cloud's own service reports it, where it does."""
+    reproduce: str = ""
+    """A command that shows it in the lab, where one does."""
 
     @property
     def page(self) -> str:
