@@ -1,0 +1,11 @@
+"""The lab's node: pods of the Kubernetes API run as real processes of this machine.
+
+It does what the scheduler and the kubelet do for the objects the lab needs: binding, the Node object and its Lease,
+volumes, environment, container lifecycle, status, events and logs. Two runtimes start the processes: the *sandbox*
+(Linux namespaces and bubblewrap; exact paths, own network, no way out) and *plain* processes, where namespaces are
+not to be had.
+
+Contract: kubernetes surface, sections 4.5 and 7. Follows the kubelet of Kubernetes 1.37 where it says nothing.
+Missing: probes, exec and attach, port-forward, hostNetwork, CSI and persistent volumes, sidecar containers,
+preStop and postStart hooks, resource limits, image pulls (an image is an entry of the catalogue).
+"""

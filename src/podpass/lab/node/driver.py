@@ -1,0 +1,250 @@
+"""The lab's side of the fabric: starts the helper process and speaks its protocol."""
+
+import array
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).with_name("fabric.py")
+START_SECONDS = 15.0
+STOP_SECONDS = 3.0
+_CHUNK = 65536
+_NAMESPACES = (
+    "unshare",
+    "--user",
+    "--map-root-user",
+    "--net",
+    "--mount",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+)
+
+
+class FabricFailed(Exception):
+    """The helper process could not start, refused a request, or has ended."""
+
+
+class Fabric:
+    """One helper process and the containers it runs."""
+
+    def __init__(self, *, sandboxed: bool) -> None:
+        self._sandboxed = sandboxed
+        self._containers: dict[str, asyncio.Future[int]] = {}
+        self._process: asyncio.subprocess.Process | None = None
+        self._connection: socket.socket | None = None
+        self._buffer = b""
+        self._descriptors: list[int] = []
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[tuple[dict[str, Any], list[int]]]] = {}
+        self._ready: asyncio.Future[None] | None = None
+        self._writing = asyncio.Lock()
+        self.lost = asyncio.Event()
+        """Set once the helper has ended, for whatever reason."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process that was started: `unshare` around the helper in the sandbox, else the helper itself."""
+        return None if self._process is None else self._process.pid
+
+    async def start(self) -> None:
+        """Raises FabricFailed with the words of whichever tool refused."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        ours.setblocking(False)
+        self._connection = ours
+        self._ready = asyncio.get_running_loop().create_future()
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *command(theirs.fileno(), sandboxed=self._sandboxed),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                pass_fds=(theirs.fileno(),),
+                env=_environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._close_connection()
+            raise FabricFailed(f"{error.filename or 'the helper'}: {error.strerror}") from error
+        finally:
+            theirs.close()
+        asyncio.get_running_loop().add_reader(ours, self._readable)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._ready
+        except (TimeoutError, FabricFailed) as error:
+            words = await self._last_words()
+            await self.close()
+            raise FabricFailed(words or "the helper process did not start") from error
+
+    async def request(
+        self, operation: str, /, *, descriptors: Sequence[int] = (), **arguments: Any
+    ) -> tuple[dict[str, Any], list[int]]:
+        """Ask for *operation*; its result and the descriptors that came with it. Raises FabricFailed."""
+        connection = self._connection
+        if connection is None or self.lost.is_set():
+            raise FabricFailed("the helper process has ended")
+        number = next(self._numbers)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[tuple[dict[str, Any], list[int]]] = loop.create_future()
+        message = {"id": number, "op": operation, "fds": len(descriptors), **arguments}
+        data = json.dumps(message).encode() + b"\n"
+        self._waiting[number] = answer
+        try:
+            async with self._writing:
+                if descriptors:
+                    data = data[_send_first(connection, data, descriptors) :]
+                await loop.sock_sendall(connection, data)
+            return await answer
+        except OSError as error:
+            raise FabricFailed(f"the helper process has ended: {error}") from error
+        finally:
+            self._waiting.pop(number, None)
+
+    async def run(self, container: str, /, *, descriptors: Sequence[int], **arguments: Any) -> asyncio.Future[int]:
+        """Start a container; the future is its exit code, 128 + n for signal n.
+
+        The future raises FabricFailed when the helper ends first. Raises FabricFailed when the start is refused.
+        """
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # Nobody may be waiting when the helper is lost.
+        ended.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._containers[container] = ended
+        try:
+            await self.request("start", descriptors=descriptors, container=container, **arguments)
+        except BaseException:
+            self._containers.pop(container, None)
+            raise
+        return ended
+
+    async def signal(self, container: str, number: int) -> bool:
+        """Signal a container; False when it has ended. Raises FabricFailed."""
+        if container not in self._containers:
+            return False
+        result, _ = await self.request("signal", container=container, signal=number)
+        return bool(result["delivered"])
+
+    async def close(self) -> None:
+        """End the helper, and with it everything it started."""
+        self._close_connection()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        try:
+            async with asyncio.timeout(STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+
+    def _readable(self) -> None:
+        connection = self._connection
+        if connection is None:
+            return
+        try:
+            data, ancillary, _, _ = connection.recvmsg(_CHUNK, socket.CMSG_SPACE(16 * 4))
+        except BlockingIOError:
+            return
+        except OSError:
+            data, ancillary = b"", []
+        for level, kind, content in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                arrived = array.array("i")
+                arrived.frombytes(content[: len(content) - len(content) % arrived.itemsize])
+                self._descriptors.extend(arrived)
+        if not data:
+            self._close_connection()
+            return
+        *lines, self._buffer = (self._buffer + data).split(b"\n")
+        for line in lines:
+            self._heard(json.loads(line))
+
+    def _heard(self, message: dict[str, Any]) -> None:
+        if "exit" in message:
+            ended = self._containers.pop(message["exit"], None)
+            if ended is not None and not ended.done():
+                ended.set_result(message["code"])
+            return
+        if "ready" in message:
+            if self._ready is not None and not self._ready.done():
+                self._ready.set_result(None)
+            return
+        count = message.get("fds", 0)
+        descriptors, self._descriptors = self._descriptors[:count], self._descriptors[count:]
+        answer = self._waiting.get(message["id"])
+        if answer is None or answer.done():
+            for descriptor in descriptors:
+                os.close(descriptor)
+        elif "error" in message:
+            answer.set_exception(FabricFailed(message["error"]))
+        else:
+            answer.set_result((message["ok"], descriptors))
+
+    def _close_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        asyncio.get_running_loop().remove_reader(connection)
+        connection.close()
+        gone = FabricFailed("the helper process has ended")
+        if self._ready is not None and not self._ready.done():
+            self._ready.set_exception(gone)
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(gone)
+        for ended in self._containers.values():
+            if not ended.done():
+                ended.set_exception(gone)
+        self._containers.clear()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors = []
+        self.lost.set()
+
+    async def _last_words(self) -> str:
+        process = self._process
+        if process is None or process.stderr is None:
+            return ""
+        try:
+            async with asyncio.timeout(1.0):
+                words = await process.stderr.read()
+        except TimeoutError:
+            return ""
+        return words.decode("utf-8", "replace").strip().splitlines()[-1] if words.strip() else ""
+
+
+def command(descriptor: int, *, sandboxed: bool) -> list[str]:
+    """The command line of the helper, which inherits its socket as *descriptor*."""
+    helper = [sys.executable, "-I", "-S", str(SCRIPT), str(descriptor), "sandbox" if sandboxed else "plain"]
+    parent_death = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
+    return [*parent_death, *_NAMESPACES, *helper] if sandboxed else helper
+
+
+def _environment() -> Mapping[str, str]:
+    # iproute2 lives in sbin, which an ordinary user's PATH often lacks.
+    return {"PATH": os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin:/sbin:/usr/bin:/bin"}
+
+
+def _send_first(connection: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:
+    """Send *descriptors* with the first bytes of *data*; how many bytes went."""
+    while True:
+        try:
+            return socket.send_fds(connection, [data], list(descriptors))
+        except BlockingIOError:
+            # The helper reads all the time; its buffer is full for microseconds.
+            connection.setblocking(True)
+            try:
+                return socket.send_fds(connection, [data], list(descriptors))
+            finally:
+                connection.setblocking(False)

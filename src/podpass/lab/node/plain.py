@@ -1,0 +1,122 @@
+"""Pods as child processes, where namespaces are not to be had.
+
+The same helper process starts and ends them. Paths can't be given exactly, so variables that are known to hold a
+volume's path are rewritten to where the volume really is, and LAB_ROOT names the directory below which every mount
+path of the container exists. The network is the host's own: `environment` must point clients at the lab's doors.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from podpass.lab.node.driver import Fabric
+from podpass.lab.node.runtime import CannotStart, ContainerProcess, Mount, PodSandbox, RuntimeKind
+
+PATH_VARIABLES = (
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_CONFIG_DIR",
+    "AZURE_FEDERATED_TOKEN_FILE",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_EXTERNAL_ACCOUNT_CONFIG",
+    "KUBECONFIG",
+    "SERVICE_ACCOUNT_TOKEN_FILE",
+)
+"""Variables that hold the path of a file; others that only look so are left alone."""
+
+
+class PlainRuntime:
+    """Child processes of one helper. *environment* is what reaches the lab from the host: proxies, CA variables."""
+
+    kind: RuntimeKind = "plain"
+
+    def __init__(self, *, directory: Path, environment: Mapping[str, str], why: str = "") -> None:
+        self._directory = directory
+        self._environment = dict(environment)
+        self.note = (
+            "plain process without a sandbox: the pod shares this machine's network, files and processes, and volume"
+            f" paths are below $LAB_ROOT{f' ({why})' if why else ''}"
+        )
+        self._fabric = Fabric(sandboxed=False)
+
+    @property
+    def lost(self) -> asyncio.Event:
+        return self._fabric.lost
+
+    @property
+    def pid(self) -> int | None:
+        return self._fabric.pid
+
+    async def start(self) -> None:
+        if self._fabric.lost.is_set():
+            self._fabric = Fabric(sandboxed=False)
+        await self._fabric.start()
+
+    async def close(self) -> None:
+        await self._fabric.close()
+
+    async def create_pod(self, pod: PodSandbox) -> None:
+        pod.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    async def remove_pod(self, uid: str) -> None:
+        """Nothing is shared between a pod's processes that outlives them."""
+
+    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
+        root = process.pod.directory / "roots" / process.container_id
+        _lay_out(root, process.mounts)
+        environment = plain_environment(process, root, self._environment)
+        # An image's PATH names places of the image; the machine's own programs follow it.
+        environment["PATH"] = f"{environment.get('PATH', '')}:{os.environ.get('PATH', os.defpath)}".strip(":")
+        program = shutil.which(process.argv[0], path=environment["PATH"])
+        if program is None:
+            raise CannotStart("StartError", f'exec: "{process.argv[0]}": executable file not found in $PATH')
+        wanted = process.working_directory or process.image.working_directory
+        directory = root / wanted.lstrip("/")
+        directory.mkdir(parents=True, exist_ok=True)
+        return await self._fabric.run(
+            process.container_id,
+            descriptors=(output, errors),
+            pod=process.pod.uid,
+            argv=[program, *process.argv[1:]],
+            env=environment,
+            cwd=str(directory),
+        )
+
+    async def signal(self, container_id: str, number: int) -> bool:
+        return await self._fabric.signal(container_id, number)
+
+
+def plain_environment(process: ContainerProcess, root: Path, lab: Mapping[str, str]) -> dict[str, str]:
+    """The container's variables with known paths moved below *root*, and the lab's own added.
+
+    The lab's come last: a pod must not be able to leave the proxy that keeps it inside the lab.
+    """
+    home = root / "root"
+    environment = {"HOME": str(home), "HOSTNAME": process.pod.hostname, **process.environment}
+    for name in PATH_VARIABLES:
+        if value := environment.get(name):
+            environment[name] = moved(value, process.mounts, root)
+    return {**environment, **lab, "LAB_ROOT": str(root)}
+
+
+def moved(path: str, mounts: Sequence[Mount], root: Path) -> str:
+    """*path* below *root* when it lies in a volume, otherwise unchanged."""
+    for mount in mounts:
+        if path == mount.path or path.startswith(mount.path.rstrip("/") + "/"):
+            return str(root) + path
+    return path
+
+
+def _lay_out(root: Path, mounts: Sequence[Mount]) -> None:
+    """Every mount path below *root*, as a symbolic link to its volume. Raises CannotStart."""
+    (root / "root").mkdir(mode=0o700, parents=True, exist_ok=True)
+    for mount in sorted(mounts, key=lambda mount: len(Path(mount.path).parts)):
+        place = root / os.path.normpath(mount.path).lstrip("/")
+        if any(parent.is_symlink() for parent in place.parents if parent != root):
+            raise CannotStart(
+                "CreateContainerError", f"{mount.path} lies inside another volume, which plain processes can't show"
+            )
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.is_symlink():
+            place.symlink_to(mount.source)

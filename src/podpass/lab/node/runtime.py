@@ -1,0 +1,182 @@
+"""What starts containers: the two runtimes' interface, and the choice between them."""
+
+import asyncio
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from podpass.lab.node.driver import Fabric, FabricFailed
+from podpass.lab.node.images import ResolvedImage
+
+RuntimeKind = Literal["sandbox", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A file or directory of a volume at its place in a container."""
+
+    path: str
+    source: Path
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PodSandbox:
+    """What the containers of a pod share."""
+
+    uid: str
+    name: str
+    namespace: str
+    hostname: str
+    address: str
+    directory: Path
+    """The pod's own directory on the host, 0700."""
+    search: tuple[str, ...] = ()
+    """Domains in which the pod's resolver completes short names."""
+    host_aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerProcess:
+    """One container, resolved to what is executed."""
+
+    container_id: str
+    pod: PodSandbox
+    image: ResolvedImage
+    argv: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    mounts: tuple[Mount, ...] = ()
+    working_directory: str = ""
+    user: int | None = None
+    group: int | None = None
+    read_only_root: bool = False
+    capabilities: tuple[str, ...] = ()
+
+
+class CannotStart(Exception):
+    """The container can't be started; the reason is a word of Kubernetes, the message says what to do."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(f"{reason}: {message}")
+        self.reason, self.message = reason, message
+
+
+class Runtime(Protocol):
+    """Starts containers as processes. All are gone when the runtime is closed or the lab ends in any way."""
+
+    kind: RuntimeKind
+    note: str
+    """What this runtime can't show, for status messages; empty when nothing is missing."""
+    lost: asyncio.Event
+    """Set when the helper process has ended: every container is gone; `start` makes a new one."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def create_pod(self, pod: PodSandbox) -> None: ...
+
+    async def remove_pod(self, uid: str) -> None: ...
+
+    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
+        """Start *process* with two descriptors for what it writes. Raises CannotStart, FabricFailed."""
+        ...
+
+    async def signal(self, container_id: str, number: int) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What this machine allows. *reason* says what stands in the way of namespaces, empty when nothing does."""
+
+    platform: str
+    bwrap: bool
+    unshare: bool
+    ip: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    kind: RuntimeKind
+    why: str
+
+
+def choose_runtime(probe: Probe) -> Choice:
+    """The sandbox wherever it works; the sentence says why not otherwise, and what would change it."""
+    if probe.platform != "linux":
+        return Choice("plain", f"plain processes: {probe.platform} has no Linux namespaces")
+    missing = [
+        f"{tool} ({package})"
+        for tool, package, present in (
+            ("bwrap", "package bubblewrap", probe.bwrap),
+            ("unshare", "package util-linux", probe.unshare),
+            ("ip", "package iproute2", probe.ip),
+        )
+        if not present
+    ]
+    if missing:
+        return Choice("plain", f"plain processes: install {', '.join(missing)} to run pods in a sandbox")
+    if probe.reason:
+        return Choice("plain", f"plain processes: {probe.reason}")
+    return Choice("sandbox", "sandbox: each pod has its own namespaces and no way out of the lab")
+
+
+async def probe() -> Probe:
+    """Try what the sandbox does: namespaces without privilege, a pod's network, and bubblewrap inside it."""
+    path = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin:/sbin:/usr/bin:/bin"
+    tools = {tool: shutil.which(tool, path=path) is not None for tool in ("bwrap", "unshare", "ip")}
+    found = Probe(sys.platform, tools["bwrap"], tools["unshare"], tools["ip"])
+    if sys.platform != "linux" or not all(tools.values()):
+        return found
+    return Probe(sys.platform, True, True, True, reason=await _obstacle())
+
+
+async def _obstacle() -> str:
+    fabric = Fabric(sandboxed=True)
+    reading, writing = os.pipe()
+    try:
+        await fabric.start()
+        await fabric.request("node", gateway="10.244.0.1", prefix=24, api_address="10.96.0.1", relays=[], dns="")
+        await fabric.request("pod", pod="probe", address="10.244.0.2/24", gateway="10.244.0.1", services="10.96.0.0/16")
+        ended = await fabric.run(
+            "probe",
+            descriptors=(writing, writing),
+            pod="probe",
+            bwrap=["--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"],
+            argv=["/bin/sh", "-c", "exit 0"],
+        )
+        os.close(writing)
+        writing = -1
+        async with asyncio.timeout(10):
+            code = await ended
+        if code != 0:
+            return f"bubblewrap does not start here: {_first_line(reading) or f'exit code {code}'}"
+    except (FabricFailed, TimeoutError) as error:
+        return _explained(str(error) or "the attempt took too long")
+    finally:
+        await fabric.close()
+        os.close(reading)
+        if writing >= 0:
+            os.close(writing)
+    return ""
+
+
+def _explained(words: str) -> str:
+    if "unshare" in words or "uid_map" in words:
+        return (
+            f"this machine does not let an ordinary user make namespaces ({words}); on the host look at the settings"
+            " user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns, in a container at its"
+            " seccomp profile"
+        )
+    if "mount" in words and "proc" in words:
+        return f"/proc can't be mounted inside a namespace ({words}), as is usual in a container with a masked /proc"
+    return words
+
+
+def _first_line(descriptor: int) -> str:
+    return os.read(descriptor, 4096).decode("utf-8", "replace").strip().partition("\n")[0]

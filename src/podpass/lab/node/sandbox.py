@@ -1,0 +1,183 @@
+"""Pods in namespaces: own network, own processes, exact paths, nothing of the host but programs."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from podpass.lab.node.driver import Fabric, FabricFailed
+from podpass.lab.node.rootfs import CA_BUNDLE, arguments, find_program, layout
+from podpass.lab.node.runtime import CannotStart, ContainerProcess, PodSandbox, RuntimeKind
+
+GATEWAY = "10.244.0.1"
+POD_PREFIX = 24
+API_ADDRESS = "10.96.0.1"
+SERVICES = "10.96.0.0/16"
+CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+DEFAULT_CAPABILITIES = ("CAP_NET_BIND_SERVICE", "CAP_NET_RAW")
+"""Of Kubernetes' default set, those that mean anything with one mapped user and a read-only system."""
+
+
+class SandboxRuntime:
+    """One fabric, and the containers in it. Sockets that are None are not offered to pods.
+
+    *gateway_socket* answers TLS on 443 of the gateway's address, *gateway_http_socket* plain HTTP on its port 80,
+    *api_socket* is the API server, *dns_socket* speaks DNS with TCP's length prefix. *hidden* are directories that
+    no container may see even where an image shows their parents.
+    """
+
+    kind: RuntimeKind = "sandbox"
+    note = ""
+
+    def __init__(
+        self,
+        *,
+        directory: Path,
+        ca_bundle: Path,
+        gateway_socket: Path | None = None,
+        gateway_http_socket: Path | None = None,
+        api_socket: Path | None = None,
+        dns_socket: Path | None = None,
+        hidden: Iterable[Path] = (),
+    ) -> None:
+        self._ca_bundle = ca_bundle
+        self._relays = [
+            [address, port, str(path)]
+            for address, port, path in (
+                (GATEWAY, 443, gateway_socket),
+                (GATEWAY, 80, gateway_http_socket),
+                (API_ADDRESS, 443, api_socket),
+                (GATEWAY, 53, dns_socket),
+            )
+            if path is not None
+        ]
+        self._dns = "" if dns_socket is None else str(dns_socket)
+        self._hidden = (directory, Path.home(), *hidden)
+        self._fabric = Fabric(sandboxed=True)
+
+    @property
+    def lost(self) -> asyncio.Event:
+        return self._fabric.lost
+
+    @property
+    def pid(self) -> int | None:
+        return self._fabric.pid
+
+    async def start(self) -> None:
+        """Raises FabricFailed when this machine does not allow it."""
+        if self._fabric.lost.is_set():
+            self._fabric = Fabric(sandboxed=True)
+        await self._fabric.start()
+        await self._fabric.request(
+            "node",
+            gateway=GATEWAY,
+            prefix=POD_PREFIX,
+            api_address=API_ADDRESS,
+            relays=self._relays,
+            dns=self._dns,
+        )
+
+    async def close(self) -> None:
+        await self._fabric.close()
+
+    async def create_pod(self, pod: PodSandbox) -> None:
+        _write_files(pod)
+        await self._fabric.request(
+            "pod", pod=pod.uid, address=f"{pod.address}/{POD_PREFIX}", gateway=GATEWAY, services=SERVICES
+        )
+
+    async def remove_pod(self, uid: str) -> None:
+        with contextlib.suppress(FabricFailed):
+            await self._fabric.request("remove-pod", pod=uid)
+
+    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
+        command = bubblewrap(process, ca_bundle=self._ca_bundle, hidden=self._hidden)
+        return await self._fabric.run(
+            process.container_id,
+            descriptors=(output, errors),
+            pod=process.pod.uid,
+            bwrap=command,
+            argv=list(process.argv),
+        )
+
+    async def signal(self, container_id: str, number: int) -> bool:
+        return await self._fabric.signal(container_id, number)
+
+    async def connect(self, address: str, port: int) -> int:
+        """A descriptor of a TCP connection to a pod's port, made in the node's network. Raises FabricFailed."""
+        _, descriptors = await self._fabric.request("connect", address=address, port=port)
+        return descriptors[0]
+
+
+def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[Path]) -> list[str]:
+    """bubblewrap's arguments for one container. Raises CannotStart."""
+    made = layout(process.image.root, process.image.paths, hidden)
+    directory = process.pod.directory
+    files = {f"/etc/{name}": directory / name for name in _FILES}
+    file_system = arguments(made, files, process.mounts, ca_bundle=ca_bundle)
+    working_directory = process.working_directory or process.image.working_directory
+    environment = {
+        "HOME": "/root",
+        "HOSTNAME": process.pod.hostname,
+        **dict.fromkeys(CA_VARIABLES, CA_BUNDLE),
+        **process.environment,
+    }
+    if find_program(made, process.argv[0], environment.get("PATH", ""), working_directory) is None:
+        raise CannotStart("StartError", f'exec: "{process.argv[0]}": executable file not found in $PATH')
+    result = [
+        "--unshare-pid",
+        "--unshare-uts",
+        "--unshare-ipc",
+        "--unshare-cgroup-try",
+        # As in Kubernetes, the program is process 1: it gets the signals, and ignores those it has no handler for.
+        "--as-pid-1",
+        "--die-with-parent",
+        "--hostname",
+        process.pod.hostname,
+    ]
+    if process.user or process.group:
+        result += ["--unshare-user", "--uid", str(process.user or 0), "--gid", str(process.group or 0)]
+    result += ["--cap-drop", "ALL"]
+    for capability in process.capabilities:
+        result += ["--cap-add", capability]
+    result += file_system
+    if working_directory != "/" and made.source(made.resolve(working_directory)) is None:
+        result += ["--dir", made.resolve(working_directory)]
+    if process.read_only_root:
+        result += ["--remount-ro", "/"]
+    result += ["--chdir", working_directory or "/", "--clearenv"]
+    for name, value in environment.items():
+        result += ["--setenv", name, value]
+    return result
+
+
+_FILES = ("hosts", "hostname", "resolv.conf", "passwd", "group", "nsswitch.conf")
+
+
+def files(pod: PodSandbox) -> Mapping[str, str]:
+    """The pod's files below /etc, by name."""
+    search = " ".join(pod.search)
+    hosts = [
+        "# Kubernetes-managed hosts file.",
+        "127.0.0.1\tlocalhost",
+        "::1\tlocalhost ip6-localhost ip6-loopback",
+        f"{pod.address}\t{pod.hostname}",
+        *(f"{address}\t{' '.join(names)}" for address, names in pod.host_aliases),
+    ]
+    return {
+        "hosts": "\n".join(hosts) + "\n",
+        "hostname": pod.hostname + "\n",
+        "resolv.conf": f"search {search}\nnameserver {GATEWAY}\noptions ndots:5\n",
+        "passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
+        "group": "root:x:0:\nnogroup:x:65534:\n",
+        "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",
+    }
+
+
+def _write_files(pod: PodSandbox) -> None:
+    pod.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name, text in files(pod).items():
+        temporary = pod.directory / f".{name}.new"
+        temporary.write_text(text)
+        os.replace(temporary, pod.directory / name)
