@@ -4,18 +4,17 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from podpass.serving.asgi import App
+from podpass.serving.asgi import App, Receive, Scope, Send
+from podpass.serving.connection import HttpConnection, Limits, Refused
 
 BACKLOG = 1024
-KEEP_ALIVE_SECONDS = 75
 
 
 class PortInUse(OSError):
@@ -29,7 +28,9 @@ class PortInUse(OSError):
 def bind_tcp(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     """A listening TCP socket; port 0 lets the kernel choose. Raises PortInUse."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off only for sockets made with this protocol number; with it on, a head and
+    # a body written apart wait 40 ms for each other.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
@@ -62,45 +63,94 @@ class HttpEngine:
 
     uvicorn's protocol classes are used directly rather than its Server: the same app then answers on TCP, on unix
     sockets and on connections that arrived through a proxy's CONNECT, and no signal handler is touched.
+    *refused* is told of each connection that was turned away before its request reached the app. *websockets* is the
+    protocol class that takes over a connection whose request asks for it (uvicorn's `ws`); without one the request
+    is answered as if it had not asked.
     """
 
-    def __init__(self, app: App) -> None:
+    connection_class: type[HttpConnection] = HttpConnection
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        limits: Limits = Limits(),  # noqa: B008 - a frozen value
+        refused: Callable[[Refused], None] = lambda refusal: None,
+        websockets: type[asyncio.Protocol] | None = None,
+    ) -> None:
+        self._app = app
+        self.limits = limits
+        self.refused = refused
         self._config = uvicorn.Config(
-            app=cast("uvicorn._types.ASGIApplication", app),
-            # Guessing takes a bound method for the old two-step interface.
+            app=cast("uvicorn._types.ASGIApplication", self._guarded),
             interface="asgi3",
             loop="none",
-            http=HttpToolsProtocol,
+            http=HttpConnection,
             lifespan="off",
             access_log=False,
             log_config=None,
             server_header=False,
-            date_header=True,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            ws="none",
+            timeout_keep_alive=cast("int", limits.idle_seconds),
+            ws="none" if websockets is None else websockets,
         )
         self._config.load()
         self._state = ServerState()
+        self._closing = False
+        self._emptied = asyncio.Event()
 
-    def protocol(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(config=self._config, server_state=self._state, app_state={})
+    def protocol(self) -> HttpConnection:
+        """A protocol for one new connection."""
+        return self.connection_class(
+            self._config, self._state, self.limits, refused=self.refused, lost=self._connection_lost
+        )
+
+    @property
+    def transports(self) -> list[asyncio.Transport]:
+        """Those of the open connections."""
+        transports = (getattr(connection, "transport", None) for connection in self._state.connections)
+        return [transport for transport in transports if transport is not None]
+
+    def own(self, work: Coroutine[None, None, None]) -> None:
+        """Run *work* as part of answering: `close` waits for it and cancels it when it is late."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
 
     async def close(self, *, grace_seconds: float) -> None:
-        """Let running requests end for *grace_seconds*, then cancel them and drop every connection."""
+        """Let running requests end for *grace_seconds*, then drop every connection and cancel what still runs."""
+        self._closing = True
         for connection in list(self._state.connections):
             connection.shutdown()
         tasks = set(self._state.tasks)
-        if tasks:
-            _, late = await asyncio.wait(tasks, timeout=grace_seconds)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late, timeout=1)
-        for connection in list(self._state.connections):
-            transport = getattr(connection, "transport", None)
-            if transport is not None:
-                transport.abort()
+        late = (await asyncio.wait(tasks, timeout=grace_seconds))[1] if tasks else set()
+        # The connections first: an app that is cancelled while its client is there would be reported as a failure.
+        await self._drop_connections()
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late, timeout=1)
+
+    async def _drop_connections(self) -> None:
+        self._emptied.clear()
+        for transport in self.transports:
+            transport.abort()
+        if self._state.connections:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._emptied.wait()
+
+    def _connection_lost(self) -> None:
+        if not self._state.connections:
+            self._emptied.set()
+
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            # Only `close` cancels requests; to uvicorn a cancelled request is a crash worth a traceback.
+            if not self._closing:
+                raise
 
 
 @contextlib.asynccontextmanager
@@ -110,23 +160,44 @@ async def serving(
     *,
     tls: ssl.SSLContext | None = None,
     grace_seconds: float = 2.0,
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    refused: Callable[[Refused], None] = lambda refusal: None,
+    websockets: type[asyncio.Protocol] | None = None,
 ) -> AsyncIterator[HttpEngine]:
     """Serve *app* on *listeners* while the context is open; then stop accepting, finish, close.
 
     The listeners are closed at the end. End long streams at their source first: a stream that is still open after
     *grace_seconds* is cancelled.
     """
+    engine = HttpEngine(app, limits=limits, refused=refused, websockets=websockets)
+    async with serving_with(engine, listeners, tls=tls, grace_seconds=grace_seconds):
+        yield engine
+
+
+@contextlib.asynccontextmanager
+async def serving_with(
+    engine: HttpEngine,
+    listeners: Sequence[socket.socket],
+    *,
+    tls: ssl.SSLContext | None = None,
+    grace_seconds: float = 2.0,
+) -> AsyncIterator[None]:
+    """As `serving`, with an engine that is closed together with the listeners."""
     loop = asyncio.get_running_loop()
-    engine = HttpEngine(app)
+    handshake_seconds = None if tls is None else engine.limits.head_seconds
     servers: list[asyncio.Server] = []
     try:
         for listener in listeners:
             if listener.family == socket.AF_UNIX:
-                server = await loop.create_unix_server(engine.protocol, sock=listener, ssl=tls)
+                server = await loop.create_unix_server(
+                    engine.protocol, sock=listener, ssl=tls, ssl_handshake_timeout=handshake_seconds
+                )
             else:
-                server = await loop.create_server(engine.protocol, sock=listener, ssl=tls, backlog=BACKLOG)
+                server = await loop.create_server(
+                    engine.protocol, sock=listener, ssl=tls, ssl_handshake_timeout=handshake_seconds, backlog=BACKLOG
+                )
             servers.append(server)
-        yield engine
+        yield
     finally:
         for server in servers:
             server.close()

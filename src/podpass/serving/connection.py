@@ -1,0 +1,279 @@
+"""One HTTP connection with bounds: on the size of a request's head, on its pace, and on what is told when it fails.
+
+uvicorn's protocol over httptools does the parsing and the flow control; httptools itself bounds nothing.
+"""
+
+import asyncio
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, cast
+
+import httptools
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from podpass.telemetry.redaction import redact_text
+
+LINGER_SECONDS = 1.0
+_RECHECK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one client may ask of a listener before it is turned away."""
+
+    head_bytes: int = 64 * 1024
+    """Request line and headers. Large enough for several bearer tokens."""
+    headers: int = 100
+    head_seconds: float = 10.0
+    """From a head's first byte (for the first request: from the connection's start) to its last."""
+    body_seconds: float = 60.0
+    """Between two parts of a body that the service is ready to read."""
+    idle_seconds: float = 75.0
+    """Without a request, on a connection that is kept alive."""
+    connections: int = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A connection that ended before its request reached a service."""
+
+    peer: str
+    """The client's address, or an empty string on a unix socket."""
+    status: int
+    why: str
+
+
+class _RedactedLog(logging.LoggerAdapter[logging.Logger]):
+    """A traceback's text may hold what the request held."""
+
+    @property
+    def level(self) -> int:
+        return self.logger.getEffectiveLevel()
+
+    def process(self, msg: Any, kwargs: Any) -> tuple[Any, Any]:
+        error = kwargs.pop("exc_info", None)
+        if isinstance(error, BaseException):
+            msg = f"{str(msg).rstrip()}\n{redact_text(''.join(traceback.format_exception(error)))}"
+        return msg, kwargs
+
+
+_log = _RedactedLog(logging.getLogger("podpass.serving"), {})
+
+
+@lru_cache(maxsize=1)
+def _date_header(second: int) -> list[tuple[bytes, bytes]]:
+    # uvicorn's Server keeps this up to date from a timer of its own; there is no Server here.
+    return [(b"date", formatdate(second, usegmt=True).encode())]
+
+
+class HttpConnection(HttpToolsProtocol):
+    """uvicorn's connection, which also refuses heads that are too large, too slow or too many."""
+
+    if TYPE_CHECKING:
+        transport: asyncio.Transport | None  # type: ignore[assignment]
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        state: ServerState,
+        limits: Limits,
+        *,
+        refused: Callable[[Refused], None],
+        lost: Callable[[], None],
+    ) -> None:
+        super().__init__(config=config, server_state=state, app_state={})
+        self.logger = cast("logging.Logger", _log)
+        self.access_log = False
+        self.limits = limits
+        self._tell_refused = refused
+        self._tell_lost = lost
+        self._early: list[bytes] = []
+        self._in_head = True
+        self._head_number = 0
+        self._head_bytes = 0
+        self._head_parsed = 0
+        self._head_since = self.loop.time()
+        self._body_since = 0.0
+        self._fault: tuple[int, str] | None = None
+        self._refused = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    # --- what the transport calls
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        full = len(self.connections) >= self.limits.connections
+        super().connection_made(transport)
+        if full:
+            self.refuse(503, f"more than {self.limits.connections} connections")
+            return
+        self._head_since = self.loop.time()
+        # After start_tls a request that came with the handshake's last message is delivered before this call.
+        early, self._early = self._early, []
+        for data in early:
+            self.data_received(data)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport is None:
+            self._early.append(data)
+            return
+        if self._refused or self.transport.is_closing():
+            return
+        self._unset_keepalive_if_required()
+        self._body_since = self.loop.time()
+        head = self._head_number
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self.upgraded(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            status, why = self._fault or (400, "the request is malformed")
+            self.refuse(status, why)
+        if self._in_head and self._head_number == head:
+            # The parser reports a header only when it has ended; this counts what it still holds.
+            self._head_bytes += len(data)
+            if self._head_bytes > self.limits.head_bytes:
+                self.refuse(431, self._large_head)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_watching()
+        self._unset_keepalive_if_required()
+        if self.transport is None:
+            # The TLS handshake failed after start_tls.
+            return
+        super().connection_lost(exc)
+        self._tell_lost()
+
+    # --- what the parser calls
+
+    def on_message_begin(self) -> None:
+        if not self._in_head:
+            self._in_head = True
+            self._head_number += 1
+            self._head_since = self.loop.time()
+            self._head_bytes = 0
+        self._head_parsed = 0
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value) + 4)
+        if len(self.headers) >= self.limits.headers:
+            self._fault = 431, f"the request has more than {self.limits.headers} headers"
+            raise ValueError(self._fault[1])
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self.server_state.default_headers = _date_header(int(time.time()))
+        super().on_headers_complete()
+
+    # --- upgrades
+
+    def upgraded(self, rest: bytes) -> None:
+        """The request's head asked for another protocol; *rest* is what came after it."""
+        if self._should_upgrade():
+            self._stop_watching()
+            self.handle_websocket_upgrade()
+        # Any other offer (curl and Java offer h2c) is ignored, as RFC 9110 section 7.8 allows.
+
+    # --- refusals
+
+    def refuse(self, status: int, why: str) -> None:
+        """Answer *status* with one line of text, unless an answer is under way, and close."""
+        transport = self.transport
+        if self._refused or transport is None:
+            return
+        self._refused = True
+        self._stop_watching()
+        self._tell_refused(Refused(self.client[0] if self.client else "", status, why))
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started:
+                transport.abort()
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        text = f"{why}\n".encode("ascii", "replace")
+        transport.write(
+            STATUS_LINE[status]
+            + b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(text)
+            + text
+        )
+        if transport.can_write_eof():
+            # Closing at once, with input still unread, resets the connection and loses the answer.
+            transport.write_eof()
+            self._timer = self.loop.call_later(LINGER_SECONDS, transport.abort)
+        else:
+            transport.close()
+
+    def _count(self, size: int) -> None:
+        self._head_parsed += size
+        if self._head_parsed > self.limits.head_bytes:
+            self._fault = 431, self._large_head
+            raise ValueError(self._large_head)
+
+    @property
+    def _large_head(self) -> str:
+        return f"the request's head is larger than {self.limits.head_bytes} bytes"
+
+    # --- pace: one timer, set only while a part of a request is outstanding
+
+    def _deadline(self) -> float | None:
+        if self._in_head:
+            return self._head_since + self.limits.head_seconds
+        if self.cycle is not None and self.cycle.more_body and not self.cycle.response_complete:
+            return self._body_since + self.limits.body_seconds
+        return None
+
+    def _watch(self) -> None:
+        if self._refused or self.transport is None or self.transport.is_closing():
+            return
+        deadline = self._deadline()
+        if deadline is None:
+            idle = self.cycle is None or self.cycle.response_complete
+            if idle and self.timeout_keep_alive_task is None:
+                # Empty lines between requests end uvicorn's own timer and start no request.
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+            return
+        if self._timer is not None:
+            if self._timer.when() <= deadline:
+                return
+            self._timer.cancel()
+        self._timer = self.loop.call_at(deadline, self._too_slow)
+
+    def _too_slow(self) -> None:
+        self._timer = None
+        deadline = self._deadline()
+        if deadline is None or self._refused or self.transport is None:
+            return
+        now = self.loop.time()
+        answering = self._in_head and self.cycle is not None and not self.cycle.response_complete
+        if answering or (not self._in_head and self.flow.read_paused):
+            # The wait is the service's, not the client's.
+            self._timer = self.loop.call_later(_RECHECK_SECONDS, self._too_slow)
+            self._body_since = now
+        elif now < deadline:
+            self._timer = self.loop.call_at(deadline, self._too_slow)
+        elif self._in_head:
+            self.refuse(408, f"the request's head took longer than {self.limits.head_seconds:g} seconds")
+        else:
+            self.refuse(408, f"the request's body stood still for {self.limits.body_seconds:g} seconds")
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -1,0 +1,424 @@
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+import trustme
+
+from podpass.serving.asgi import App, Receive, Request, Response, Scope, Send, answering, text_response
+from podpass.serving.connection import Limits, Refused
+from podpass.serving.server import HttpEngine, PortInUse, bind_tcp, bind_unix, serving
+
+SECONDS = 10
+SECRET = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln"
+
+
+async def echo(request: Request) -> Response:
+    return text_response(200, f"{request.method} {request.raw_path}?{request.query_string} {len(request.body)}")
+
+
+ECHO = answering(echo, max_body=1_000_000, too_large=lambda request: text_response(413, "too large"))
+
+
+class Client:
+    """Raw bytes over one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def answer(self) -> tuple[int, str]:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        status = int(head.split()[1])
+        lengths = [line.split(":")[1] for line in head.lower().splitlines() if line.startswith("content-length:")]
+        return status, (await self.reader.readexactly(int(lengths[0]))).decode() if lengths else ""
+
+    async def closed(self) -> bool:
+        try:
+            return await self.reader.read() == b""
+        except ConnectionError:
+            return True
+
+
+@asynccontextmanager
+async def client_of(listener: socket.socket, tls: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
+    host, port = listener.getsockname()
+    async with asyncio.timeout(SECONDS):
+        reader, writer = await asyncio.open_connection(
+            host, port, ssl=tls, server_hostname="localhost" if tls else None
+        )
+        try:
+            yield Client(reader, writer)
+        finally:
+            writer.transport.abort()
+
+
+@pytest.fixture
+def listener() -> socket.socket:
+    return bind_tcp()
+
+
+# --- start and stop
+
+
+async def test_app_answers_on_tcp_and_on_a_unix_socket(tmp_path: Path, listener: socket.socket) -> None:
+    path = tmp_path / "api.sock"
+    async with serving(ECHO, [listener, bind_unix(path)]):
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/a?b=c"
+        async with aiohttp.ClientSession() as session, session.post(url, data=b"123") as answer:
+            assert await answer.text() == "POST /a?b=c 3"
+            assert "Date" in answer.headers
+            assert "Server" not in answer.headers
+        async with (
+            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as session,
+            session.get("http://lab/a?b=c") as answer,
+        ):
+            assert await answer.text() == "GET /a?b=c 0"
+
+
+async def test_head_and_body_do_not_wait_for_each_other(listener: socket.socket) -> None:
+    async with serving(ECHO, [listener]) as engine, client_of(listener) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await client.answer()
+        (transport,) = engine.transports
+        assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_app_answers_over_tls(listener: socket.socket) -> None:
+    ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    ca.issue_cert("localhost", key_type=trustme.KeyType.ECDSA).configure_cert(server)
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    ca.configure_trust(client)
+    async with serving(ECHO, [listener], tls=server), client_of(listener, client) as tls:
+        tls.writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await tls.answer() == (200, "GET /? 0")
+
+
+def test_unix_socket_is_for_this_user_only(tmp_path: Path) -> None:
+    with bind_unix(tmp_path / "api.sock"):
+        assert (tmp_path / "api.sock").stat().st_mode & 0o777 == 0o600
+
+
+def test_port_of_another_program_is_named(listener: socket.socket) -> None:
+    with listener, pytest.raises(PortInUse, match=str(listener.getsockname()[1])):
+        bind_tcp(port=listener.getsockname()[1])
+
+
+class Feed:
+    """An app that streams until its source is closed, or for ever."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.source_closed = asyncio.Event()
+        self.ended: BaseException | None = None
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"first\n", "more_body": True})
+            self.started.set()
+            await self.source_closed.wait()
+            await send({"type": "http.response.body", "body": b"last\n"})
+        except BaseException as ended:
+            self.ended = ended
+            raise
+
+
+async def test_stream_whose_source_closes_ends_properly_at_stop(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = Feed()
+    async with asyncio.timeout(SECONDS / 2):
+        async with serving(feed.app, [listener], grace_seconds=SECONDS):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await feed.started.wait()
+            feed.source_closed.set()
+        assert (await reader.read()).endswith(b"5\r\nlast\n\r\n0\r\n\r\n")
+    writer.transport.abort()
+    assert feed.ended is None
+    assert caplog.records == []
+
+
+async def test_stream_that_does_not_end_is_cancelled_without_a_traceback(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    feed = Feed()
+    loop = asyncio.get_running_loop()
+    async with serving(feed.app, [listener], grace_seconds=0.05):
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await feed.started.wait()
+        before = loop.time()
+    assert loop.time() - before < 1
+    assert isinstance(feed.ended, asyncio.CancelledError)
+    assert caplog.records == []
+    writer.transport.abort()
+
+
+async def test_idle_connections_are_closed_at_stop(listener: socket.socket) -> None:
+    async with asyncio.timeout(SECONDS):
+        async with serving(ECHO, [listener], grace_seconds=SECONDS) as engine:
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            client = Client(reader, writer)
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            await client.answer()
+            assert len(engine.transports) == 1
+        assert await client.closed()
+        assert engine.transports == []
+        writer.transport.abort()
+
+
+async def test_engine_waits_for_work_it_owns_and_cancels_what_is_late() -> None:
+    engine = HttpEngine(ECHO)
+    done, late = asyncio.Event(), asyncio.Event()
+
+    async def ends() -> None:
+        done.set()
+
+    async def stays() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            late.set()
+
+    engine.own(ends())
+    engine.own(stays())
+    await engine.close(grace_seconds=0.05)
+    assert done.is_set()
+    assert late.is_set()
+
+
+# --- failures inside an app
+
+
+async def broken(scope: Scope, receive: Receive, send: Send) -> None:
+    raise ValueError(f"cannot use Bearer {SECRET}")
+
+
+async def half_broken(scope: Scope, receive: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"half", "more_body": True})
+    raise ValueError(f"cannot use {SECRET}")
+
+
+@pytest.mark.parametrize("app", [broken, half_broken])
+async def test_failure_in_an_app_is_logged_once_and_redacted(
+    app: App, listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(app, [listener]), client_of(listener) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await client.closed()
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "ValueError: cannot use" in record.getMessage()
+    assert "eyJ" not in caplog.text
+
+
+async def test_failure_in_an_app_tells_the_client_nothing_but_500(listener: socket.socket) -> None:
+    async with serving(broken, [listener]), client_of(listener) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await client.answer() == (500, "Internal Server Error")
+
+
+async def test_app_that_answers_nothing_gives_500(listener: socket.socket) -> None:
+    async def silent(scope: Scope, receive: Receive, send: Send) -> None:
+        return
+
+    async with serving(silent, [listener]), client_of(listener) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await client.answer())[0] == 500
+
+
+# --- what an app of ours is asked for besides HTTP
+
+
+async def test_offer_of_another_protocol_is_ignored(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(ECHO, [listener]), client_of(listener) as client:
+        for _ in range(2):
+            client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+            assert await client.answer() == (200, "GET /? 0")
+    assert caplog.records == []
+
+
+async def test_websocket_class_takes_the_connection_over(listener: socket.socket) -> None:
+    class Loud(asyncio.Protocol):
+        def __init__(self, config: object, server_state: object, app_state: object) -> None:
+            self.transport: asyncio.Transport | None = None
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+            self.transport = transport  # type: ignore[assignment]
+
+        def data_received(self, data: bytes) -> None:
+            assert self.transport is not None
+            self.transport.write(data.upper())
+
+    limits = Limits(head_seconds=0.1)
+    async with serving(ECHO, [listener], websockets=Loud, limits=limits), client_of(listener) as client:
+        client.writer.write(b"GET /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"GET /EXEC HTTP/1.1")
+        client.writer.write(b"ping")
+        assert await client.reader.readexactly(4) == b"PING"
+
+
+# --- limits
+
+
+@asynccontextmanager
+async def limited(**limits: float) -> AsyncIterator[tuple[Client, list[Refused]]]:
+    refusals: list[Refused] = []
+    listener = bind_tcp()
+    async with (
+        serving(ECHO, [listener], limits=Limits(**limits), refused=refusals.append),  # type: ignore[arg-type]
+        client_of(listener) as client,
+    ):
+        yield client, refusals
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        pytest.param(b"GET /" + b"a" * 3_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", id="long-target"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 3_000 + b"\r\n\r\n", id="long-header"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 300_000, id="header-without-end"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 500 + b"\r\n", id="many-headers"),
+    ],
+)
+async def test_large_head_is_answered_431(head: bytes) -> None:
+    async with limited(head_bytes=2_000, headers=1_000) as (client, refusals):
+        client.writer.write(head)
+        assert await client.answer() == (431, "the request's head is larger than 2000 bytes\n")
+        assert await client.closed()
+    assert [refusal.status for refusal in refusals] == [431]
+    assert refusals[0].peer == "127.0.0.1"
+
+
+async def test_more_headers_than_the_limit_are_answered_431() -> None:
+    async with limited(headers=10) as (client, _):
+        client.writer.write(b"GET / HTTP/1.1\r\n" + b"X: a\r\n" * 11 + b"\r\n")
+        assert await client.answer() == (431, "the request has more than 10 headers\n")
+
+
+async def test_limits_are_per_request() -> None:
+    async with limited(headers=10, head_bytes=200) as (client, refusals):
+        for _ in range(20):
+            client.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n" + b"x" * 500)
+            assert await client.answer() == (200, "POST /? 500")
+    assert refusals == []
+
+
+async def test_limit_holds_for_the_second_request_too() -> None:
+    async with limited(head_bytes=2_000) as (client, _):
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await client.answer())[0] == 200
+        client.writer.write(b"GET / HTTP/1.1\r\nX: " + b"a" * 600_000)
+        assert (await client.answer())[0] == 431
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"", id="silent"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost:", id="half-a-head"),
+        pytest.param(b"\r\n\r\n", id="empty-lines"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /", id="half-a-second-head"),
+    ],
+)
+async def test_slow_head_is_answered_408(sent: bytes) -> None:
+    async with limited(head_seconds=0.1) as (client, refusals):
+        client.writer.write(sent)
+        if b"\r\n\r\nGET" in sent:
+            assert (await client.answer())[0] == 200
+        assert (await client.answer())[0] == 408
+        assert await client.closed()
+    assert [refusal.status for refusal in refusals] == [408]
+
+
+async def test_head_that_trickles_in_is_answered_408() -> None:
+    async with limited(head_seconds=0.2) as (client, _):
+
+        async def trickle() -> None:
+            client.writer.write(b"GET / HTTP/1.1\r\n")
+            while True:
+                client.writer.write(b"X: y\r\n")
+                await asyncio.sleep(0.02)  # the pace of the attack, not a wait for something
+
+        trickling = asyncio.ensure_future(trickle())
+        try:
+            assert (await client.answer())[0] == 408
+        finally:
+            trickling.cancel()
+
+
+async def test_body_that_stands_still_is_answered_408() -> None:
+    async with limited(body_seconds=0.1) as (client, _):
+        client.writer.write(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n12345")
+        assert await client.answer() == (408, "the request's body stood still for 0.1 seconds\n")
+
+
+async def test_idle_connection_is_closed_without_an_answer() -> None:
+    async with limited(idle_seconds=0.1) as (client, refusals):
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await client.answer())[0] == 200
+        client.writer.write(b"\r\n")
+        assert await client.closed()
+    assert refusals == []
+
+
+async def test_connection_over_the_limit_is_answered_503() -> None:
+    listener = bind_tcp()
+    async with (
+        serving(ECHO, [listener], limits=Limits(connections=1)),
+        client_of(listener) as first,
+    ):
+        first.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await first.answer()
+        async with client_of(listener) as second:
+            assert (await second.answer())[0] == 503
+        first.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert (await first.answer())[0] == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        pytest.param(b"\x16\x03\x01\x02\x00\x01", id="tls-to-a-plain-port"),
+        pytest.param(b"GET\r\n\r\n", id="no-target"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", id="two-lengths"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", id="smuggling"
+        ),
+        pytest.param(b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", id="not-ascii"),
+        pytest.param(b"CONNECT example.com:443 HTTP/1.1\r\nHost: a\r\n\r\n", id="connect"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", id="bad-chunk"),
+    ],
+)
+async def test_malformed_request_is_answered_400_and_closed(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with limited() as (client, refusals):
+        client.writer.write(sent)
+        assert await client.answer() == (400, "the request is malformed\n")
+        assert await client.closed()
+    assert [refusal.status for refusal in refusals] == [400]
+    assert caplog.records == []
+
+
+async def test_refusal_never_lands_inside_another_answer(listener: socket.socket) -> None:
+    feed = Feed()
+    async with serving(feed.app, [listener], grace_seconds=0.01), client_of(listener) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await feed.started.wait()
+        client.writer.write(b"nonsense\r\n\r\n")
+        with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+            await client.reader.readuntil(b"malformed")
+
+
+async def test_requests_sent_ahead_are_answered_in_order(listener: socket.socket) -> None:
+    async with serving(ECHO, [listener]), client_of(listener) as client:
+        client.writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(5)))
+        assert [(await client.answer())[1] for _ in range(5)] == [f"GET /{number}? 0" for number in range(5)]
