@@ -1,0 +1,329 @@
+"""What is wrong with a pod, member by member, in the API server's words.
+
+Covers what people get wrong; security contexts, affinity and the storage sources the lab has no use for are taken
+as they are. Contract: Kubernetes API surface, sections 2.2, 2.3 and 2.11.
+"""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from podpass.kube import objects
+from podpass.kube.objects import Obj
+from podpass.kube.status import Cause, duplicate, forbidden_field, invalid, not_found, not_supported, required
+from podpass.lab.cluster.kinds import rules
+from podpass.lab.cluster.kinds.volume_validation import volumes
+
+_PULL_POLICIES = ("Always", "IfNotPresent", "Never")
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
+_DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+_RESTART_POLICIES = ("Always", "OnFailure", "Never")
+_ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
+_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
+_ENV_FIELDS = (
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.nodeName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.podIP",
+    "status.podIPs",
+)
+_MATCH_ALL = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
+_CHANGEABLE = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def pod_causes(pod: Obj) -> list[Cause]:
+    """Everything that keeps a new pod from being stored; empty when nothing does."""
+    return list(spec_causes(objects.spec(pod), "spec"))
+
+
+def pod_update_causes(new: Obj, old: Obj) -> list[Cause]:
+    """What an update may not change in a pod that exists, and what is wrong with what it may."""
+    return list(_update_causes(objects.spec(new), objects.spec(old)))
+
+
+def spec_causes(spec: Obj, path: str) -> Iterator[Cause]:
+    """What is wrong with a pod's spec, or with a template's at another *path*."""
+    volume_names = {volume.get("name") or "" for volume in spec.get("volumes") or ()}
+    yield from volumes(spec.get("volumes") or [], f"{path}.volumes")
+    main = spec.get("containers") or []
+    if not main:
+        yield required(f"{path}.containers")
+    names: list[str] = []
+    for member in ("containers", "initContainers"):
+        listed = spec.get(member) or []
+        for index, container in enumerate(listed):
+            place = f"{path}.{member}[{index}]"
+            yield from _container(container, place, volume_names, init=member == "initContainers")
+            name = container.get("name") or ""
+            if name and name in names:
+                yield duplicate(f"{place}.name", name)
+            names.append(name)
+    yield from rules.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
+    yield from rules.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
+    yield from rules.at_least(f"{path}.terminationGracePeriodSeconds", spec.get("terminationGracePeriodSeconds"), 0)
+    yield from _deadline(f"{path}.activeDeadlineSeconds", spec.get("activeDeadlineSeconds"))
+    for member in ("serviceAccountName", "nodeName"):
+        if value := spec.get(member):
+            yield from rules.subdomain(f"{path}.{member}", value)
+    for member in ("hostname", "subdomain"):
+        if value := spec.get(member):
+            yield from rules.label(f"{path}.{member}", value)
+    for index, reference in enumerate(spec.get("imagePullSecrets") or ()):
+        if not reference.get("name"):
+            yield required(f"{path}.imagePullSecrets[{index}].name")
+    for index, toleration in enumerate(spec.get("tolerations") or ()):
+        yield from _toleration(toleration, f"{path}.tolerations[{index}]")
+
+
+def _deadline(path: str, value: Any) -> Iterator[Cause]:
+    if isinstance(value, int) and not 1 <= value < 1 << 31:
+        yield invalid(path, value, "must be between 1 and 2147483647, inclusive")
+
+
+def _container(container: Obj, path: str, volume_names: set[str], *, init: bool) -> Iterator[Cause]:
+    yield from rules.required_label(f"{path}.name", container.get("name") or "")
+    image = container.get("image") or ""
+    if not image:
+        yield required(f"{path}.image")
+    elif image != image.strip():
+        yield invalid(f"{path}.image", image, "must not have leading or trailing whitespace")
+    yield from rules.one_of(f"{path}.imagePullPolicy", container.get("imagePullPolicy"), _PULL_POLICIES)
+    yield from rules.one_of(
+        f"{path}.terminationMessagePolicy", container.get("terminationMessagePolicy"), ("File", "FallbackToLogsOnError")
+    )
+    yield from _ports(container.get("ports") or [], f"{path}.ports")
+    yield from _environment(container, path)
+    yield from _mounts(container.get("volumeMounts") or [], f"{path}.volumeMounts", volume_names)
+    yield from _resources(container.get("resources") or {}, f"{path}.resources")
+    sidecar = init and container.get("restartPolicy") == "Always"
+    if init:
+        yield from rules.one_of(f"{path}.restartPolicy", container.get("restartPolicy"), ("Always",))
+    for member in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
+        value = container.get(member)
+        if value is None:
+            continue
+        if init and not sidecar:
+            yield forbidden_field(f"{path}.{member}", "may not be set for init containers without restartPolicy=Always")
+        elif member == "lifecycle":
+            for moment, handler in value.items():
+                if moment in ("postStart", "preStop"):
+                    yield from _handler(handler, f"{path}.lifecycle.{moment}")
+        else:
+            yield from _probe(value, f"{path}.{member}", readiness=member == "readinessProbe")
+
+
+def _ports(ports: list[Obj], path: str) -> Iterator[Cause]:
+    yield from rules.duplicates(path, (port.get("name") or "" for port in ports))
+    for index, port in enumerate(ports):
+        place = f"{path}[{index}]"
+        if name := port.get("name"):
+            if len(name) > 15:
+                yield invalid(f"{place}.name", name, "must be no more than 15 characters")
+            elif not any(character.isalpha() for character in name):
+                yield invalid(f"{place}.name", name, "must contain at least one letter (a-z)")
+            else:
+                yield from rules.label(f"{place}.name", name)
+        if not port.get("containerPort"):
+            yield required(f"{place}.containerPort")
+        else:
+            yield from rules.port(f"{place}.containerPort", port["containerPort"])
+        if port.get("hostPort"):
+            yield from rules.port(f"{place}.hostPort", port["hostPort"])
+        yield from rules.one_of(f"{place}.protocol", port.get("protocol"), _PROTOCOLS)
+
+
+def _environment(container: Obj, path: str) -> Iterator[Cause]:
+    for index, variable in enumerate(container.get("env") or ()):
+        place = f"{path}.env[{index}]"
+        yield from rules.env_name(f"{place}.name", variable.get("name") or "")
+        source = variable.get("valueFrom")
+        if source is not None:
+            yield from _env_source(source, f"{place}.valueFrom", value=variable.get("value") or "")
+    for index, source in enumerate(container.get("envFrom") or ()):
+        place = f"{path}.envFrom[{index}]"
+        found = [member for member in ("configMapRef", "secretRef") if source.get(member) is not None]
+        if not found:
+            yield invalid(place, "", "must specify one of: `configMapRef` or `secretRef`")
+        elif len(found) > 1:
+            yield invalid(place, "", "may not have more than one field specified at a time")
+        for member in found:
+            if not source[member].get("name"):
+                yield required(f"{place}.{member}.name")
+
+
+def _env_source(source: Obj, path: str, *, value: str) -> Iterator[Cause]:
+    found = [member for member in _ENV_SOURCES if source.get(member) is not None]
+    if not found:
+        yield invalid(path, "", f"must specify one of: {', '.join(f'`{member}`' for member in _ENV_SOURCES[:-1])}")
+    elif value:
+        yield invalid(path, "", "may not be specified when `value` is not empty")
+    elif len(found) > 1:
+        yield invalid(path, "", "may not have more than one field specified at a time")
+    if reference := source.get("fieldRef"):
+        yield from _field_reference(reference, f"{path}.fieldRef")
+    for member in ("secretKeyRef", "configMapKeyRef"):
+        if (reference := source.get(member)) is not None:
+            if not reference.get("name"):
+                yield required(f"{path}.{member}.name")
+            if not reference.get("key"):
+                yield required(f"{path}.{member}.key")
+            else:
+                yield from rules.config_key(f"{path}.{member}.key", reference["key"])
+    if (reference := source.get("resourceFieldRef")) is not None and not reference.get("resource"):
+        yield required(f"{path}.resourceFieldRef.resource")
+
+
+def _field_reference(reference: Obj, path: str) -> Iterator[Cause]:
+    field = reference.get("fieldPath") or ""
+    if not field:
+        yield required(f"{path}.fieldPath")
+        return
+    base, bracket, subscript = field.partition("[")
+    if bracket:
+        if base not in ("metadata.labels", "metadata.annotations"):
+            yield invalid(f"{path}.fieldPath", field, "does not support subscript")
+        elif not (subscript.startswith("'") and subscript.endswith("']")):
+            yield invalid(f"{path}.fieldPath", field, "invalid field path")
+    elif field not in _ENV_FIELDS:
+        yield not_supported(f"{path}.fieldPath", field, _ENV_FIELDS)
+
+
+def _mounts(mounts: list[Obj], path: str, volume_names: set[str]) -> Iterator[Cause]:
+    paths: set[str] = set()
+    for index, mount in enumerate(mounts):
+        place = f"{path}[{index}]"
+        name, mount_path = mount.get("name") or "", mount.get("mountPath") or ""
+        if not name:
+            yield required(f"{place}.name")
+        elif name not in volume_names:
+            yield not_found(f"{place}.name", name)
+        if not mount_path:
+            yield required(f"{place}.mountPath")
+        elif mount_path in paths:
+            yield invalid(f"{place}.mountPath", mount_path, "must be unique")
+        paths.add(mount_path)
+        if sub_path := mount.get("subPath"):
+            yield from rules.local_path(f"{place}.subPath", sub_path)
+        if expression := mount.get("subPathExpr"):
+            if sub_path:
+                yield invalid(f"{place}.subPathExpr", expression, "subPathExpr and subPath are mutually exclusive")
+            yield from rules.local_path(f"{place}.subPathExpr", expression)
+
+
+def _resources(requirements: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    limits, requests = requirements.get("limits") or {}, requirements.get("requests") or {}
+    for member, listed in (("limits", limits), ("requests", requests)):
+        for name, value in listed.items():
+            amount = rules.quantity(value)
+            if amount is None:
+                yield invalid(
+                    f"{path}.{member}[{name}]",
+                    value,
+                    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'",
+                )
+            elif amount < 0:
+                yield invalid(f"{path}.{member}[{name}]", value, "must be greater than or equal to 0")
+    for name, value in requests.items():
+        wanted, limit = rules.quantity(value), rules.quantity(limits.get(name))
+        if wanted is not None and limit is not None and wanted > limit:
+            yield invalid(f"{path}.requests", value, f"must be less than or equal to {name} limit of {limits[name]}")
+
+
+def _probe(probe: Obj, path: str, *, readiness: bool) -> Iterator[Cause]:
+    yield from _handler(probe, path)
+    for member in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
+        yield from rules.at_least(f"{path}.{member}", probe.get(member), 0)
+    threshold = probe.get("successThreshold")
+    if not readiness and isinstance(threshold, int) and threshold not in (0, 1):
+        yield invalid(f"{path}.successThreshold", threshold, "must be 1")
+
+
+def _handler(handler: Obj, path: str) -> Iterator[Cause]:
+    yield from rules.exactly_one(
+        path,
+        handler,
+        _HANDLERS,
+        missing="must specify a handler type",
+        many="may not specify more than 1 handler type",
+    )
+    if (command := handler.get("exec")) is not None and not command.get("command"):
+        yield required(f"{path}.exec.command")
+    for member in ("httpGet", "tcpSocket"):
+        if (target := handler.get(member)) is None:
+            continue
+        port = target.get("port")
+        if isinstance(port, int):
+            yield from rules.port(f"{path}.{member}.port", port)
+        elif not port:
+            yield invalid(f"{path}.{member}.port", port or 0, "must be between 1 and 65535, inclusive")
+    scheme = (handler.get("httpGet") or {}).get("scheme")
+    yield from rules.one_of(f"{path}.httpGet.scheme", scheme, ("HTTP", "HTTPS"))
+
+
+def _toleration(toleration: Obj, path: str) -> Iterator[Cause]:
+    operator, value = toleration.get("operator") or "Equal", toleration.get("value") or ""
+    yield from rules.one_of(f"{path}.operator", operator, ("Equal", "Exists", "Lt", "Gt"))
+    if operator == "Exists" and value:
+        yield invalid(f"{path}.operator", value, "value must be empty when `operator` is 'Exists'")
+    if not toleration.get("key") and operator != "Exists":
+        yield invalid(f"{path}.operator", operator, _MATCH_ALL)
+    yield from rules.one_of(f"{path}.effect", toleration.get("effect"), ("NoSchedule", "PreferNoSchedule", "NoExecute"))
+    if toleration.get("tolerationSeconds") is not None and toleration.get("effect") not in ("NoExecute", "", None):
+        yield invalid(
+            f"{path}.effect", toleration["effect"], "effect must be 'NoExecute' when `tolerationSeconds` is set"
+        )
+
+
+def _update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    for member in ("containers", "initContainers"):
+        listed = new.get(member) or []
+        if len(listed) != len(old.get(member) or []):
+            yield forbidden_field(f"spec.{member}", "pod updates may not add or remove containers")
+            return
+        for index, container in enumerate(listed):
+            if not container.get("image"):
+                yield required(f"spec.{member}[{index}].image")
+    yield from _deadline_change(new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds"))
+    added = new.get("tolerations") or []
+    if any(toleration not in added for toleration in old.get("tolerations") or ()):
+        yield forbidden_field(
+            "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"
+        )
+    if _frozen(new, old) != _frozen(old, old):
+        yield forbidden_field("spec", _CHANGEABLE)
+
+
+def _deadline_change(new: Any, old: Any) -> Iterator[Cause]:
+    path = "spec.activeDeadlineSeconds"
+    if new is None:
+        if old is not None:
+            yield invalid(path, None, "must not update from a positive integer to nil value")
+        return
+    yield from _deadline(path, new)
+    if isinstance(old, int) and isinstance(new, int) and new > old:
+        yield invalid(path, new, f"must be less than or equal to previous value of {old}")
+
+
+def _frozen(spec: Obj, old: Obj) -> Obj:
+    """The members of *spec* that an update must leave as they are in *old*."""
+    kept = copy.deepcopy(spec)
+    for member in ("activeDeadlineSeconds", "tolerations"):
+        kept.pop(member, None)
+    for member in ("containers", "initContainers"):
+        for container in kept.get(member) or ():
+            container.pop("image", None)
+    grace = kept.get("terminationGracePeriodSeconds")
+    if grace == 1 and (old.get("terminationGracePeriodSeconds") or 0) < 0:
+        kept["terminationGracePeriodSeconds"] = old.get("terminationGracePeriodSeconds")
+    gates = kept.pop("schedulingGates", None) or []
+    if any(gate not in (old.get("schedulingGates") or []) for gate in gates):
+        kept["schedulingGates"] = gates
+    return {member: value for member, value in kept.items() if value not in (None, "", [], {})}
