@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def _run(lab_class: Any, options: argparse.Namespace) -> None:
-    from podpass.serving.server import run_loop
+    from podpass.serving import event_loop
 
     async def live() -> None:
         stop = asyncio.Event()
@@ -66,7 +66,7 @@ def _run(lab_class: Any, options: argparse.Namespace) -> None:
             _tell(options.ready_fd, {"ready": True, **lab.status()})
             await stop.wait()
 
-    run_loop(live())
+    event_loop.run(live())
 
 
 def _texts(values: dict[str, object]) -> dict[str, str]:

@@ -17,7 +17,6 @@ import aiohttp
 from podpass.kube import config
 from podpass.kube.client import ApiError, Client
 from podpass.kube.resources import NAMESPACES, PODS, SERVICEACCOUNTS
-from podpass.lab.arm.authorization import role_id
 from podpass.lab.demo.plan import AUDIENCE, READER_ROLE, Plan, namespace_object, pod_object, service_account_object
 from podpass.lab.environment import Endpoints, LabPaths
 from podpass.lab.operator import OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT
@@ -79,17 +78,18 @@ class Operator:
         """Give the principal a role at the scope; that it has it already is success."""
         # The same assignment gets the same name, so that repeating a set-up changes nothing.
         name = uuid.uuid5(uuid.NAMESPACE_URL, f"{scope}|{role}|{principal_id}".lower())
-        definition = (
-            f"/subscriptions/{self.endpoints.subscription_id}/providers/Microsoft.Authorization"
-            f"/roleDefinitions/{role_id(role)}"
-        )
         properties = {
-            "roleDefinitionId": definition,
+            "roleDefinitionId": await self._role_definition(role),
             "principalId": principal_id,
             "principalType": "ServicePrincipal",
         }
         path = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"
         await self.arm("PUT", path, "2022-04-01", {"properties": properties})
+
+    async def _role_definition(self, role: str) -> str:
+        path = f"/subscriptions/{self.endpoints.subscription_id}/providers/Microsoft.Authorization/roleDefinitions"
+        listed = await self._call("GET", f"{ARM}{path}?$filter=roleName eq '{role}'&api-version=2022-04-01", ARM, None)
+        return str(listed["value"][0]["id"])
 
     async def set_up_cluster(self, plan: Plan, identity: Identity) -> None:
         """Namespace and annotated service account."""

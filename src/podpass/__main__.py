@@ -1,0 +1,5 @@
+"""`python -m podpass` is `podpass`."""
+
+from podpass.cli import main
+
+main()

@@ -1,0 +1,115 @@
+"""The pod's program on the host: through `podpass lab env`, the forward proxy and a token from kubectl."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.running_lab import RunningLab
+
+import podpass.lab.demo
+from podpass.lab.demo.client import Identity
+from podpass.lab.demo.plan import Plan, plan
+
+PROGRAM = Path(podpass.lab.demo.__file__).with_name("program.py")
+NODE = Path(__file__).with_name("node")
+AIO_PROGRAM = """
+import asyncio, hashlib, os
+from azure.identity.aio import WorkloadIdentityCredential
+from azure.keyvault.secrets.aio import SecretClient
+
+async def main():
+    async with WorkloadIdentityCredential() as credential, SecretClient(os.environ["VAULT_URL"], credential) as vault:
+        secret = await vault.get_secret(os.environ["SECRET_NAME"])
+        print("sha256:" + hashlib.sha256(secret.value.encode()).hexdigest()[:8])
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def trusted(running_lab: RunningLab) -> tuple[Plan, Identity, str]:
+    wanted = plan(issuer=running_lab.endpoints.issuer, suffix="host")
+
+    async def set_up(operator):  # type: ignore[no-untyped-def]
+        identity, stored = await operator.set_up_cloud(wanted)
+        await operator.set_up_cluster(wanted, identity)
+        return identity, stored
+
+    return wanted, *running_lab.operate(set_up)
+
+
+@pytest.fixture
+def variables(running_lab: RunningLab, trusted: tuple[Plan, Identity, str], tmp_path: Path) -> dict[str, str]:
+    wanted, identity, _ = trusted
+    token = running_lab.kubectl(
+        "create", "token", wanted.service_account, "-n", wanted.namespace, "--audience", wanted.audience
+    )
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text(token.strip())
+    return {
+        "AZURE_CLIENT_ID": identity.client_id,
+        "AZURE_FEDERATED_TOKEN_FILE": str(file),
+        "VAULT_URL": wanted.vault_url,
+        "SECRET_NAME": wanted.secret,
+    }
+
+
+def test_the_same_program_reads_the_secret_from_the_host(running_lab, trusted, variables) -> None:  # type: ignore[no-untyped-def]
+    done = running_lab.run(sys.executable, str(PROGRAM), **variables)
+    assert trusted[2] in done.stdout
+
+
+def test_the_asynchronous_client_does_the_same(running_lab, trusted, variables) -> None:  # type: ignore[no-untyped-def]
+    done = running_lab.run(sys.executable, "-c", AIO_PROGRAM, **variables)
+    assert trusted[2] in done.stdout
+
+
+def test_another_accounts_token_is_refused_as_on_azure(running_lab, trusted, variables) -> None:  # type: ignore[no-untyped-def]
+    wanted = trusted[0]
+    token = running_lab.kubectl("create", "token", "default", "-n", wanted.namespace, "--audience", wanted.audience)
+    Path(variables["AZURE_FEDERATED_TOKEN_FILE"]).write_text(token.strip())
+    done = running_lab.run(sys.executable, str(PROGRAM), check=False, **variables)
+    assert done.returncode != 0
+    assert "AADSTS700213" in done.stderr
+
+
+def test_curl_reads_the_issuers_documents_and_the_keys_fit(running_lab: RunningLab) -> None:
+    issuer = running_lab.endpoints.issuer
+    assert issuer.endswith("/")
+    document = json.loads(running_lab.run("curl", "-sSf", f"{issuer}.well-known/openid-configuration").stdout)
+    assert document["issuer"] == issuer
+    answer = running_lab.run("curl", "-sSfi", document["jwks_uri"]).stdout.lower()
+    assert "content-type: application/jwk-set+json" in answer
+    keys = json.loads(running_lab.run("curl", "-sSf", document["jwks_uri"]).stdout)["keys"]
+    assert all(key["alg"] == "RS256" and key["use"] == "sig" for key in keys)
+
+
+def test_curl_is_refused_every_other_host(running_lab: RunningLab) -> None:
+    done = running_lab.run("curl", "-sS", "https://www.example.com/", check=False)
+    assert done.returncode == 56
+    assert "502" in done.stderr
+
+
+def node_modules() -> str:
+    """Why the Node test can't run, or an empty string once its packages are installed."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        return "node and npm are not installed"
+    if not (NODE / "node_modules" / "@azure" / "identity").is_dir():
+        done = subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund"], cwd=NODE, capture_output=True, text=True, check=False, timeout=300
+        )
+        if done.returncode != 0:
+            return f"npm ci failed: {done.stderr[-300:]}"
+    return ""
+
+
+@pytest.mark.xdist_group("npm")
+def test_nodes_sdk_reads_the_secret_too(running_lab, trusted, variables) -> None:  # type: ignore[no-untyped-def]
+    if reason := node_modules():
+        pytest.skip(reason)
+    done = running_lab.run("node", str(NODE / "read_secret.mjs"), **variables)
+    assert trusted[2] in done.stdout
