@@ -14,6 +14,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import structlog
+
+_log = structlog.get_logger(__name__)
+
 SCRIPT = Path(__file__).with_name("fabric.py")
 START_SECONDS = 15.0
 STOP_SECONDS = 3.0
@@ -175,6 +179,9 @@ class Fabric:
             ended = self._containers.pop(message["exit"], None)
             if ended is not None and not ended.done():
                 ended.set_result(message["code"])
+            return
+        if "trouble" in message:
+            _log.warning("node.helper.failed", trouble=message["trouble"])
             return
         if "ready" in message:
             if self._ready is not None and not self._ready.done():

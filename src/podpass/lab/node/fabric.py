@@ -6,7 +6,7 @@ a user, mount, network and pid namespace; when it ends, the kernel ends every co
 the lab's side of the socket closes, however the lab ended.
 
 The protocol is one JSON object a line on the inherited socket, with file descriptors beside it where a message says
-`"fds": n`. Requests carry `id` and `op`; answers the same `id` with `ok` or `error`; `exit` is a notice.
+`"fds": n`. Requests carry `id` and `op`; answers the same `id` with `ok` or `error`; `exit` and `trouble` are notices.
 """
 
 import array
@@ -22,7 +22,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
 BRIDGE = "pods"
 MAX_CONNECTIONS = 512
@@ -353,8 +353,8 @@ class DnsRelay(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        # In Python 3.11 the loop's own class is no DatagramTransport.
+        self._transport = cast("asyncio.DatagramTransport", transport)
 
     def datagram_received(self, data: bytes, address: Any) -> None:
         if len(data) > MAX_DATAGRAM or len(self._tasks) >= MAX_DNS_IN_FLIGHT:
@@ -470,6 +470,14 @@ async def serve(connection: socket.socket, *, sandboxed: bool) -> None:
             tasks.add(task)
             task.add_done_callback(tasks.discard)
 
+    def tell(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        channel.send({"trouble": f"{context.get('message')}: {context.get('exception')!r}"})
+
+    loop.set_exception_handler(tell)
+    # From here on the lab hears of trouble through the channel; nobody reads this process's stderr any more.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
     loop.add_signal_handler(signal.SIGCHLD, fabric.reap)
     loop.add_signal_handler(signal.SIGTERM, gone.set)
     loop.add_reader(connection, readable)
