@@ -4,8 +4,10 @@ PP1xx the machine and the lab, PP2xx the trust chain at Entra, PP3xx Key Vault a
 its webhook, PP5xx files the user wrote.
 """
 
+import shlex
 import string
 from dataclasses import dataclass
+from typing import Any
 
 
 class _Lenient(dict[str, object]):
@@ -15,8 +17,18 @@ class _Lenient(dict[str, object]):
         return "{" + key + "}"
 
 
+class _Quoting(string.Formatter):
+    """Adds `{name!q}`: the value quoted for a shell. Names and claims come from tokens and may hold anything."""
+
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        if conversion == "q":
+            text = str(value)
+            return text if text.startswith("{") and text.endswith("}") else shlex.quote(text)
+        return super().convert_field(value, conversion)
+
+
 def _fill(text: str, values: dict[str, object]) -> str:
-    return string.Formatter().vformat(text, (), _Lenient(values))
+    return _Quoting().vformat(text, (), _Lenient(values))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,12 @@ _PROBLEMS = (
         remedy="podpass lab status --name {name}",
     ),
     Problem(
+        "PP401",
+        title="The webhook's settings can't be used",
+        cause="{reason}",
+        remedy="Mend {first} first; docs/reference/webhook.md lists every setting with its variable and flag.",
+    ),
+    Problem(
         "PP501",
         title="The scenario can't be used",
         cause="It does not say what the reference of the scenario file asks for.",
@@ -122,6 +140,129 @@ _PROBLEMS = (
         title="Not a token",
         cause="{reason}",
         remedy="Give a file that holds one JWT, or pipe it in: podpass token inspect -",
+    ),
+    Problem(
+        "PP201",
+        title="Issuer differs by a trailing slash",
+        cause="The token's issuer is {issuer}; the federated credential {credential} says {credential_issuer}.",
+        remedy="az identity federated-credential update --name {credential!q} --identity-name {identity!q}"
+        " --resource-group {resource_group!q} --issuer {issuer!q} --subject {credential_subject!q}"
+        " --audiences {credential_audience!q}",
+        wire="AADSTS700211",
+    ),
+    Problem(
+        "PP202",
+        title="No federated credential for the issuer",
+        cause="The token's issuer is {issuer}; the closest federated credential, {credential}, is for"
+        " {credential_issuer}.",
+        remedy="az identity federated-credential create --name {new_credential!q} --identity-name {identity!q}"
+        " --resource-group {resource_group!q} --issuer {issuer!q} --subject {subject!q} --audiences {audience!q}",
+        wire="AADSTS700211",
+    ),
+    Problem(
+        "PP203",
+        title="Audience differs",
+        cause="The token is for the audience {audience}; the federated credential {credential} wants"
+        " {credential_audience}.",
+        remedy="az identity federated-credential update --name {credential!q} --identity-name {identity!q}"
+        " --resource-group {resource_group!q} --issuer {credential_issuer!q} --subject {credential_subject!q}"
+        " --audiences {audience!q}",
+        wire="AADSTS700212",
+    ),
+    Problem(
+        "PP204",
+        title="No federated credential for the subject",
+        cause="The token's subject is {subject}; the closest federated credential, {credential}, is for"
+        " {credential_subject}.",
+        remedy="az identity federated-credential create --name {new_credential!q} --identity-name {identity!q}"
+        " --resource-group {resource_group!q} --issuer {issuer!q} --subject {subject!q} --audiences {audience!q}",
+        wire="AADSTS700213",
+    ),
+    Problem(
+        "PP205",
+        title="Subject differs in letter case",
+        cause="The token's subject is {subject}; the federated credential {credential} says {credential_subject}."
+        " Letter case counts.",
+        remedy="az identity federated-credential update --name {credential!q} --identity-name {identity!q}"
+        " --resource-group {resource_group!q} --issuer {credential_issuer!q} --subject {subject!q}"
+        " --audiences {credential_audience!q}",
+        wire="AADSTS7002138",
+    ),
+    Problem(
+        "PP206",
+        title="The identity has no federated credentials",
+        cause="Nothing tells {name} ({client_id}) to trust tokens of {issuer}.",
+        remedy="az identity federated-credential create --name {new_credential!q} --identity-name {identity!q}"
+        " --resource-group {resource_group!q} --issuer {issuer!q} --subject {subject!q} --audiences {audience!q}",
+        wire="AADSTS70025",
+    ),
+    Problem(
+        "PP207",
+        title="The token is outside its time",
+        cause="The token is valid from {valid_from} until {expires}; the authority's clock says {current_time}."
+        " Either a program kept an old token, or the clocks of cluster and cloud differ by more than 5 minutes.",
+        remedy="kubectl delete pod {pod!q} --namespace {namespace!q}",
+        wire="AADSTS700024",
+    ),
+    Problem(
+        "PP208",
+        title="The issuer's documents can't be fetched",
+        cause="The authority could not use the discovery document or the keys of {issuer}: {reason}.",
+        remedy="curl --fail --show-error {discovery_url!q}",
+        wire="AADSTS50166",
+    ),
+    Problem(
+        "PP209",
+        title="The issuer does not publish the token's key",
+        cause="The token was signed with key {kid}, which is not among the keys of {issuer}."
+        " After a key rotation the published key set must hold the old and the new key.",
+        remedy="kubectl get --raw /openid/v1/jwks",
+        wire="AADSTS7000272",
+    ),
+    Problem(
+        "PP210",
+        title="The token's signature is wrong",
+        cause="Key {kid} of {issuer} did not make the token's signature: the token was changed, or another cluster"
+        " claims the same issuer.",
+        remedy="kubectl create token {service_account!q} --namespace {namespace!q} --audience {audience!q}",
+        wire="AADSTS700027",
+    ),
+    Problem(
+        "PP211",
+        title="The client assertion is not a usable token",
+        cause="What the client sent as its assertion can't be read, or is signed in a way that is not accepted.",
+        remedy='podpass token inspect "$AZURE_FEDERATED_TOKEN_FILE"',
+        wire="AADSTS50027",
+    ),
+    Problem(
+        "PP212",
+        title="The client id is unknown in the tenant",
+        cause="Tenant {tenant} has no application or managed identity with client id {client_id}."
+        " The service account's annotation azure.workload.identity/client-id names it.",
+        remedy='az identity list --query "[].[name, clientId]" --output table',
+        wire="AADSTS700016",
+    ),
+    Problem(
+        "PP213",
+        title="The tenant is unknown",
+        cause="There is no tenant {tenant}.",
+        remedy="az account show --query tenantId --output tsv",
+        wire="AADSTS90002",
+    ),
+    Problem(
+        "PP214",
+        title="The resource is unknown",
+        cause="The client asked for a token for {resource}, which nothing in tenant {tenant} offers.",
+        remedy="Ask for the service's own address: https://vault.azure.net/.default for a key vault,"
+        " https://management.azure.com/.default for Resource Manager.",
+        wire="AADSTS500011",
+    ),
+    Problem(
+        "PP215",
+        title="The issuer can't be federated with",
+        cause="The issuer {issuer} {reason}. It must be an https address that the cloud can reach.",
+        remedy="kubectl get --raw /.well-known/openid-configuration",
+        wire="AADSTS70022",
     ),
 )
 

@@ -5,7 +5,81 @@ and instance discovery, with the real service's order of checks, codes and texts
 credentials live in `directory.py`; other services of the lab read callers from access tokens with `access.py`.
 
 Missing, and refused in the real service's shape: users and interactive sign-in, client secrets and certificates
-(no application of the lab has any), on-behalf-of, device codes, flexible federated credentials, conditional access.
+(no application of the lab has any), on-behalf-of, device codes, managed identities' own tokens as assertions.
+Missing without a shape: flexible federated credentials, conditional access, throttling, the cached negative answers
+of the real directory.
 
 Contract: azure workload identity, section 5; azure HTTP surface, section 2.
 """
+
+from dataclasses import dataclass
+
+from podpass.lab.clock import Clock
+from podpass.lab.entra.access import AccessTokens
+from podpass.lab.entra.directory import Directory
+from podpass.lab.entra.http import EntraHttp, Faults
+from podpass.lab.entra.model import Rules
+from podpass.lab.entra.resources import known_resources
+from podpass.lab.entra.signing import SigningIdentity, open_signing_identity
+from podpass.lab.journal import Journal
+from podpass.lab.store import Store
+from podpass.serving.asgi import App
+from podpass.tokens import jwt
+from podpass.tokens.client import KeyFetcher
+from podpass.tokens.keys import JwkSet
+
+__all__ = ["AUTHORITY", "Entra", "Faults", "NoFaults", "SigningIdentity", "open_signing_identity"]
+
+AUTHORITY = "https://login.microsoftonline.com"
+
+
+@dataclass(slots=True)
+class NoFaults:
+    """Everything works."""
+
+    issuer_unreachable: bool = False
+    propagation_delay_seconds: float = 0.0
+
+
+class Entra:
+    """The login service: its ASGI app, and the reading of the access tokens it issues.
+
+    *signing* comes from `open_signing_identity(directory)`. *resources* are addresses of the lab's own services for
+    which tokens may be asked besides Azure's well-known ones. *algorithms* are those of client assertions.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        journal: Journal,
+        directory: Directory,
+        key_fetcher: KeyFetcher,
+        authority: str = AUTHORITY,
+        *,
+        signing: SigningIdentity,
+        faults: Faults | None = None,
+        resources: tuple[str, ...] = (),
+        algorithms: frozenset[str] = jwt.RS256,
+    ) -> None:
+        self.store = store
+        self.directory = directory
+        self.signing = signing
+        self.authority = authority.rstrip("/")
+        rules = Rules(authority=self.authority, algorithms=algorithms, resources=known_resources(resources))
+        self.access_tokens = AccessTokens(lambda: self.keys, clock, self.authority)
+        self.app: App = EntraHttp(
+            clock=clock,
+            journal=journal,
+            directory=directory,
+            key_fetcher=key_fetcher,
+            signing=signing,
+            rules=rules,
+            faults=faults if faults is not None else NoFaults(),
+        ).app
+        self._keys = signing.keys
+
+    @property
+    def keys(self) -> JwkSet:
+        """The public keys of the access tokens."""
+        return self._keys

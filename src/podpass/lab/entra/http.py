@@ -1,0 +1,287 @@
+"""The authority's routes: parse, decide, render.
+
+The token endpoint is a hot path: it goes straight from the path to the decision. Contract: azure workload identity,
+sections 5.1, 5.2, 5.4 and 5.5; azure HTTP surface, section 2.
+"""
+
+import os
+import re
+import uuid
+from collections.abc import Callable
+from typing import Protocol
+
+from podpass.lab.clock import Clock
+from podpass.lab.entra import documents, errors, findings, model
+from podpass.lab.entra.directory import Directory
+from podpass.lab.entra.signing import SigningIdentity
+from podpass.lab.journal import Hop, Journal, current_trace, tracing
+from podpass.oauth import forms
+from podpass.oauth.responses import NO_STORE, TokenResponse
+from podpass.serving.asgi import App, Request, Response, answering, json_response
+from podpass.telemetry.redaction import fingerprint
+from podpass.tokens import jwt
+from podpass.tokens.client import DiscoveryFailed, Fetch, KeyFetcher
+from podpass.tokens.discovery import discovery_url
+from podpass.tokens.federation import FederatedCredential
+from podpass.tokens.keys import JwkSet
+
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::\d{1,5})?")
+_CACHED = (("Cache-Control", "max-age=86400, private"), errors.JSON_UTF8)
+_TOKEN_PATHS = {"/oauth2/v2.0/token": 2, "/oauth2/token": 1}
+_NOT_EMULATED = (
+    "/oauth2/v2.0/authorize",
+    "/oauth2/authorize",
+    "/oauth2/v2.0/devicecode",
+    "/oauth2/devicecode",
+    "/oauth2/v2.0/logout",
+    "/oauth2/logout",
+    "/openid/userinfo",
+    "/kerberos",
+)
+
+
+class Faults(Protocol):
+    """What the lab can be told to get wrong; looked at for each request."""
+
+    issuer_unreachable: bool
+    propagation_delay_seconds: float
+
+
+class EntraHttp:
+    """Requests in, answers out; every decision goes into the journal."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        journal: Journal,
+        directory: Directory,
+        key_fetcher: KeyFetcher,
+        signing: SigningIdentity,
+        rules: model.Rules,
+        faults: Faults,
+    ) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._directory = directory
+        self._key_fetcher = key_fetcher
+        self._signing = signing
+        self._rules = rules
+        self._faults = faults
+        self._header_v1 = jwt.encoded_header(signing.key, {"typ": "JWT", "x5t": signing.key.kid})
+        self._header_v2 = jwt.encoded_header(signing.key, {"typ": "JWT"})
+        self._own_host = rules.authority.removeprefix("https://").partition(":")[0]
+        key_fetcher.on_fetch = lambda fetch: self._record(findings.fetch_hop(fetch))
+
+    @property
+    def app(self) -> App:
+        return answering(self.handle, max_body=forms.MAX_FORM_BYTES, too_large=self._too_large)
+
+    async def handle(self, request: Request) -> Response:
+        if current_trace():
+            return await self._route(request)
+        with tracing():
+            return await self._route(request)
+
+    async def _route(self, request: Request) -> Response:
+        first, _, rest = request.path.removeprefix("/").partition("/")
+        rest = f"/{rest}".lower()
+        if (version := _TOKEN_PATHS.get(rest)) is not None:
+            return await self._token(request, first, version)
+        if request.method not in ("GET", "HEAD"):
+            return self._unknown(request)
+        pages: dict[str, Callable[[Request, str], Response]] = {
+            "/v2.0/.well-known/openid-configuration": self._metadata_v2,
+            "/.well-known/openid-configuration": self._metadata_v1,
+            "/discovery/v2.0/keys": self._keys_v2,
+            "/discovery/keys": self._keys_v1,
+        }
+        if rest == "/discovery/instance" and first.lower() == "common":
+            return self._instance(request)
+        if (page := pages.get(rest)) is not None:
+            return page(request, first)
+        return self._unknown(request)
+
+    async def _token(self, request: Request, tenant: str, version: int) -> Response:
+        if request.method != "POST":
+            return self._error(request, 900561, {"method": request.method})
+        form = forms.parse_form(request.body) if request.media_type == forms.MEDIA_TYPE else {}
+        if isinstance(form, forms.BadForm):
+            return self._error(request, 90013, {"reason": f"In the request body {form.reason}."})
+        candidate = model.consider(
+            tenant,
+            form,
+            version=version,
+            directory=self._directory,
+            credentials=self._credentials,
+            rules=self._rules,
+        )
+        if isinstance(candidate, model.Refusal):
+            return self._refused(request, candidate)
+        outcome = model.conclude(
+            candidate,
+            await self._keys_of(candidate),
+            directory=self._directory,
+            now=self._clock.now(),
+            rules=self._rules,
+        )
+        if isinstance(outcome, model.Refusal):
+            return self._refused(request, outcome)
+        return self._granted(request, outcome)
+
+    def _credentials(self, tenant_id: str, client_id: str) -> tuple[FederatedCredential, ...]:
+        delay = self._faults.propagation_delay_seconds
+        if delay > 0:
+            return self._directory.credentials_as_of(tenant_id, client_id, self._clock.now() - delay)
+        return self._directory.credentials(tenant_id, client_id)
+
+    async def _keys_of(self, candidate: model.Candidate) -> JwkSet | DiscoveryFailed:
+        """The keys of the assertion's issuer, or why they could not be had."""
+        issuer = candidate.issuer
+        if self._faults.issuer_unreachable:
+            # Keys known from before would hide the fault for an hour.
+            fault = Fetch(issuer, "discovery", discovery_url(issuer), "nothing answers there")
+            self._record(findings.fetch_hop(fault))
+            return DiscoveryFailed(issuer, fault.step, fault.failure)
+        try:
+            return await self._key_fetcher.keys_for(issuer, candidate.token.kid)
+        except DiscoveryFailed as error:
+            return error
+
+    def _granted(self, request: Request, grant: model.Grant) -> Response:
+        now = int(self._clock.now())
+        claims = model.access_claims(grant, authority=self._rules.authority, now=now, entropy=os.urandom(40))
+        header = self._header_v1 if grant.version == 1 else self._header_v2
+        token = jwt.sign_with_header(header, claims, self._signing.key)
+        self._record(findings.hop(grant, issued=fingerprint(token)))
+        trace_id = str(uuid.uuid4())
+        headers = (errors.JSON_UTF8, *NO_STORE, ("x-ms-request-id", trace_id), *_echoed(request))
+        if grant.asked.version == 1:
+            return json_response(200, _v1_body(grant, token, now), headers)
+        body = TokenResponse(token, grant.expires_in, grant.refresh_in).to_dict()
+        return json_response(200, {**body, "ext_expires_in": grant.expires_in}, headers)
+
+    def _refused(self, request: Request, refusal: model.Refusal) -> Response:
+        self._record(findings.hop(refusal))
+        return self._render(request, refusal.code, dict(refusal.values))
+
+    def _metadata_v2(self, request: Request, name: str) -> Response:
+        tenant = self._tenant_of(request, name)
+        if isinstance(tenant, Response):
+            return tenant
+        document = documents.metadata_v2(self._base(request), self._rules.authority, tenant)
+        return json_response(200, document, _CACHED)
+
+    def _metadata_v1(self, request: Request, name: str) -> Response:
+        tenant = self._tenant_of(request, name)
+        if isinstance(tenant, Response):
+            return tenant
+        return json_response(200, documents.metadata_v1(self._base(request), tenant), _CACHED)
+
+    def _keys_v2(self, request: Request, name: str) -> Response:
+        tenant = self._tenant_of(request, name)
+        if isinstance(tenant, Response):
+            return tenant
+        return json_response(200, documents.keys_v2(self._signing, self._rules.authority, tenant), _CACHED)
+
+    def _keys_v1(self, request: Request, name: str) -> Response:
+        tenant = self._tenant_of(request, name)
+        if isinstance(tenant, Response):
+            return tenant
+        return json_response(200, documents.keys_v1(self._signing), _CACHED)
+
+    def _instance(self, request: Request) -> Response:
+        endpoint = request.query.get("authorization_endpoint", "")
+        own = (self._own_host, request.host.partition(":")[0].lower())
+        version = request.query.get("api-version", "1.1")
+        document = None
+        if version in documents.API_VERSIONS:
+            document = documents.instance(endpoint, version, own_hosts=own)
+        if document is None:
+            return self._error(request, 50049, {"host": endpoint})
+        return json_response(200, document, _CACHED)
+
+    def _tenant_of(self, request: Request, name: str) -> str | Response:
+        """The tenant's GUID or the name that stands for any; a refusal where there is none."""
+        if name.lower() in documents.COMMON:
+            return name.lower()
+        tenant = model.find_tenant(name, self._directory)
+        if isinstance(tenant, int):
+            # The discovery documents name this error in their own way.
+            return self._error(request, tenant, {"tenant": name}, error="invalid_tenant")
+        return tenant.tenant_id
+
+    def _unknown(self, request: Request) -> Response:
+        named = "/" + request.path.removeprefix("/").partition("/")[2]
+        known = named.lower() in _NOT_EMULATED
+        reason = f"The lab's authority does not {'emulate' if known else 'know'} {request.path}."
+        return self._error(request, 9002313, {"reason": reason}, status=501 if known else 404)
+
+    def _too_large(self, request: Request) -> Response:
+        return self._error(request, 90013, {"reason": f"The body is larger than {forms.MAX_FORM_BYTES} bytes."})
+
+    def _error(
+        self, request: Request, code: int, values: dict[str, str], *, error: str = "", status: int | None = None
+    ) -> Response:
+        """Refuse a request that never became a token request."""
+        self._record(
+            Hop(
+                who=request.peer or "somebody",
+                whom="entra",
+                what=f"{request.method} {request.path}",
+                outcome="refused",
+                why=errors.error_text(code, values),
+                decision=values,
+                wire=errors.wire_code(code),
+                problem=findings.PROBLEMS.get(code, ""),
+            )
+        )
+        return self._render(request, code, values, error=error, status=status)
+
+    def _render(
+        self, request: Request, code: int, values: dict[str, str], *, error: str = "", status: int | None = None
+    ) -> Response:
+        return errors.error_response(
+            code,
+            values,
+            authority=self._rules.authority,
+            now=self._clock.now(),
+            correlation_id=_correlation_id(request),
+            headers=_echoed(request),
+            error=error,
+            status=status,
+        )
+
+    def _base(self, request: Request) -> str:
+        """The address by which the client came, so that what it is told to post to is reachable for it."""
+        return f"https://{request.host}" if _HOST.fullmatch(request.host) else self._rules.authority
+
+    def _record(self, hop: Hop) -> None:
+        self._journal.record(hop)
+
+
+def _v1_body(grant: model.Grant, token: str, now: int) -> dict[str, str]:
+    """The v1 endpoint's answer, in which every member is a string."""
+    return {
+        "token_type": "Bearer",
+        "expires_in": str(grant.expires_in),
+        "ext_expires_in": str(grant.expires_in),
+        "expires_on": str(now + grant.expires_in + 1),
+        "not_before": str(now - model.BACKDATED_SECONDS),
+        "resource": grant.asked.scope,
+        "access_token": token,
+    }
+
+
+def _correlation_id(request: Request) -> str:
+    """The client's own id when it sent a GUID, else a new one."""
+    try:
+        return str(uuid.UUID(request.headers.get("client-request-id", "")))
+    except ValueError:
+        return str(uuid.uuid4())
+
+
+def _echoed(request: Request) -> tuple[tuple[str, str], ...]:
+    wanted = request.headers.get("return-client-request-id", "").lower() == "true"
+    given = request.headers.get("client-request-id", "")
+    return (("client-request-id", given[:64]),) if wanted and given else ()

@@ -1,0 +1,372 @@
+"""How a token request with a client assertion is decided.
+
+Three steps, each a function of values: `consider` reads the request and matches the assertion against federated
+credentials, the caller then fetches the issuer's keys (the one step that waits), `conclude` checks the signature, the
+time and the resource. What comes back is a Grant, or a Refusal that knows the code, the values compared and the
+credential that came closest. Contract: azure workload identity, sections 5.1 to 5.7.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from podpass.azure.resourceids import NotAResourceId, ResourceId
+from podpass.lab.entra.access import v1_issuer, v2_issuer
+from podpass.lab.entra.directory import Application, Tenant
+from podpass.lab.entra.documents import COMMON
+from podpass.lab.entra.resources import is_known, known_resources, resource_of_scope
+from podpass.oauth import grants
+from podpass.tokens import claims as read
+from podpass.tokens import federation, jwt
+from podpass.tokens.client import DiscoveryFailed
+from podpass.tokens.discovery import unfederatable
+from podpass.tokens.encoding import to_base64url
+from podpass.tokens.federation import FederatedCredential, Match, NearMiss
+from podpass.tokens.keys import JwkSet
+
+APPLICATION_SECONDS = 3599
+MANAGED_IDENTITY_SECONDS = 86399
+BACKDATED_SECONDS = 300
+"""Access tokens are valid from this long before they are issued, against clocks that are behind."""
+
+_DOMAIN = re.compile(
+    r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+"
+)
+_GUID = re.compile(r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
+_ZERO_GUID = str(uuid.UUID(int=0))
+
+
+class Lookup(Protocol):
+    """What deciding needs to know of the directory."""
+
+    def tenant(self, name_or_guid: str) -> Tenant | None: ...
+    def application(self, tenant_id: str, client_id: str) -> Application | None: ...
+    def application_for_resource(self, tenant_id: str, resource: str) -> Application | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What an authority accepts."""
+
+    authority: str = "https://login.microsoftonline.com"
+    """Without a slash at the end."""
+    algorithms: frozenset[str] = jwt.RS256
+    """Of client assertions. The vendor supports RS256; the ES algorithms are an option."""
+    resources: frozenset[str] = field(default_factory=known_resources)
+    leeway_seconds: float = jwt.LEEWAY_SECONDS
+    longest_assertion_seconds: float | None = None
+    """The lifetime above which assertions are refused; the vendor's own figure is not published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A token request, as far as it has been understood."""
+
+    tenant: str
+    """As in the path; the GUID once the tenant is found."""
+    version: int = 2
+    client_id: str = ""
+    scope: str = ""
+    """As sent: the v2.0 scope, or the v1 resource."""
+    resource: str = ""
+    application: Application | None = None
+    token: jwt.Token | None = None
+    match: Match | NearMiss | None = None
+
+    @property
+    def claims(self) -> Mapping[str, Any]:
+        return {} if self.token is None else self.token.claims
+
+    @property
+    def name(self) -> str:
+        return "" if self.application is None else self.application.display_name
+
+    def refused(self, code: int, **values: str) -> "Refusal":
+        return Refusal(code, {"tenant": self.tenant, "client_id": self.client_id, "name": self.name, **values}, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why no token is issued: the AADSTS code and the values its text quotes."""
+
+    code: int
+    values: Mapping[str, str]
+    asked: Asked
+
+    @property
+    def near_miss(self) -> NearMiss | None:
+        return self.asked.match if isinstance(self.asked.match, NearMiss) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A request whose assertion a federated credential trusts, if its issuer signed it."""
+
+    asked: Asked
+    application: Application
+    token: jwt.Token
+    credential: FederatedCredential
+
+    @property
+    def issuer(self) -> str:
+        return read.issuer(self.token.claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An access token to issue. *audience* and *version* are the resource's."""
+
+    asked: Asked
+    application: Application
+    credential: FederatedCredential
+    audience: str
+    version: int
+    expires_in: int
+
+    @property
+    def refresh_in(self) -> int | None:
+        """When clients should renew a long-lived token, in seconds."""
+        return self.expires_in // 2 if self.expires_in >= 7200 else None
+
+
+class Credentials(Protocol):
+    """The federated credentials of an application as the token endpoint sees them now."""
+
+    def __call__(self, tenant_id: str, client_id: str) -> tuple[FederatedCredential, ...]: ...
+
+
+def consider(
+    tenant_name: str,
+    form: Mapping[str, str],
+    *,
+    version: int,
+    directory: Lookup,
+    credentials: Credentials,
+    rules: Rules,
+) -> Candidate | Refusal:
+    """Everything that is checked before the issuer's keys are needed, in the real service's order."""
+    asked = _tenant(Asked(tenant_name, version), form, directory)
+    if isinstance(asked, Refusal):
+        return asked
+    asked = _resource(asked, form)
+    if isinstance(asked, Refusal):
+        return asked
+    client_id = asked.client_id
+    if client_id == _ZERO_GUID:
+        return asked.refused(700038)
+    application = directory.application(asked.tenant, client_id)
+    if application is None:
+        return asked.refused(700016)
+    asked = replace(asked, application=application, token=peek(form))
+    if not application.enabled:
+        return asked.refused(7000112)
+    if (refusal := _credential_of_client(asked, form)) is not None:
+        return refusal
+    return _trusted(asked, form["client_assertion"], application, credentials, rules)
+
+
+def conclude(
+    candidate: Candidate, keys: JwkSet | DiscoveryFailed, *, directory: Lookup, now: float, rules: Rules
+) -> Grant | Refusal:
+    """What is checked once the issuer's keys are there, or could not be had."""
+    asked, claims, issuer = candidate.asked, candidate.token.claims, candidate.issuer
+    if isinstance(keys, DiscoveryFailed):
+        if keys.missing:
+            return asked.refused(70024, field=keys.missing, issuer=issuer)
+        return asked.refused(50166, step=keys.step, issuer=issuer, reason=keys.reason)
+    try:
+        jwt.verify_signature(candidate.token, keys, algorithms=rules.algorithms)
+    except jwt.UnknownKey as error:
+        return asked.refused(7000272, kid=error.kid or "(none)", issuer=issuer)
+    except jwt.AlgorithmNotAllowed as error:
+        return asked.refused(5002730, algorithm=error.algorithm)
+    except jwt.BadSignature as error:
+        reason = f"The key {error.kid} of the issuer {issuer} did not make this signature"
+        return asked.refused(700027, reason=reason, kid=error.kid, issuer=issuer)
+    problem = jwt.check_times(claims, now=now, leeway_seconds=rules.leeway_seconds)
+    if problem is not None:
+        times = {"valid_from": _moment(problem.valid_from), "expires": _moment(problem.expires)}
+        return asked.refused(700024, current_time=_moment(now), kind=problem.kind, **times)
+    longest, lifetime = rules.longest_assertion_seconds, read.lifetime_seconds(claims)
+    if longest is not None and lifetime is not None and lifetime > longest:
+        return asked.refused(70023, maximum=f"{longest:g} seconds")
+    return _granted(candidate, directory, rules)
+
+
+def access_claims(grant: Grant, *, authority: str, now: int, entropy: bytes) -> dict[str, Any]:
+    """The claims of the access token. *entropy*, 40 random bytes, makes it unlike any other.
+
+    Contract: azure workload identity, section 5.3.
+    """
+    application, tenant_id = grant.application, grant.application.tenant_id
+    start = now - BACKDATED_SECONDS
+    v1 = grant.version == 1
+    claims: dict[str, Any] = {
+        "aud": grant.audience,
+        "iss": v1_issuer(tenant_id) if v1 else v2_issuer(authority, tenant_id),
+        "iat": start,
+        "nbf": start,
+        "exp": now + grant.expires_in + 1,
+        "aio": to_base64url(entropy[:24]),
+    }
+    if v1:
+        claims |= {"appid": application.client_id, "appidacr": "2", "idp": v1_issuer(tenant_id)}
+    else:
+        claims |= {"azp": application.client_id, "azpacr": "2"}
+    claims |= {
+        "idtyp": "app",
+        "oid": application.object_id,
+        "rh": f"1.{to_base64url(uuid.UUID(tenant_id).bytes)}.",
+        "sub": application.object_id,
+        "tid": tenant_id,
+        "uti": to_base64url(entropy[24:40]),
+        "ver": "1.0" if v1 else "2.0",
+    }
+    if application.resource_id:
+        claims["xms_mirid"] = mirid(application.resource_id)
+    return claims
+
+
+def mirid(resource_id: str) -> str:
+    """A managed identity's id as its access tokens spell it, with `resourcegroups` in lower case."""
+    try:
+        parsed = ResourceId.parse(resource_id)
+    except NotAResourceId:
+        return resource_id
+    return str(parsed).replace("/resourceGroups/", "/resourcegroups/", 1)
+
+
+def peek(form: Mapping[str, str]) -> jwt.Token | None:
+    """The assertion, unverified, for telling whose request it is; None when it can't be read."""
+    try:
+        return jwt.decode(form.get("client_assertion", ""))
+    except jwt.Malformed:
+        return None
+
+
+def find_tenant(name: str, directory: Lookup) -> Tenant | int:
+    """The tenant of this GUID or domain, or the code that says why there is none."""
+    if name == _ZERO_GUID:
+        return 900021
+    if not _GUID.fullmatch(name) and not _DOMAIN.fullmatch(name):
+        return 900023
+    return directory.tenant(name) or 90002
+
+
+def _tenant(asked: Asked, form: Mapping[str, str], directory: Lookup) -> Asked | Refusal:
+    # Told even to those who are refused: the journal names the client.
+    asked = replace(asked, client_id=form.get("client_id", "").lower(), token=peek(form))
+    if asked.tenant.lower() in COMMON:
+        if form.get("grant_type") == grants.CLIENT_CREDENTIALS:
+            return asked.refused(900191)
+        return asked.refused(70003, grant=form.get("grant_type", ""))
+    tenant = find_tenant(asked.tenant, directory)
+    if isinstance(tenant, int):
+        return asked.refused(tenant)
+    asked = replace(asked, tenant=tenant.tenant_id)
+    if "grant_type" not in form:
+        return asked.refused(900144, parameter="grant_type")
+    if form["grant_type"] != grants.CLIENT_CREDENTIALS:
+        return asked.refused(70003, grant=form["grant_type"])
+    if "client_id" not in form:
+        return asked.refused(900144, parameter="client_id")
+    return asked
+
+
+def _resource(asked: Asked, form: Mapping[str, str]) -> Asked | Refusal:
+    parameter = "scope" if asked.version == 2 else "resource"
+    if asked.version == 2 and "resource" in form:
+        return asked.refused(901002)
+    if parameter not in form:
+        return asked.refused(900144, parameter=parameter)
+    scope = form[parameter]
+    asked = replace(asked, scope=scope, resource=scope)
+    if asked.version == 2:
+        found = resource_of_scope(scope)
+        if isinstance(found, tuple):
+            code, reason = found
+            return asked.refused(code, scope=scope, reason=reason)
+        asked = replace(asked, resource=found)
+    return asked
+
+
+def _credential_of_client(asked: Asked, form: Mapping[str, str]) -> Refusal | None:
+    assertion, kind = "client_assertion" in form, form.get("client_assertion_type")
+    if not assertion and kind is None:
+        return asked.refused(7000215 if "client_secret" in form else 7000216)
+    if not assertion or kind is None:
+        return asked.refused(7000218)
+    if kind != grants.CLIENT_ASSERTION_JWT:
+        return asked.refused(90013, reason=f"The client_assertion_type '{kind}' is not known.")
+    return None
+
+
+def _trusted(
+    asked: Asked, assertion: str, application: Application, credentials: Credentials, rules: Rules
+) -> Candidate | Refusal:
+    try:
+        token = asked.token or jwt.decode(assertion)
+    except jwt.Malformed as error:
+        return asked.refused(50027, reason=error.reason[:1].upper() + error.reason[1:])
+    if token.algorithm not in rules.algorithms:
+        return asked.refused(5002730, algorithm=token.algorithm)
+    claims = token.claims
+    issuer = read.issuer(claims)
+    if issuer.lower() == asked.client_id:
+        reason = f"The application {asked.client_id} signed it itself, and has no certificate"
+        return asked.refused(700027, reason=reason, kid=token.kid, issuer=issuer)
+    if _is_own_token(claims, issuer, rules.authority):
+        return asked.refused(700222)
+    match = federation.match(claims, credentials(application.tenant_id, application.client_id))
+    asked = replace(asked, match=match)
+    if match is None:
+        return asked.refused(70025)
+    if isinstance(match, NearMiss):
+        return _mismatch(asked, match)
+    if reason := unfederatable(issuer):
+        return asked.refused(70022, issuer=issuer, reason=reason)
+    return Candidate(asked, application, token, match.credential)
+
+
+def _mismatch(asked: Asked, near: NearMiss) -> Refusal:
+    claims = asked.claims
+    match near.deciding.claim:
+        case "issuer":
+            return asked.refused(700211, issuer=read.issuer(claims))
+        case "audience":
+            return asked.refused(700212, audience=" ".join(read.audiences(claims)))
+        case "subject":
+            only_case = near.deciding.kind == "letter-case"
+            return asked.refused(7002138 if only_case else 700213, subject=read.subject(claims))
+
+
+def _is_own_token(claims: Mapping[str, Any], issuer: str, authority: str) -> bool:
+    tenant_id = read.text(claims, "tid")
+    return bool(tenant_id) and issuer in (v1_issuer(tenant_id), v2_issuer(authority, tenant_id))
+
+
+def _granted(candidate: Candidate, directory: Lookup, rules: Rules) -> Grant | Refusal:
+    asked, application = candidate.asked, candidate.application
+    lifetime = MANAGED_IDENTITY_SECONDS if application.kind == "managed-identity" else APPLICATION_SECONDS
+    audience, version = asked.resource, 1
+    if not is_known(asked.resource, rules.resources):
+        offered = directory.application_for_resource(asked.tenant, asked.resource)
+        if offered is None:
+            return asked.refused(500011, resource=asked.resource)
+        if offered.token_version == 2:
+            audience, version = offered.client_id, 2
+    return Grant(asked, application, candidate.credential, audience, version, lifetime)
+
+
+def _moment(seconds: float | None) -> str:
+    """A time with seven decimals, as these errors write it."""
+    if seconds is None:
+        return "(none)"
+    try:
+        moment = datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds:.0f}"
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
