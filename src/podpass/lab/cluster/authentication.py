@@ -1,0 +1,127 @@
+"""Who asks: static tokens of the lab's own people and parts, service-account tokens, nobody, or somebody else's name.
+
+Contract: Kubernetes API surface, sections 4.3 and 6.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Protocol
+from urllib.parse import unquote
+
+from podpass.kube.resources import Resource
+from podpass.kube.status import StatusError
+from podpass.lab.cluster.extension import (
+    ANONYMOUS,
+    Allowed,
+    Attributes,
+    Authorizer,
+    Denied,
+    User,
+)
+from podpass.lab.cluster.serviceaccount_tokens import PREFIX, Believed, Disbelieved, account_groups
+from podpass.serving.asgi import Request
+
+AUTHENTICATED = "system:authenticated"
+UNAUTHENTICATED = "system:unauthenticated"
+_AUTHENTICATION = "authentication.k8s.io"
+_EXTRA_HEADER = "impersonate-extra-"
+
+
+class TokenChecker(Protocol):
+    def check(self, token: str) -> Believed | Disbelieved: ...
+
+
+class Authenticator:
+    """Finds the user of a request by its Authorization and Impersonate headers."""
+
+    def __init__(self, static: Mapping[str, User], tokens: TokenChecker, authorizer: Authorizer) -> None:
+        # Looked up by digest: the time a look-up takes then says nothing about the token.
+        self._static = {_digest(token): user for token, user in static.items()}
+        self._tokens = tokens
+        self._authorizer = authorizer
+
+    def authenticate(self, request: Request) -> User | None:
+        """Who asks; None for credentials that are wrong. Raises StatusError 403 for a name one may not use."""
+        user = self._user(request.headers.get("authorization"))
+        return None if user is None else self._impersonated(user, request.headers)
+
+    def _user(self, header: str | None) -> User | None:
+        if not header:
+            return ANONYMOUS
+        scheme, _, credentials = header.partition(" ")
+        token = credentials.strip()
+        if scheme.lower() != "bearer" or not token:
+            # The API server knows no other scheme and takes the request for one without credentials.
+            return ANONYMOUS
+        if (static := self._static.get(_digest(token))) is not None:
+            return static
+        found = self._tokens.check(token)
+        return found.user if isinstance(found, Believed) else None
+
+    def _impersonated(self, user: User, headers: Mapping[str, str]) -> User:
+        name = headers.get("impersonate-user", "")
+        groups = _listed(headers.get("impersonate-group", ""))
+        uid = headers.get("impersonate-uid", "")
+        extra = {
+            unquote(header.removeprefix(_EXTRA_HEADER)): _listed(value)
+            for header, value in headers.items()
+            if header.startswith(_EXTRA_HEADER)
+        }
+        if not name:
+            if groups or uid or extra:
+                raise StatusError.bad_request("groups, a uid or extras can't be impersonated without a user")
+            return user
+        account = _account(name)
+        if account is None:
+            self._allow(user, "", "users", name)
+        else:
+            self._allow(user, "", "serviceaccounts", account[1], namespace=account[0])
+        for group in groups:
+            self._allow(user, "", "groups", group)
+        if uid:
+            self._allow(user, _AUTHENTICATION, "uids", uid)
+        for key, values in extra.items():
+            for value in values:
+                self._allow(user, _AUTHENTICATION, "userextras", value, subresource=key)
+        if account is not None and not groups:
+            groups = account_groups(account[0])
+        if name == ANONYMOUS.name:
+            groups = groups if UNAUTHENTICATED in groups else (*groups, UNAUTHENTICATED)
+        elif AUTHENTICATED not in groups and UNAUTHENTICATED not in groups:
+            groups = (*groups, AUTHENTICATED)
+        return User(name, uid, groups, extra)
+
+    def _allow(
+        self, user: User, group: str, resource: str, name: str, *, namespace: str = "", subresource: str = ""
+    ) -> None:
+        asked = Attributes(
+            verb="impersonate",
+            group=group,
+            version="v1",
+            resource=resource,
+            subresource=subresource,
+            namespace=namespace,
+            name=name,
+        )
+        match self._authorizer.authorize(user, asked):
+            case Allowed():
+                return
+            case Denied(reason):
+                shown = Resource(group, "v1", resource, resource, bool(namespace))
+                raise StatusError.forbidden(shown, name, reason, subresource=subresource)
+
+
+def _account(name: str) -> tuple[str, str] | None:
+    """Namespace and name of the service account that a user name stands for."""
+    if not name.startswith(PREFIX):
+        return None
+    namespace, _, account = name.removeprefix(PREFIX).partition(":")
+    return (namespace, account) if namespace and account else None
+
+
+def _listed(header: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in header.split(",") if part.strip())
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

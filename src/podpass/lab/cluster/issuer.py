@@ -1,0 +1,85 @@
+"""The cluster as an OpenID issuer: the two documents by which others verify its tokens.
+
+They are served by the API server at its own root and, under the issuer's path, by the public issuer host, which is
+the one that clouds fetch. Contract: Kubernetes API surface, section 4.4; Azure workload identity, section 4.
+"""
+
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from podpass.lab.journal import Hop, Journal
+from podpass.serving.asgi import App, Request, Response, answering, json_response, text_response
+from podpass.tokens.keys import JwkSet
+
+CONFIGURATION_PATH = "/.well-known/openid-configuration"
+KEYS_PATH = "/openid/v1/jwks"
+_CACHE = ("Cache-Control", "public, max-age=3600")
+
+
+class PublishedKeys(Protocol):
+    @property
+    def published(self) -> JwkSet: ...
+
+
+def configuration(issuer: str, keys: JwkSet) -> dict[str, Any]:
+    """The discovery document: exactly the five members that the API server writes."""
+    return {
+        "issuer": issuer,
+        "jwks_uri": issuer.removesuffix("/") + KEYS_PATH,
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": sorted({key.algorithm for key in keys.keys}),
+    }
+
+
+class Issuer:
+    """Answers the two documents. *issuer* is compared byte for byte by relying parties: keep its trailing slash.
+
+    Raises ValueError for an issuer that is not https or that has a query or fragment.
+    """
+
+    def __init__(self, issuer: str, keys: PublishedKeys, journal: Journal | None = None) -> None:
+        parts = urlsplit(issuer)
+        if parts.scheme != "https" or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"an issuer is an https URL without query and fragment, not {issuer!r}")
+        self.issuer = issuer
+        self._base = parts.path.removesuffix("/")
+        self._keys = keys
+        self._journal = journal
+
+    def document(self, path: str) -> Response | None:
+        """What the API server answers at *path* below its own root; None where neither document lives."""
+        if path == CONFIGURATION_PATH:
+            return json_response(200, configuration(self.issuer, self._keys.published), (_CACHE,))
+        if path == KEYS_PATH:
+            headers = (("Content-Type", "application/jwk-set+json"), _CACHE)
+            return json_response(200, self._keys.published.to_dict(), headers)
+        return None
+
+    @property
+    def app(self) -> App:
+        """The public issuer host: the documents under the issuer's path, nothing else."""
+        return answering(
+            self._answer, max_body=1024, too_large=lambda _: text_response(413, "request entity too large\n")
+        )
+
+    async def _answer(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD"):
+            return text_response(405, "method not allowed\n", (("Allow", "GET, HEAD"),))
+        found = self.document(request.path.removeprefix(self._base)) if self._owns(request.path) else None
+        if self._journal is not None:
+            self._journal.record(
+                Hop(
+                    who=request.headers.get("user-agent", "") or "an HTTP client",
+                    whom="issuer",
+                    what=f"{request.method} {request.path}",
+                    outcome="refused" if found is None else "done",
+                    why="the issuer publishes two documents only" if found is None else "",
+                    decision={"issuer": self.issuer, "kids": list(self._keys.published.kids)},
+                    wire="404" if found is None else "",
+                )
+            )
+        return found or text_response(404, "404 page not found\n")
+
+    def _owns(self, path: str) -> bool:
+        return path in (self._base + CONFIGURATION_PATH, self._base + KEYS_PATH)
