@@ -136,6 +136,12 @@ _PROBLEMS = (
         remedy="Give the path of a file you may read.",
     ),
     Problem(
+        "PP504",
+        title="An entry of the scenario was refused",
+        cause="{what}: {reason}",
+        remedy="Change that entry to what the service allows; nothing of the scenario was applied.",
+    ),
+    Problem(
         "PP503",
         title="Not a token",
         cause="{reason}",
@@ -263,6 +269,71 @@ _PROBLEMS = (
         cause="The issuer {issuer} {reason}. It must be an https address that the cloud can reach.",
         remedy="kubectl get --raw /.well-known/openid-configuration",
         wire="AADSTS70022",
+    ),
+    Problem(
+        "PP301",
+        title="No role assignment lets the caller use the vault",
+        cause="{principal} may not do {action}: {why}.",
+        remedy="az role assignment create --assignee-object-id {object_id!q} --assignee-principal-type ServicePrincipal"
+        " --role {role!q} --scope {scope!q}",
+        wire="ForbiddenByRbac",
+    ),
+    Problem(
+        "PP302",
+        title="No access policy lets the caller use the vault",
+        cause="The vault {vault} decides by access policies, and {why}.",
+        remedy="az keyvault set-policy --name {vault!q} --object-id {object_id!q} --{kind}-permissions {permission!q}",
+        wire="ForbiddenByPolicy",
+    ),
+    Problem(
+        "PP303",
+        title="There is no such secret",
+        cause="The vault {vault} has no secret {secret}.",
+        remedy="az keyvault secret set --vault-name {vault!q} --name {secret!q} --file /path/to/the/value",
+        wire="SecretNotFound",
+    ),
+    Problem(
+        "PP304",
+        title="There is no such vault",
+        cause="No subscription of the lab has a vault named {vault}.",
+        remedy="az keyvault list --query '[].name' --output tsv",
+        wire="VaultNotFound",
+    ),
+    Problem(
+        "PP305",
+        title="No role assignment allows the change",
+        cause="{principal} may not do {action}: {why}.",
+        remedy="az role assignment create --assignee-object-id {object_id!q} --assignee-principal-type ServicePrincipal"
+        " --role {role!q} --scope {scope!q}",
+        wire="AuthorizationFailed",
+    ),
+    Problem(
+        "PP306",
+        title="The access token does not count here",
+        cause="{service} does not take the token: {why} Expected: {expected}. Found: {found}.",
+        remedy="Ask for a token of tenant {tenant_id} with the scope {token_scope}.",
+        wire="Unauthorized",
+    ),
+    Problem(
+        "PP307",
+        title="The secret is deleted and can be recovered",
+        cause="The secret {secret} of the vault {vault} is deleted; its name is taken until it is purged.",
+        remedy="az keyvault secret recover --vault-name {vault!q} --name {secret!q}",
+        wire="ObjectIsDeletedButRecoverable",
+    ),
+    Problem(
+        "PP308",
+        title="The vault's network rules refuse the caller's address",
+        cause="The vault {vault} does not let {address} in.",
+        remedy="az keyvault update --name {vault!q} --default-action Allow --public-network-access Enabled",
+        wire="ForbiddenByFirewall",
+    ),
+    Problem(
+        "PP309",
+        title="The secret is disabled",
+        cause="The newest version of the secret {secret} in the vault {vault} is disabled.",
+        remedy="az keyvault secret set-attributes --vault-name {vault!q} --name {secret!q} --enabled true",
+        wire="SecretDisabled",
     ),
 )
 

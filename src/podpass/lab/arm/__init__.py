@@ -1,0 +1,56 @@
+"""The lab's Azure Resource Manager: subscriptions, groups, identities, role assignments, vaults.
+
+Imitated: Microsoft.Resources (tenants, subscriptions, locations, resource groups, lists of resources),
+Microsoft.ManagedIdentity (user-assigned identities and federated credentials), Microsoft.Authorization (built-in role
+definitions, role assignments), Microsoft.KeyVault (vaults, access policies, soft delete), and the cloud's metadata.
+Any api-version is taken, as clients raise theirs with every release; where versions differ, the one sent counts.
+
+Missing: deployments, tags as resources, locks, policies, custom roles, conditions and deny assignments, management
+groups, users and groups as principals, private endpoints. Types that Azure has and the lab has not are answered 501.
+Deletes end before they are answered; there is nothing to poll.
+
+Contract: Azure HTTP surface, sections 1 and 4; workload identity, section 6; secrets store, section 4.
+"""
+
+from podpass.lab.arm import vaults
+from podpass.lab.arm.authorization import Allowed, Denied
+from podpass.lab.arm.catalogue import TYPES
+from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.estate import Estate
+from podpass.lab.arm.http import PUBLIC, ArmHttp, Endpoint
+from podpass.lab.arm.seeding import Seeding
+from podpass.lab.arm.vaults import Vault
+from podpass.lab.clock import Clock
+from podpass.lab.entra.access import AccessTokens
+from podpass.lab.entra.directory import Directory
+from podpass.lab.journal import Journal
+from podpass.lab.store import Store
+
+__all__ = ["Allowed", "Arm", "ArmError", "Denied", "Endpoint", "Vault"]
+
+
+class Arm:
+    """Azure Resource Manager over the lab's store and directory."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        journal: Journal,
+        directory: Directory,
+        access_tokens: AccessTokens,
+        *,
+        endpoint: Endpoint = PUBLIC,
+    ) -> None:
+        self.directory = directory
+        self.estate = Estate(store, clock, directory, TYPES)
+        self.seed = Seeding(self.estate)
+        self.app = ArmHttp(self.estate, access_tokens, journal, endpoint).app
+
+    def vault(self, name: str) -> Vault | None:
+        """The vault of this name; None when there is none, or only a deleted one."""
+        return vaults.vault(self.estate, name)
+
+    def decide(self, *, principal_id: str, action: str, scope: str, is_data_action: bool) -> Allowed | Denied:
+        """Whether role assignments let the principal do *action* at *scope*."""
+        return self.estate.decide(principal_id=principal_id, action=action, scope=scope, is_data_action=is_data_action)

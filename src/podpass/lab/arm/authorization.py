@@ -1,0 +1,204 @@
+"""May this principal do this here? Azure's role-based access control, as values.
+
+The answer names the assignment that allows, or says what the principal holds and which roles would help, so that
+the wire error, the journal and the remedy come from one decision.
+Contract: Azure HTTP surface, section 4.4; secrets store, section 4.1.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """Action patterns of a role; what a `not` list names is taken out of its own list, and forbids nothing else."""
+
+    actions: tuple[str, ...] = ()
+    not_actions: tuple[str, ...] = ()
+    data_actions: tuple[str, ...] = ()
+    not_data_actions: tuple[str, ...] = ()
+
+    def grants(self, action: str, *, is_data_action: bool) -> bool:
+        wanted, removed = (
+            (self.data_actions, self.not_data_actions) if is_data_action else (self.actions, self.not_actions)
+        )
+        return any(matches(pattern, action) for pattern in wanted) and not any(
+            matches(pattern, action) for pattern in removed
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RoleDefinition:
+    guid: str
+    name: str
+    description: str
+    permissions: tuple[Permission, ...]
+
+    def grants(self, action: str, *, is_data_action: bool) -> bool:
+        return any(permission.grants(action, is_data_action=is_data_action) for permission in self.permissions)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """A role given to a principal at a scope and everything below it."""
+
+    id: str
+    scope: str
+    role: str
+    """The GUID of the role definition."""
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An assignment of the principal that did not help, and what it lacked."""
+
+    assignment: Assignment
+    role_name: str
+    covers_scope: bool
+    grants_action: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    assignment: Assignment
+    definition: RoleDefinition
+
+    @property
+    def why(self) -> str:
+        return f"{self.definition.name} at {self.assignment.scope or '/'}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"role": self.definition.name, "scope": self.assignment.scope or "/", "assignment": self.assignment.id}
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    principal_id: str
+    action: str
+    scope: str
+    is_data_action: bool
+    held: tuple[Held, ...]
+    """Every assignment of the principal, the closest first."""
+    granting_roles: tuple[str, ...]
+    """Names of the roles that hold the action, the narrowest first."""
+
+    @property
+    def closest(self) -> Held | None:
+        return self.held[0] if self.held else None
+
+    @property
+    def why(self) -> str:
+        closest = self.closest
+        if closest is None:
+            return "the principal has no role assignment at all"
+        here = f"{closest.role_name} at {closest.assignment.scope or '/'}"
+        if closest.grants_action:
+            return f"{here} holds the action, but that scope does not cover {self.scope}"
+        kind = "data action" if self.is_data_action else "action"
+        if closest.covers_scope:
+            return f"{here} covers the scope, but the role does not hold the {kind} {self.action}"
+        return f"{here} neither covers the scope nor holds the {kind}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "principal_id": self.principal_id,
+            "action": self.action,
+            "scope": self.scope,
+            "held": [
+                {
+                    "role": held.role_name,
+                    "scope": held.assignment.scope or "/",
+                    "covers_scope": held.covers_scope,
+                    "grants_action": held.grants_action,
+                }
+                for held in self.held
+            ],
+            "granting_roles": list(self.granting_roles),
+        }
+
+
+def decide(
+    *,
+    principal_id: str,
+    action: str,
+    scope: str,
+    is_data_action: bool,
+    assignments: Iterable[Assignment],
+    definitions: Mapping[str, RoleDefinition],
+) -> Allowed | Denied:
+    """Whether one of *assignments* lets the principal do *action* at *scope*.
+
+    *definitions* maps GUIDs in lower case. An assignment whose role is not among them grants nothing.
+    """
+    held: list[Held] = []
+    for assignment in assignments:
+        if assignment.principal_id.lower() != principal_id.lower():
+            continue
+        definition = definitions.get(assignment.role.lower())
+        covered = covers(assignment.scope, scope)
+        granted = definition is not None and definition.grants(action, is_data_action=is_data_action)
+        if covered and granted and definition is not None:
+            return Allowed(assignment, definition)
+        held.append(Held(assignment, definition.name if definition else assignment.role, covered, granted))
+    held.sort(key=lambda one: (not one.grants_action, not one.covers_scope))
+    granting = tuple(
+        definition.name for definition in granting_roles(action, definitions.values(), is_data_action=is_data_action)
+    )
+    return Denied(principal_id, action, scope, is_data_action, tuple(held), granting)
+
+
+def granting_roles(action: str, definitions: Iterable[RoleDefinition], *, is_data_action: bool) -> list[RoleDefinition]:
+    """The roles that hold *action*, those that name it most exactly and hold least else first."""
+    able = [one for one in definitions if one.grants(action, is_data_action=is_data_action)]
+    return sorted(able, key=lambda one: _breadth(one, action, is_data_action))
+
+
+def covers(assigned: str, wanted: str) -> bool:
+    """Whether a scope is *assigned* itself or below it. Letter case and a trailing slash do not count."""
+    above, below = assigned.rstrip("/").lower(), wanted.rstrip("/").lower()
+    return not above or below == above or below.startswith(above + "/")
+
+
+def matches(pattern: str, action: str) -> bool:
+    """Whether *action* fits *pattern*, in which `*` stands for any run of characters, slashes included.
+
+    `/*/` also stands for a single slash. Inferred: Managed Identity Operator holds
+    `userAssignedIdentities/*/assign/action` and does grant `userAssignedIdentities/assign/action`.
+    """
+    pattern, action = pattern.lower(), action.lower()
+    return _glob(pattern, action) or ("/*/" in pattern and _glob(pattern.replace("/*/", "/"), action))
+
+
+def _glob(pattern: str, text: str) -> bool:
+    first, *rest = pattern.split("*")
+    if not rest:
+        return text == first
+    if not text.startswith(first):
+        return False
+    position = len(first)
+    *middle, last = rest
+    for piece in middle:
+        found = text.find(piece, position)
+        if found < 0:
+            return False
+        position = found + len(piece)
+    return len(text) - position >= len(last) and text.endswith(last)
+
+
+def _breadth(definition: RoleDefinition, action: str, is_data_action: bool) -> tuple[int, int, int]:
+    patterns: list[str] = []
+    removed = 0
+    for permission in definition.permissions:
+        patterns += permission.data_actions if is_data_action else permission.actions
+        removed += len(permission.not_data_actions if is_data_action else permission.not_actions)
+    exact = min(
+        (
+            pattern.count("*") * 1_000 - len(pattern.partition("*")[0])
+            for pattern in patterns
+            if matches(pattern, action)
+        ),
+        default=0,
+    )
+    return exact, len(patterns), -removed

@@ -1,0 +1,77 @@
+"""Every resource type and call that the lab's ARM has, and what it knows of only by name.
+
+A new type is one entry in TYPES; a call that is no plain read or write of a type is one in OPERATIONS.
+"""
+
+from podpass.lab.arm import access, access_policies, deleted_vaults, managed_identity, subscriptions, vaults
+from podpass.lab.arm.model import Operation, ResourceType
+
+TYPES: tuple[ResourceType, ...] = (
+    subscriptions.GROUP,
+    managed_identity.USER_ASSIGNED_IDENTITY,
+    managed_identity.FEDERATED_CREDENTIAL,
+    vaults.VAULT,
+    vaults.MANAGED_HSM,
+)
+
+OPERATIONS: tuple[Operation, ...] = (
+    *subscriptions.OPERATIONS,
+    *access.OPERATIONS,
+    *access_policies.OPERATIONS,
+    *vaults.OPERATIONS,
+    *deleted_vaults.OPERATIONS,
+)
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+NOT_EMULATED_NAMESPACES: frozenset[str] = frozenset(
+    f"microsoft.{name}"
+    for name in _words(
+        "apimanagement app appconfiguration batch blueprint botservice cache cdn cognitiveservices compute "
+        "containerinstance containerregistry containerservice datafactory dbformysql dbforpostgresql devices "
+        "documentdb eventgrid eventhub features insights kubernetes kubernetesconfiguration logic "
+        "machinelearningservices maintenance management managedservices monitor network operationalinsights "
+        "policyinsights portal privatedns purview recoveryservices resourcehealth search security servicebus "
+        "serviceslinker signalrservice sql storage support synapse web"
+    )
+)
+"""Providers that exist in Azure and have nothing here: their types are answered 501, an unknown provider's 404."""
+
+NOT_EMULATED_TYPES: frozenset[str] = frozenset(
+    name.lower()
+    for name in (
+        "Microsoft.Authorization/classicAdministrators",
+        "Microsoft.Authorization/denyAssignments",
+        "Microsoft.Authorization/locks",
+        "Microsoft.Authorization/permissions",
+        "Microsoft.Authorization/policyAssignments",
+        "Microsoft.Authorization/policyDefinitions",
+        "Microsoft.Authorization/providerOperations",
+        "Microsoft.Authorization/roleEligibilityScheduleRequests",
+        "Microsoft.KeyVault/hsmPools",
+        "Microsoft.KeyVault/locations/deletedManagedHSMs",
+        "Microsoft.KeyVault/deletedManagedHSMs",
+        "Microsoft.KeyVault/operations",
+        "Microsoft.KeyVault/vaults/keys",
+        "Microsoft.KeyVault/vaults/privateEndpointConnections",
+        "Microsoft.KeyVault/vaults/privateLinkResources",
+        "Microsoft.KeyVault/vaults/secrets",
+        "Microsoft.ManagedIdentity/identities",
+        "Microsoft.ManagedIdentity/operations",
+        "Microsoft.ManagedIdentity/userAssignedIdentities/associatedResources",
+        "Microsoft.ManagedIdentity/userAssignedIdentities/listAssociatedResources",
+        "Microsoft.Resources/deployments",
+        "Microsoft.Resources/subscriptions/operationresults",
+        "Microsoft.Resources/subscriptions/providers",
+        "Microsoft.Resources/subscriptions/resourceGroups/deployments",
+        "Microsoft.Resources/subscriptions/resourceGroups/exportTemplate",
+        "Microsoft.Resources/subscriptions/resourceGroups/moveResources",
+        "Microsoft.Resources/subscriptions/resourceGroups/validateMoveResources",
+        "Microsoft.Resources/subscriptions/tagNames",
+        "Microsoft.Resources/tags",
+        "Microsoft.Resources/providers",
+    )
+)

@@ -1,0 +1,279 @@
+"""Everything that subscriptions hold, and the one set of rules by which it changes.
+
+Requests over HTTP and the scenario's seeding go through the same methods. Each change is one transaction; each
+method raises ArmError when ARM would refuse.
+Contract: Azure HTTP surface, section 4.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import msgspec
+
+from podpass.lab.arm import errors
+from podpass.lab.arm.assignments import RoleAssignments
+from podpass.lab.arm.authorization import Allowed, Denied, decide
+from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.model import (
+    LOCATIONS,
+    Actor,
+    Draft,
+    Resource,
+    ResourceType,
+    Shaped,
+    Subscription,
+    location_name,
+    timestamp,
+)
+from podpass.lab.arm.paths import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, resource_id
+from podpass.lab.arm.roles import BY_GUID
+from podpass.lab.clock import Clock
+from podpass.lab.entra.directory import Directory
+from podpass.lab.store import Store
+
+SERVICE = "arm"
+_MAX_TAGS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    resource: Resource
+    created: bool
+
+
+class Estate:
+    """Subscriptions, groups, resources and role assignments of the lab."""
+
+    def __init__(self, store: Store, clock: Clock, directory: Directory, types: Iterable[ResourceType]) -> None:
+        self.store = store
+        self.clock = clock
+        self.directory = directory
+        self.assignments = RoleAssignments(store)
+        self.types = {kind.name.lower(): kind for kind in types}
+
+    # Subscriptions
+
+    def subscription(self, subscription_id: str) -> Subscription | None:
+        document = self.store.get(SERVICE, "subscription", subscription_id.lower())
+        return None if document is None else Subscription(**document)
+
+    def subscriptions(self) -> list[Subscription]:
+        return [Subscription(**document) for _, document in self.store.items(SERVICE, "subscription")]
+
+    def put_subscription(self, subscription: Subscription) -> None:
+        self.store.put(SERVICE, "subscription", subscription.id.lower(), asdict(subscription))
+
+    # Access
+
+    def decide(self, *, principal_id: str, action: str, scope: str, is_data_action: bool = False) -> Allowed | Denied:
+        """Whether the principal may do *action* at *scope*, by the role assignments there are."""
+        return decide(
+            principal_id=principal_id,
+            action=action,
+            scope=scope,
+            is_data_action=is_data_action,
+            assignments=[held.grant for held in self.assignments.of(principal_id)],
+            definitions=BY_GUID,
+        )
+
+    # Resources
+
+    def kind(self, resource_type: str) -> ResourceType | None:
+        return self.types.get(resource_type.lower())
+
+    def get(self, wanted: ResourceId) -> Resource | None:
+        document = self.store.get(SERVICE, "resource", wanted.key)
+        return None if document is None else Resource(**document)
+
+    def require(self, wanted: ResourceId) -> Resource:
+        """The resource. Raises ArmError as ARM does when it, its group or its subscription is absent."""
+        self._require_base(wanted)
+        found = self.get(wanted)
+        if found is None:
+            raise self.absent(wanted)
+        return found
+
+    def absent(self, wanted: ResourceId) -> Exception:
+        """How ARM says that there is no such resource."""
+        kind = self.kind(wanted.type)
+        if kind is not None and kind.not_found is not None:
+            return kind.not_found(wanted)
+        if wanted.type.lower() == GROUP_TYPE.lower():
+            return errors.group_not_found(wanted.name)
+        name = "/".join(name for _, name in wanted.parts[-1].pairs)
+        return errors.resource_not_found(kind.name if kind else wanted.type, name, wanted.group)
+
+    def below(self, scope: ResourceId, resource_type: str = "") -> list[Resource]:
+        """What lies below *scope*, at any depth; only of one type when it is given."""
+        found = [Resource(**document) for _, document in self.store.items(SERVICE, "resource", scope.key + "/")]
+        return [one for one in found if not resource_type or one.type.lower() == resource_type.lower()]
+
+    def list(self, scope: ResourceId, kind: ResourceType) -> list[Resource]:
+        """The resources of one type in a subscription, a group or a parent. Raises ArmError when that is absent."""
+        self._require_base(scope)
+        if scope.type and scope.type.lower() not in (SUBSCRIPTION_TYPE.lower(), GROUP_TYPE.lower()):
+            self.require(scope)
+        return self.below(scope, kind.name)
+
+    def put(self, wanted: ResourceId, content: Any, *, actor: Actor, api_version: str) -> Written:
+        """Create the resource or replace it by *content*, decoded JSON. Read-only members in it are ignored."""
+        kind = self._creatable(wanted)
+        with self.store.transaction():
+            subscription = self._require_base(wanted)
+            existing = self.get(wanted)
+            body = _decoded(content, kind)
+            if existing is None:
+                self._check_name(wanted, kind)
+            located = self._location(wanted, kind, body.location, existing)
+            tags = body.tags
+            if tags is not None and len(tags) > _MAX_TAGS:
+                raise errors.invalid_request(f"A resource can have at most {_MAX_TAGS} tags.", "TooManyTags")
+            draft = Draft(id=wanted, body=body, existing=existing, subscription=subscription, api_version=api_version)
+            shaped = kind.shape(self, draft) if kind.shape else Shaped()
+            resource = Resource(
+                id=existing.id if existing else self._canonical(wanted, kind),
+                name=existing.name if existing else wanted.name,
+                type=kind.name,
+                location=located,
+                tags=(tags or {}) if kind.located else None,
+                properties=shaped.properties,
+                system_data=self._system_data(existing, actor) if kind.system_data else None,
+                hidden=shaped.hidden,
+            )
+            self.keep(resource)
+            kind.written(self, resource, existing)
+        return Written(resource, existing is None)
+
+    def patch(self, wanted: ResourceId, content: Any, *, actor: Actor, api_version: str) -> Resource:
+        """Change the members that *content* names: tags are replaced, properties member by member."""
+        if not isinstance(content, dict):
+            raise errors.invalid_content("Expected `object`")
+        present = self.require(wanted)
+        merged: dict[str, Any] = {**present.to_dict(), **content}
+        changes = content.get("properties")
+        if isinstance(changes, dict):
+            merged["properties"] = {**present.properties, **changes}
+        return self.put(wanted, merged, actor=actor, api_version=api_version).resource
+
+    def delete(self, wanted: ResourceId) -> Resource | None:
+        """Remove the resource and all it holds, with the role assignments at and below it; None when absent."""
+        self._require_base(wanted)
+        with self.store.transaction():
+            present = self.get(wanted)
+            if present is None:
+                return None
+            # The deepest first, so that whatever a child needs of its parent is still there.
+            for resource in [*sorted(self.below(wanted), key=lambda one: -len(one.id.split("/"))), present]:
+                kind = self.kind(resource.type)
+                if kind is not None:
+                    kind.removed(self, resource)
+                self.store.delete(SERVICE, "resource", resource.id.lower())
+            self.assignments.delete_below(wanted.key)
+        return present
+
+    def keep(self, resource: Resource) -> None:
+        """Store the resource as it is."""
+        self.store.put(SERVICE, "resource", resource.id.lower(), asdict(resource))
+
+    # What must be there first
+
+    def require_scope(self, scope: ResourceId) -> str:
+        """*scope* in the letter case of what exists. Raises ArmError when its base does not exist.
+
+        A scope below a resource, such as one secret of a vault, needs that resource only.
+        """
+        if not scope.parts:
+            return ""
+        self._require_base(scope)
+        steps: list[ResourceId] = []
+        current = scope
+        while current.parts:
+            steps.append(current)
+            current = current.parent
+        shown = ""
+        for step in reversed(steps):
+            found = self.get(step)
+            if found is not None:
+                shown = found.id
+                continue
+            if self.kind(step.type) is not None:
+                raise self.absent(step)
+            shown = str(step) if not shown else shown + str(step)[len(str(step.parent)) :]
+        return shown
+
+    def _require_base(self, wanted: ResourceId) -> Subscription:
+        subscription = self.subscription(wanted.subscription)
+        if subscription is None:
+            raise errors.subscription_not_found(wanted.subscription)
+        group = wanted.group_id
+        if wanted.group and group.key != wanted.key and self.get(group) is None:
+            raise errors.group_not_found(wanted.group)
+        return subscription
+
+    def _creatable(self, wanted: ResourceId) -> ResourceType:
+        kind = self.kind(wanted.type)
+        if kind is None:
+            raise errors.not_emulated(wanted.type)
+        if kind.shape is None and kind.name != GROUP_TYPE:
+            raise errors.not_emulated(f"the creation of {kind.name}")
+        return kind
+
+    def _check_name(self, wanted: ResourceId, kind: ResourceType) -> None:
+        rule = kind.name_rule
+        if rule is not None and rule.pattern.fullmatch(wanted.name) is None:
+            raise errors.invalid_request(rule.message.format(name=wanted.name), rule.code)
+        parent = wanted.parent
+        if self.kind(parent.type) is not None and self.get(parent) is None:
+            raise errors.parent_not_found(kind.name, "/".join(name for _, name in parent.parts[-1].pairs))
+
+    def _location(self, wanted: ResourceId, kind: ResourceType, given: str | None, existing: Resource | None) -> str:
+        if not kind.located:
+            return ""
+        if existing is not None:
+            if given and location_name(given) != existing.location:
+                raise errors.location_fixed(wanted.name, existing.location, kind.name)
+            return existing.location
+        if not given:
+            raise errors.location_required()
+        name = location_name(given)
+        if name not in LOCATIONS:
+            raise errors.location_not_available(given, kind.name, ",".join(LOCATIONS))
+        return name
+
+    def _canonical(self, wanted: ResourceId, kind: ResourceType) -> str:
+        own_type = kind.name.rpartition("/")[2]
+        if kind.name == GROUP_TYPE:
+            return f"/subscriptions/{wanted.subscription.lower()}/resourceGroups/{wanted.name}"
+        parent = self.get(wanted.parent)
+        base = parent.id if parent is not None else str(wanted.parent)
+        if len(wanted.parts[-1].pairs) > 1:
+            return f"{base}/{own_type}/{wanted.name}"
+        return f"{base}/providers/{kind.name}/{wanted.name}"
+
+    def _system_data(self, existing: Resource | None, actor: Actor) -> dict[str, str]:
+        now = timestamp(self.clock.now())
+        created = {"createdBy": actor.id, "createdByType": actor.kind, "createdAt": now}
+        if existing is not None and existing.system_data is not None:
+            created = {name: existing.system_data[name] for name in created}
+        return {**created, "lastModifiedBy": actor.id, "lastModifiedByType": actor.kind, "lastModifiedAt": now}
+
+
+def parsed_id(text: str) -> ResourceId:
+    """The id that *text* is. Raises ArmError."""
+    try:
+        return resource_id(text)
+    except ValueError as error:
+        raise errors.invalid_request(str(error), "LinkedInvalidPropertyId") from error
+
+
+def _decoded(content: Any, kind: ResourceType) -> Any:
+    if not isinstance(content, Mapping):
+        raise errors.invalid_content("Expected `object`")
+    try:
+        return msgspec.convert(content, kind.body)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise errors.invalid_content(str(error)) from error
+
+
+__all__ = ["ArmError", "Estate", "Written", "parsed_id"]

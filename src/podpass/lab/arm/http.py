@@ -1,0 +1,343 @@
+"""ARM over HTTP: who calls, whether they may, what comes of it.
+
+Contract: Azure HTTP surface, sections 1, 1.1, 1.3 and 4.
+"""
+
+import base64
+import binascii
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from podpass.lab.arm import errors, metadata
+from podpass.lab.arm.authorization import Allowed, Denied
+from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.estate import Estate
+from podpass.lab.arm.model import Answer, Call
+from podpass.lab.arm.paths import Address, NotAPath, parse
+from podpass.lab.arm.principals import actor, described, facts
+from podpass.lab.arm.routing import Route, route
+from podpass.lab.clock import rfc3339
+from podpass.lab.entra.access import AccessTokens, Caller, Refusal
+from podpass.lab.journal import Hop, Journal, Outcome
+from podpass.serving.asgi import App, Request, Response, answering, json_response
+
+MAX_BODY = 4 * 1024 * 1024
+PAGE_SIZE = 1_000
+
+AUDIENCES = (
+    "https://management.azure.com/",
+    "https://management.azure.com",
+    "https://management.core.windows.net/",
+    "https://management.core.windows.net",
+    # The client id of ARM itself, which v2 tokens carry.
+    "797f4846-ba00-4fd7-ba43-dac1f8f63013",
+)
+
+_API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(?:-[A-Za-z0-9.-]{1,30})?")
+_FIXED_HEADERS = (
+    ("Content-Type", "application/json; charset=utf-8"),
+    ("Cache-Control", "no-cache"),
+    ("Pragma", "no-cache"),
+    ("Expires", "-1"),
+    ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
+    ("X-Content-Type-Options", "nosniff"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where ARM and its login service are reached, and which audiences count."""
+
+    authority: str = "https://login.microsoftonline.com"
+    cloud: str = "AzureCloud"
+    audiences: tuple[str, ...] = AUDIENCES
+
+
+PUBLIC = Endpoint()
+
+
+class ArmHttp:
+    """Answers ARM requests from an estate."""
+
+    def __init__(
+        self, estate: Estate, access_tokens: AccessTokens, journal: Journal, endpoint: Endpoint = PUBLIC
+    ) -> None:
+        self._estate = estate
+        self._access_tokens = access_tokens
+        self._journal = journal
+        self._endpoint = endpoint
+        self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large)
+
+    async def _handle(self, request: Request) -> Response:
+        segments = [segment.lower() for segment in request.path.split("/") if segment]
+        if segments == ["metadata", "endpoints"] and request.method == "GET":
+            return self._metadata(request)
+        try:
+            address = parse(request.path)
+        except NotAPath as error:
+            return _rendered(request, ArmError(400, "InvalidRequestUri", f"The request URI is invalid: {error}."))
+        caller = self._authenticate(request, address)
+        if isinstance(caller, ArmError):
+            return _rendered(request, caller)
+        try:
+            return self._answered(request, address, caller)
+        except ArmError as error:
+            self._record_error(request, address, caller, error)
+            return _rendered(request, error)
+
+    def _answered(self, request: Request, address: Address, caller: Caller) -> Response:
+        version = _api_version(request)
+        subscription = None
+        if address.id.subscription:
+            subscription = self._estate.subscription(address.id.subscription)
+            if subscription is None:
+                raise errors.subscription_not_found(address.id.subscription)
+        found = route(address, request.method, version)
+        action, scope = found.action, str(address.id) or "/"
+        call = Call(
+            method=request.method,
+            address=address,
+            query=request.query,
+            body=request.body,
+            api_version=version,
+            actor=actor(caller),
+            subscription=subscription,
+            tenant_id=caller.tenant_id,
+            principal_id=caller.object_id,
+        )
+        decision = None
+        if action:
+            decision = self._estate.decide(principal_id=caller.object_id, action=action, scope=scope)
+        if isinstance(decision, Denied):
+            answer = _listed_anyway(self._estate, call, found)
+            if answer is None:
+                self._record_denied(request, caller, decision)
+                raise errors.authorization_failed(caller.client_id, caller.object_id, action, scope)
+        else:
+            answer = found.run(self._estate, call)
+        if request.method not in ("GET", "HEAD"):
+            allowed = decision if isinstance(decision, Allowed) else None
+            self._record(request, caller, action, str(address), "done", allowed)
+        return _answer_response(request, answer)
+
+    # Who
+
+    def _authenticate(self, request: Request, address: Address) -> Caller | ArmError:
+        subscription = self._estate.subscription(address.id.subscription) if address.id.subscription else None
+        tenant_id = subscription.tenant_id if subscription else None
+        found = self._access_tokens.authenticate(
+            request.headers.get("authorization"), audiences=self._endpoint.audiences, tenant_id=tenant_id
+        )
+        if isinstance(found, Caller):
+            return found
+        error = self._refused(found, tenant_id)
+        self._journal.record(
+            Hop(
+                who="unknown caller",
+                whom="arm",
+                what=f"{request.method} {address}",
+                outcome="refused",
+                why=found.message,
+                decision={
+                    "refusal": found.code,
+                    "expected": found.expected,
+                    "found": found.found,
+                    "service": "Azure Resource Manager",
+                    "why": found.message,
+                    "tenant_id": tenant_id or "",
+                    "token_scope": "https://management.azure.com/.default",
+                },
+                wire=error.code,
+                problem="PP306",
+            )
+        )
+        return error
+
+    def _refused(self, refusal: Refusal, tenant_id: str | None) -> ArmError:
+        authority = self._endpoint.authority
+        match refusal.code:
+            case "missing":
+                code, message = "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."
+                description = "The authentication failed because of missing 'Authorization' header."
+            case "expired":
+                now = rfc3339(self._estate.clock.now())
+                code = "ExpiredAuthenticationToken"
+                message = f"{refusal.message} The current UTC time is '{now}'."
+                description = "The access token expired."
+            case "issuer":
+                code = "InvalidAuthenticationTokenTenant"
+                message = (
+                    f"The access token is from the wrong issuer '{refusal.found}'. It must match the tenant "
+                    f"'https://sts.windows.net/{tenant_id}/' associated with this subscription. Please use the "
+                    f"authority (URL) '{authority}/{tenant_id}' to get the token. Note, if the subscription is "
+                    "transferred to another tenant there is no impact to the services, but information about new "
+                    "tenant could take time to propagate (up to an hour). If you just transferred your "
+                    "subscription and see this error message, please try back later."
+                )
+                description = "The access token is from the wrong issuer. It must match the tenant of the subscription."
+            case "audience":
+                allowed = ",".join(f"'{audience}'" for audience in self._endpoint.audiences)
+                code = "InvalidAuthenticationToken"
+                message = (
+                    f"The access token has been obtained for wrong audience or resource '{refusal.found}'. It should "
+                    f"exactly match with one of the allowed audiences {allowed}."
+                )
+                description = "The access token has been obtained for wrong audience or resource."
+            case _:
+                code, message = "InvalidAuthenticationToken", "The access token is invalid."
+                description = "The access token is invalid."
+        challenge = (
+            f'Bearer authorization_uri="{authority}/{tenant_id or "common"}", error="invalid_token", '
+            f'error_description="{description}"'
+        )
+        return ArmError(401, code, message, headers=(("WWW-Authenticate", challenge),))
+
+    # What the journal is told
+
+    def _record(
+        self, request: Request, caller: Caller, action: str, scope: str, outcome: Outcome, allowed: Allowed | None
+    ) -> None:
+        self._journal.record(
+            Hop(
+                who=described(self._estate.directory, caller),
+                whom="arm",
+                what=f"{request.method} {scope}",
+                outcome=outcome,
+                why=allowed.why if allowed else "",
+                decision={"action": action, **facts(caller), **(allowed.to_dict() if allowed else {})},
+            )
+        )
+
+    def _record_denied(self, request: Request, caller: Caller, denied: Denied) -> None:
+        values: dict[str, Any] = {
+            **facts(caller),
+            **denied.to_dict(),
+            "principal": described(self._estate.directory, caller),
+            "why": denied.why,
+            "role": denied.granting_roles[0] if denied.granting_roles else "Owner",
+        }
+        self._journal.record(
+            Hop(
+                who=described(self._estate.directory, caller),
+                whom="arm",
+                what=f"{request.method} {denied.scope}: {denied.action}",
+                outcome="refused",
+                why=denied.why,
+                decision=values,
+                wire="AuthorizationFailed",
+                problem="PP305",
+            )
+        )
+
+    def _record_error(self, request: Request, address: Address, caller: Caller, error: ArmError) -> None:
+        if error.code == "AuthorizationFailed":
+            return
+        if request.method in ("GET", "HEAD") and error.status == 404 and "Type" not in error.code:
+            return
+        self._journal.record(
+            Hop(
+                who=described(self._estate.directory, caller),
+                whom="arm",
+                what=f"{request.method} {address}",
+                outcome="noted" if error.status == 501 else "refused",
+                why=error.message,
+                decision=facts(caller),
+                wire=error.code,
+            )
+        )
+
+    # Answers
+
+    def _metadata(self, request: Request) -> Response:
+        document = metadata.cloud(
+            api_version=request.query.get("api-version", "2019-05-01"),
+            name=self._endpoint.cloud,
+            authority=self._endpoint.authority,
+            arm=_origin(request),
+        )
+        return json_response(200, document, _headers(request))
+
+    def _too_large(self, request: Request) -> Response:
+        return _rendered(request, errors.too_large(MAX_BODY))
+
+
+def _listed_anyway(estate: Estate, call: Call, found: Route) -> Answer | None:
+    """What a list still shows to a caller who may not read the whole scope; None when it is to be refused."""
+    if found.lists is None:
+        return None
+    answer = found.run(estate, call)
+    return answer if answer.items or found.lists.hides_unreadable else None
+
+
+def _api_version(request: Request) -> str:
+    version = next((value for name, value in request.query_list if name.lower() == "api-version"), "")
+    if not version:
+        raise errors.missing_api_version()
+    if _API_VERSION.fullmatch(version) is None:
+        raise errors.invalid_api_version(version)
+    return version
+
+
+def _origin(request: Request) -> str:
+    return f"{request.scheme}://{request.host}"
+
+
+def _answer_response(request: Request, answer: Answer) -> Response:
+    headers = (*_headers(request), *answer.headers)
+    if answer.items is not None:
+        return json_response(answer.status, _page(request, answer.items), headers)
+    if answer.body is None:
+        return Response(answer.status, b"", headers)
+    return json_response(answer.status, answer.body, headers)
+
+
+def _page(request: Request, items: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
+    top, start = request.query.get("$top", ""), _skipped(request.query.get("$skiptoken", ""))
+    size = min(int(top), PAGE_SIZE) if top.isascii() and top.isdigit() and 0 < len(top) < 6 and int(top) else PAGE_SIZE
+    page: dict[str, Any] = {"value": items[start : start + size]}
+    if start + size < len(items):
+        token = base64.urlsafe_b64encode(str(start + size).encode()).decode().rstrip("=")
+        kept = [(name, value) for name, value in request.query_list if name.lower() != "$skiptoken"]
+        query = urlencode([*kept, ("$skiptoken", token)], quote_via=quote, safe="$")
+        page["nextLink"] = f"{_origin(request)}{request.raw_path}?{query}"
+    return page
+
+
+def _skipped(token: str) -> int:
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode() if token else "0"
+    except (binascii.Error, ValueError) as error:
+        raise errors.invalid_request("The $skiptoken is invalid.", "InvalidSkipToken") from error
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        raise errors.invalid_request("The $skiptoken is invalid.", "InvalidSkipToken")
+    return int(text)
+
+
+def _rendered(request: Request, error: ArmError) -> Response:
+    return json_response(error.status, error.to_dict(), (*_headers(request), *error.headers))
+
+
+def _headers(request: Request) -> tuple[tuple[str, str], ...]:
+    request_id = str(uuid.uuid4())
+    correlation = request.headers.get("x-ms-correlation-request-id", "")
+    headers = [
+        *_FIXED_HEADERS,
+        ("x-ms-request-id", request_id),
+        ("x-ms-correlation-request-id", correlation if _is_guid(correlation) else request_id),
+        ("x-ms-routing-request-id", f"PODPASS:{request_id}"),
+    ]
+    client_id = request.headers.get("x-ms-client-request-id", "")
+    if client_id.isprintable() and request.headers.get("x-ms-return-client-request-id", "").lower() == "true":
+        headers.append(("x-ms-client-request-id", client_id[:128]))
+    return tuple(headers)
+
+
+def _is_guid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        return False

@@ -1,0 +1,230 @@
+"""What the lab's ARM keeps, and what it must know of a resource type to keep it.
+
+A resource type is one `ResourceType` value; a call that is no plain create, read, change or delete is one `Operation`.
+The catalogue is the list of them, and everything else in this package is generic over it.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from podpass.lab.arm import errors
+from podpass.lab.arm.paths import Address, ResourceId
+
+if TYPE_CHECKING:
+    from podpass.lab.arm.estate import Estate
+
+LOCATIONS: Mapping[str, str] = {
+    "eastus": "East US",
+    "eastus2": "East US 2",
+    "centralus": "Central US",
+    "northcentralus": "North Central US",
+    "southcentralus": "South Central US",
+    "westcentralus": "West Central US",
+    "westus": "West US",
+    "westus2": "West US 2",
+    "westus3": "West US 3",
+    "canadacentral": "Canada Central",
+    "brazilsouth": "Brazil South",
+    "northeurope": "North Europe",
+    "westeurope": "West Europe",
+    "uksouth": "UK South",
+    "francecentral": "France Central",
+    "germanywestcentral": "Germany West Central",
+    "switzerlandnorth": "Switzerland North",
+    "swedencentral": "Sweden Central",
+    "norwayeast": "Norway East",
+    "southafricanorth": "South Africa North",
+    "uaenorth": "UAE North",
+    "centralindia": "Central India",
+    "southeastasia": "Southeast Asia",
+    "eastasia": "East Asia",
+    "japaneast": "Japan East",
+    "koreacentral": "Korea Central",
+    "australiaeast": "Australia East",
+}
+
+
+def location_name(text: str) -> str:
+    """`East US` and `eastus` are the same place; the short form is kept."""
+    return text.replace(" ", "").lower()
+
+
+def timestamp(seconds: float) -> str:
+    """*seconds* since the epoch as ARM writes times, seven digits of fraction."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "0Z"
+
+
+def decoded_json(body: bytes) -> Any:
+    """The JSON that *body* holds. Raises ArmError when it is none, or nested beyond reason."""
+    if not body:
+        raise errors.invalid_content("the request has no content")
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise errors.invalid_content(str(error)) from error
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who makes a change, as `systemData` and role assignments record it."""
+
+    id: str
+    kind: Literal["Application", "ManagedIdentity"] = "Application"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    id: str
+    tenant_id: str
+    name: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "id": f"/subscriptions/{self.id}",
+            "subscriptionId": self.id,
+            "tenantId": self.tenant_id,
+            "displayName": self.name,
+            "state": "Enabled",
+            "authorizationSource": "RoleBased",
+            "managedByTenants": [],
+            "subscriptionPolicies": {
+                "locationPlacementId": "Public_2014-09-01",
+                "quotaId": "PayAsYouGo_2014-09-01",
+                "spendingLimit": "Off",
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """A stored resource. The id keeps the letter case of its creation."""
+
+    id: str
+    name: str
+    type: str
+    location: str = ""
+    tags: Mapping[str, str] | None = None
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    system_data: Mapping[str, str] | None = None
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    """What the service remembers and never shows."""
+
+    def to_dict(self) -> dict[str, Any]:
+        document: dict[str, Any] = {"id": self.id, "name": self.name, "type": self.type}
+        if self.location:
+            document["location"] = self.location
+        if self.tags is not None:
+            document["tags"] = self.tags
+        if self.system_data is not None:
+            document["systemData"] = self.system_data
+        document["properties"] = self.properties
+        return document
+
+
+class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What every resource's PUT body may hold; each type adds its `properties`."""
+
+    location: str | None = None
+    tags: dict[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A PUT on its way to become a resource."""
+
+    id: ResourceId
+    body: Any
+    """The type's own `Body`."""
+    existing: Resource | None
+    subscription: Subscription
+    api_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaped:
+    """What a type makes of a draft."""
+
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    hidden: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NameRule:
+    pattern: re.Pattern[str]
+    code: str
+    message: str
+    """`{name}` stands for the name that was refused."""
+
+
+def _unchanged(estate: "Estate", resource: Resource, before: Resource | None) -> None:
+    del estate, resource, before
+
+
+def _nothing(estate: "Estate", resource: Resource) -> None:
+    del estate, resource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceType:
+    """One kind of resource: how it is named, checked, filled in and shown."""
+
+    name: str
+    """`Microsoft.KeyVault/vaults`, in canonical letter case."""
+    body: type[Body] = Body
+    shape: "Callable[[Estate, Draft], Shaped] | None" = None
+    """Validates a draft and gives the properties to keep. Raises ArmError. None: the type can't be created here."""
+    name_rule: NameRule | None = None
+    located: bool = True
+    """Whether it needs a location; children live where their parent does."""
+    system_data: bool = True
+    written: "Callable[[Estate, Resource, Resource | None], None]" = _unchanged
+    """Carries a write to where else it counts, within the same transaction."""
+    removed: "Callable[[Estate, Resource], None]" = _nothing
+    """The same for a delete, before the resource goes."""
+    delete_absent_status: int = 204
+    hides_unreadable: bool = False
+    """Whether a list at a scope that the caller may not read is empty instead of forbidden."""
+    not_found: "Callable[[ResourceId], Exception] | None" = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """An authenticated and authorised request."""
+
+    method: str
+    address: Address
+    query: Mapping[str, str]
+    body: bytes = field(default=b"", repr=False)
+    api_version: str
+    actor: Actor
+    subscription: Subscription | None
+    tenant_id: str
+    principal_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: Any = None
+    headers: tuple[tuple[str, str], ...] = ()
+    items: tuple[Mapping[str, Any], ...] | None = None
+    """The members of a list, to be paged; takes the place of a body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """A call beside the plain ones: its method, the type path it is found at, and the action it needs."""
+
+    method: str
+    path: str
+    """As `Address` names it: `Microsoft.KeyVault/deletedVaults`, `Microsoft.KeyVault/vaults/accessPolicies`."""
+    action: str
+    """The action to be authorised; empty when every caller may."""
+    list_action: str | None = None
+    """The action of the list, where it differs."""
+    run: "Callable[[Estate, Call], Answer]"

@@ -1,0 +1,124 @@
+"""Which call an address and a method make, and which action it needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from podpass.lab.arm import errors
+from podpass.lab.arm.authorization import Allowed
+from podpass.lab.arm.catalogue import NOT_EMULATED_NAMESPACES, NOT_EMULATED_TYPES, OPERATIONS, TYPES
+from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.estate import Estate
+from podpass.lab.arm.model import Answer, Call, ResourceType, decoded_json
+from podpass.lab.arm.paths import GROUP_TYPE, SUBSCRIPTION_TYPE, Address
+
+Run = Callable[[Estate, Call], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    run: Run
+    action: str
+    """The action to be authorised at the address; empty when none is."""
+    lists: ResourceType | None = None
+    """The type that a plain list shows."""
+
+
+_OPERATIONS = {(operation.method, operation.path.lower()): operation for operation in OPERATIONS}
+_OPERATION_PATHS = {operation.path.lower() for operation in OPERATIONS}
+_TYPES = {kind.name.lower(): kind for kind in TYPES}
+_NAMESPACES = {kind.name.partition("/")[0].lower() for kind in TYPES} | {"microsoft.authorization"}
+
+
+def route(address: Address, method: str, api_version: str) -> Route:
+    """The call to make. Raises ArmError: unknown provider or type, not emulated, wrong method."""
+    path = address.type.lower()
+    operation = _OPERATIONS.get(("GET" if method == "HEAD" else method, path))
+    if operation is not None:
+        lists = bool(address.tail) and operation.list_action is not None
+        return Route(operation.run, (operation.list_action or "") if lists else operation.action)
+    kind = _TYPES.get(path)
+    if kind is not None and _is_placed(address, kind):
+        if address.tail:
+            if method != "GET":
+                raise errors.method_not_allowed(method, kind.name)
+            return Route(_list, f"{kind.name}/read", lists=kind)
+        if method in _PLAIN:
+            run, verb = _PLAIN[method]
+            return Route(run, f"{kind.name}/{verb}")
+    if kind is not None or path in _OPERATION_PATHS:
+        raise errors.method_not_allowed(method, address.type)
+    raise _unknown(address, api_version)
+
+
+def _is_placed(address: Address, kind: ResourceType) -> bool:
+    """Whether the type is asked for where it lives: in a group, or as a list of the whole subscription."""
+    depth = len(address.id.parts)
+    if kind.name == GROUP_TYPE:
+        return depth == 1
+    if address.namespace:
+        return depth == 1 and address.id.type.lower() in (SUBSCRIPTION_TYPE.lower(), GROUP_TYPE.lower())
+    return depth == 2 and bool(address.id.group)
+
+
+def _unknown(address: Address, api_version: str) -> ArmError:
+    path = address.type
+    namespace, _, rest = path.partition("/")
+    if path.lower() in NOT_EMULATED_TYPES or namespace.lower() in NOT_EMULATED_NAMESPACES:
+        return errors.not_emulated(path)
+    if not rest and namespace.lower() in _NAMESPACES:
+        return errors.not_emulated(f"the registration of providers ({namespace})")
+    if rest.lower() in ("register", "unregister") and namespace.lower() in _NAMESPACES:
+        return errors.not_emulated(f"the registration of providers ({namespace})")
+    if namespace.lower() in _NAMESPACES:
+        return errors.invalid_type(namespace, rest, api_version)
+    return errors.invalid_namespace(namespace)
+
+
+def _get(estate: Estate, call: Call) -> Answer:
+    resource = estate.require(call.address.id)
+    if call.method == "HEAD":
+        return Answer(204)
+    return Answer(200, resource.to_dict())
+
+
+def _put(estate: Estate, call: Call) -> Answer:
+    written = estate.put(call.address.id, decoded_json(call.body), actor=call.actor, api_version=call.api_version)
+    return Answer(201 if written.created else 200, written.resource.to_dict())
+
+
+def _patch(estate: Estate, call: Call) -> Answer:
+    resource = estate.patch(call.address.id, decoded_json(call.body), actor=call.actor, api_version=call.api_version)
+    return Answer(200, resource.to_dict())
+
+
+def _delete(estate: Estate, call: Call) -> Answer:
+    if estate.delete(call.address.id) is not None:
+        return Answer(200)
+    kind = estate.kind(call.address.id.type)
+    if kind is not None and kind.delete_absent_status == 404:
+        raise estate.absent(call.address.id)
+    return Answer(204)
+
+
+def _list(estate: Estate, call: Call) -> Answer:
+    kind = estate.kind(call.address.type)
+    assert kind is not None
+    found = estate.list(call.address.id, kind)
+    action = f"{kind.name}/read"
+
+    def readable(scope: str) -> bool:
+        decision = estate.decide(principal_id=call.principal_id, action=action, scope=scope)
+        return isinstance(decision, Allowed)
+
+    if not readable(str(call.address.id)):
+        found = [one for one in found if readable(one.id)]
+    return Answer(200, items=tuple(one.to_dict() for one in found))
+
+
+_PLAIN: dict[str, tuple[Run, str]] = {
+    "GET": (_get, "read"),
+    "HEAD": (_get, "read"),
+    "PUT": (_put, "write"),
+    "PATCH": (_patch, "write"),
+    "DELETE": (_delete, "delete"),
+}

@@ -1,0 +1,144 @@
+"""Fills an estate from a scenario or a test, through the same rules as requests.
+
+Every call is idempotent and one transaction, gives what it made, and raises ArmError when ARM would refuse.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from podpass.lab.arm import vaults
+from podpass.lab.arm.access import AssignmentProperties, assign
+from podpass.lab.arm.assignments import RoleAssignment
+from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.estate import Estate, parsed_id
+from podpass.lab.arm.managed_identity import CREDENTIAL, IDENTITY
+from podpass.lab.arm.model import Actor, Resource, Subscription
+from podpass.lab.arm.paths import Part, ResourceId
+from podpass.lab.arm.roles import BY_GUID, BY_NAME
+from podpass.tokens.federation import FederatedCredential
+
+EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
+_SEEDER = Actor("podpass")
+_API_VERSION = "2026-02-01"
+_NAMES = uuid.UUID("6f0bb2c1-7b3a-5c1e-9e4f-6b1d0f3f7a10")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    id: str
+    name: str
+    location: str
+    subscription_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user-assigned identity, with its three ids."""
+
+    id: str
+    name: str
+    client_id: str
+    principal_id: str
+    tenant_id: str
+
+
+class Seeding:
+    """Makes subscriptions, groups, identities, credentials, vaults and role assignments."""
+
+    def __init__(self, estate: Estate) -> None:
+        self._estate = estate
+
+    def put_subscription(self, tenant_id: str, name: str, subscription_id: str = "") -> Subscription:
+        """The tenant's subscription of this id, or of this name when no id is given; a new one gets a GUID."""
+        tenant = self._estate.directory.tenant(tenant_id)
+        if tenant is None:
+            raise ArmError(404, "TenantNotFound", f"The tenant '{tenant_id}' could not be found.")
+        wanted = subscription_id.lower()
+        for present in self._estate.subscriptions():
+            same = present.id == wanted if wanted else (present.tenant_id, present.name) == (tenant.tenant_id, name)
+            if same:
+                wanted = present.id
+                break
+        subscription = Subscription(wanted or str(uuid.uuid4()), tenant.tenant_id, name)
+        self._estate.put_subscription(subscription)
+        return subscription
+
+    def put_group(self, subscription_id: str, name: str, location: str = "eastus") -> Group:
+        wanted = ResourceId((Part("", (("subscriptions", subscription_id), ("resourceGroups", name))),))
+        resource = self._put(wanted, {"location": location})
+        return Group(resource.id, resource.name, resource.location, subscription_id.lower())
+
+    def put_identity(self, group_id: str, name: str, location: str = "") -> Identity:
+        """The identity of this name in a group, in the group's location unless another is given."""
+        resource = self._put(_in_group(group_id, IDENTITY, name), {"location": location or self._location_of(group_id)})
+        return Identity(
+            id=resource.id,
+            name=resource.name,
+            client_id=resource.properties["clientId"],
+            principal_id=resource.properties["principalId"],
+            tenant_id=resource.properties["tenantId"],
+        )
+
+    def put_federated_credential(
+        self, identity_id: str, name: str, *, issuer: str, subject: str, audience: str = EXCHANGE_AUDIENCE
+    ) -> FederatedCredential:
+        wanted = parsed_id(identity_id).child(CREDENTIAL.rpartition("/")[2], name)
+        properties = {"issuer": issuer, "subject": subject, "audiences": [audience]}
+        resource = self._put(wanted, {"properties": properties})
+        return FederatedCredential(resource.name, issuer, subject, (audience,))
+
+    def put_vault(
+        self,
+        group_id: str,
+        name: str,
+        *,
+        location: str = "",
+        rbac: bool = True,
+        policies: Mapping[str, Iterable[str]] | None = None,
+    ) -> vaults.Vault:
+        """A vault; *policies* gives secret permissions (`get`, `list` …) by object id, for one without RBAC."""
+        group = parsed_id(group_id)
+        subscription = self._estate.subscription(group.subscription)
+        tenant_id = subscription.tenant_id if subscription else ""
+        access = [
+            {"tenantId": tenant_id, "objectId": object_id, "permissions": {"secrets": list(words)}}
+            for object_id, words in (policies or {}).items()
+        ]
+        properties = {
+            "tenantId": tenant_id,
+            "sku": {"family": "A", "name": "standard"},
+            "enableRbacAuthorization": rbac,
+            "accessPolicies": access,
+        }
+        self._put(
+            _in_group(group_id, vaults.TYPE, name),
+            {"location": location or self._location_of(group_id), "properties": properties},
+        )
+        made = vaults.vault(self._estate, name)
+        assert made is not None
+        return made
+
+    def put_role_assignment(self, scope: str, role: str, principal_id: str) -> RoleAssignment:
+        """Give *role*, a name or a GUID, to the principal at *scope*."""
+        definition = BY_NAME.get(role.lower()) or BY_GUID.get(role.lower())
+        if definition is None:
+            raise ArmError(400, "RoleDefinitionDoesNotExist", f"There is no role '{role}' among the lab's roles.")
+        for held in self._estate.assignments.of(principal_id):
+            if (held.role, held.scope.lower()) == (definition.guid, scope.rstrip("/").lower()):
+                return held
+        name = str(uuid.uuid5(_NAMES, f"{scope.rstrip('/')} {definition.guid} {principal_id}".lower()))
+        wanted = AssignmentProperties(role_definition_id=definition.guid, principal_id=principal_id)
+        assignment, _ = assign(self._estate, parsed_id(scope or "/"), name, wanted, actor=_SEEDER)
+        return assignment
+
+    def _put(self, wanted: ResourceId, content: Mapping[str, object]) -> Resource:
+        return self._estate.put(wanted, content, actor=_SEEDER, api_version=_API_VERSION).resource
+
+    def _location_of(self, group_id: str) -> str:
+        return self._estate.require(parsed_id(group_id)).location
+
+
+def _in_group(group_id: str, resource_type: str, name: str) -> ResourceId:
+    namespace, _, kind = resource_type.partition("/")
+    return parsed_id(group_id).extension(namespace, kind, name)

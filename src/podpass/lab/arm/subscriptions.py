@@ -1,0 +1,172 @@
+"""Tenants, subscriptions, locations, resource groups, and the lists of all resources.
+
+Contract: Azure HTTP surface, sections 4 and 4.1.
+"""
+
+import re
+
+from podpass.lab.arm import errors
+from podpass.lab.arm.access import clauses_of
+from podpass.lab.arm.authorization import Allowed, covers
+from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.estate import Estate
+from podpass.lab.arm.filters import Clause
+from podpass.lab.arm.model import LOCATIONS, Answer, Call, Draft, NameRule, Operation, Resource, ResourceType, Shaped
+from podpass.lab.arm.paths import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, resource_id
+
+
+def _tenants(estate: Estate, call: Call) -> Answer:
+    tenant = estate.directory.tenant(call.tenant_id)
+    document = {
+        "id": f"/tenants/{call.tenant_id}",
+        "tenantId": call.tenant_id,
+        "countryCode": "US",
+        "displayName": tenant.display_name if tenant else "",
+        "domains": list(tenant.domains) if tenant else [],
+        "tenantCategory": "Home",
+    }
+    if tenant and tenant.domains:
+        document["defaultDomain"] = tenant.domains[0]
+    return Answer(200, items=(document,))
+
+
+def _subscriptions(estate: Estate, call: Call) -> Answer:
+    if not call.address.tail:
+        assert call.subscription is not None
+        return Answer(200, call.subscription.to_dict())
+    held = estate.assignments.of(call.principal_id)
+    seen = [
+        subscription.to_dict()
+        for subscription in estate.subscriptions()
+        if subscription.tenant_id.lower() == call.tenant_id.lower()
+        and any(_touches(one.scope, f"/subscriptions/{subscription.id}") for one in held)
+    ]
+    return Answer(200, items=tuple(seen))
+
+
+def _touches(assigned: str, subscription: str) -> bool:
+    return covers(assigned, subscription) or covers(subscription, assigned)
+
+
+def _locations(estate: Estate, call: Call) -> Answer:
+    del estate
+    base = str(call.address.id)
+    return Answer(
+        200,
+        items=tuple(
+            {
+                "id": f"{base}/locations/{name}",
+                "name": name,
+                "type": "Region",
+                "displayName": shown,
+                "regionalDisplayName": shown,
+                "metadata": {"regionType": "Physical", "regionCategory": "Recommended"},
+            }
+            for name, shown in LOCATIONS.items()
+        ),
+    )
+
+
+def _resources(estate: Estate, call: Call) -> Answer:
+    """All resources the caller may read, in the subscription or in one group of it."""
+    scope = call.address.id
+    if scope.type.lower() == GROUP_TYPE.lower():
+        estate.require(scope)
+    clauses = clauses_of(call)
+    found = [
+        one
+        for one in estate.below(scope)
+        if one.type != GROUP_TYPE and "/" not in one.type.partition("/")[2] and _selected(one, clauses)
+    ]
+    return Answer(200, items=tuple(_item(one, call) for one in found if _readable(estate, call, one)))
+
+
+def _readable(estate: Estate, call: Call, resource: Resource) -> bool:
+    decision = estate.decide(principal_id=call.principal_id, action=f"{resource.type}/read", scope=resource.id)
+    return isinstance(decision, Allowed)
+
+
+def _selected(resource: Resource, clauses: tuple[Clause, ...]) -> bool:
+    for clause in clauses:
+        match clause.name:
+            case "resourcetype":
+                present = resource.type
+            case "name":
+                present = resource.name
+            case "location":
+                present = resource.location
+            case "resourcegroup":
+                present = resource_id(resource.id).group
+            case _:
+                raise errors.invalid_filter(clause.name)
+        if clause.is_call:
+            raise errors.invalid_filter(clause.name)
+        if present.lower() != clause.value.lower():
+            return False
+    return True
+
+
+def _item(resource: Resource, call: Call) -> dict[str, object]:
+    item: dict[str, object] = {
+        "id": resource.id,
+        "name": resource.name,
+        "type": resource.type,
+        "location": resource.location,
+        "tags": resource.tags or {},
+    }
+    expanded = {word.strip().lower() for word in call.query.get("$expand", "").split(",")}
+    if "provisioningstate" in expanded:
+        item["provisioningState"] = "Succeeded"
+    if resource.system_data is not None:
+        if "createdtime" in expanded:
+            item["createdTime"] = resource.system_data["createdAt"]
+        if "changedtime" in expanded:
+            item["changedTime"] = resource.system_data["lastModifiedAt"]
+    return item
+
+
+def _shape_group(estate: Estate, draft: Draft) -> Shaped:
+    del estate
+    if draft.id.name.endswith("."):
+        raise _group_name_refused(draft.id.name)
+    return Shaped(properties={"provisioningState": "Succeeded"})
+
+
+def _group_name_refused(name: str) -> ArmError:
+    return errors.invalid_request(_GROUP_NAME.format(name=name), "InvalidResourceGroup")
+
+
+def _group_not_found(wanted: ResourceId) -> ArmError:
+    return errors.group_not_found(wanted.name)
+
+
+_GROUP_NAME = (
+    "The provided resource group name '{name}' is invalid: it can have up to 90 letters, digits, underscores, "
+    "parentheses, hyphens and periods, and must not end with a period."
+)
+
+GROUP = ResourceType(
+    name=GROUP_TYPE,
+    shape=_shape_group,
+    system_data=False,
+    name_rule=NameRule(re.compile(r"[-\w._()]{1,90}"), "InvalidResourceGroup", _GROUP_NAME),
+    delete_absent_status=404,
+    hides_unreadable=True,
+    not_found=_group_not_found,
+)
+
+OPERATIONS = (
+    Operation(method="GET", path="Microsoft.Resources/tenants", action="", run=_tenants),
+    Operation(
+        method="GET", path=SUBSCRIPTION_TYPE, action=f"{SUBSCRIPTION_TYPE}/read", list_action="", run=_subscriptions
+    ),
+    Operation(
+        method="GET",
+        path=f"{SUBSCRIPTION_TYPE}/locations",
+        action=f"{SUBSCRIPTION_TYPE}/locations/read",
+        run=_locations,
+    ),
+    # What the caller may not read is left out of these two lists; nothing else is asked for.
+    Operation(method="GET", path=f"{SUBSCRIPTION_TYPE}/resources", action="", run=_resources),
+    Operation(method="GET", path=f"{GROUP_TYPE}/resources", action="", run=_resources),
+)
