@@ -48,6 +48,20 @@ class Refused:
     """The client's address, or an empty string on a unix socket."""
     status: int
     why: str
+    what: str = ""
+    """What was asked, as far as it is known and may be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all connections of one engine share."""
+
+    config: uvicorn.Config
+    state: ServerState
+    limits: Limits
+    refused: Callable[[Refused], None]
+    lost: Callable[[], None]
+    """Told after each connection that has ended."""
 
 
 class _RedactedLog(logging.LoggerAdapter[logging.Logger]):
@@ -64,7 +78,7 @@ class _RedactedLog(logging.LoggerAdapter[logging.Logger]):
         return msg, kwargs
 
 
-_log = _RedactedLog(logging.getLogger("podpass.serving"), {})
+LOG = _RedactedLog(logging.getLogger("podpass.serving"), {})
 
 
 @lru_cache(maxsize=1)
@@ -79,21 +93,12 @@ class HttpConnection(HttpToolsProtocol):
     if TYPE_CHECKING:
         transport: asyncio.Transport | None  # type: ignore[assignment]
 
-    def __init__(
-        self,
-        config: uvicorn.Config,
-        state: ServerState,
-        limits: Limits,
-        *,
-        refused: Callable[[Refused], None],
-        lost: Callable[[], None],
-    ) -> None:
-        super().__init__(config=config, server_state=state, app_state={})
-        self.logger = cast("logging.Logger", _log)
+    def __init__(self, terms: Terms) -> None:
+        super().__init__(config=terms.config, server_state=terms.state, app_state={})
+        self.logger = cast("logging.Logger", LOG)
         self.access_log = False
-        self.limits = limits
-        self._tell_refused = refused
-        self._tell_lost = lost
+        self.terms = terms
+        self.limits = terms.limits
         self._early: list[bytes] = []
         self._in_head = True
         self._head_number = 0
@@ -101,8 +106,10 @@ class HttpConnection(HttpToolsProtocol):
         self._head_parsed = 0
         self._head_since = self.loop.time()
         self._body_since = 0.0
-        self._fault: tuple[int, str] | None = None
-        self._refused = False
+        self.fault: tuple[int, str] | None = None
+        """Status and reason, set before a parser callback raises."""
+        self.asked = ""
+        self._finished = False
         self._timer: asyncio.TimerHandle | None = None
 
     # --- what the transport calls
@@ -124,7 +131,7 @@ class HttpConnection(HttpToolsProtocol):
         if self.transport is None:
             self._early.append(data)
             return
-        if self._refused or self.transport.is_closing():
+        if self._finished or self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
         self._body_since = self.loop.time()
@@ -134,7 +141,7 @@ class HttpConnection(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             self.upgraded(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            status, why = self._fault or (400, "the request is malformed")
+            status, why = self.fault or (400, "the request is malformed")
             self.refuse(status, why)
         if self._in_head and self._head_number == head:
             # The parser reports a header only when it has ended; this counts what it still holds.
@@ -150,7 +157,7 @@ class HttpConnection(HttpToolsProtocol):
             # The TLS handshake failed after start_tls.
             return
         super().connection_lost(exc)
-        self._tell_lost()
+        self.terms.lost()
 
     # --- what the parser calls
 
@@ -170,8 +177,8 @@ class HttpConnection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._count(len(name) + len(value) + 4)
         if len(self.headers) >= self.limits.headers:
-            self._fault = 431, f"the request has more than {self.limits.headers} headers"
-            raise ValueError(self._fault[1])
+            self.fault = 431, f"the request has more than {self.limits.headers} headers"
+            raise ValueError(self.fault[1])
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -184,20 +191,27 @@ class HttpConnection(HttpToolsProtocol):
     def upgraded(self, rest: bytes) -> None:
         """The request's head asked for another protocol; *rest* is what came after it."""
         if self._should_upgrade():
-            self._stop_watching()
+            self.leave()
             self.handle_websocket_upgrade()
         # Any other offer (curl and Java offer h2c) is ignored, as RFC 9110 section 7.8 allows.
+
+    def leave(self) -> None:
+        """Another protocol has the transport from now on."""
+        self._finished = True
+        self._stop_watching()
+        self._unset_keepalive_if_required()
+        self.connections.discard(self)
 
     # --- refusals
 
     def refuse(self, status: int, why: str) -> None:
         """Answer *status* with one line of text, unless an answer is under way, and close."""
         transport = self.transport
-        if self._refused or transport is None:
+        if self._finished or transport is None:
             return
-        self._refused = True
+        self._finished = True
         self._stop_watching()
-        self._tell_refused(Refused(self.client[0] if self.client else "", status, why))
+        self.terms.refused(Refused(self.client[0] if self.client else "", status, why, self.asked))
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             if cycle.response_started:
@@ -221,7 +235,7 @@ class HttpConnection(HttpToolsProtocol):
     def _count(self, size: int) -> None:
         self._head_parsed += size
         if self._head_parsed > self.limits.head_bytes:
-            self._fault = 431, self._large_head
+            self.fault = 431, self._large_head
             raise ValueError(self._large_head)
 
     @property
@@ -238,7 +252,7 @@ class HttpConnection(HttpToolsProtocol):
         return None
 
     def _watch(self) -> None:
-        if self._refused or self.transport is None or self.transport.is_closing():
+        if self._finished or self.transport is None or self.transport.is_closing():
             return
         deadline = self._deadline()
         if deadline is None:
@@ -258,7 +272,7 @@ class HttpConnection(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._timer = None
         deadline = self._deadline()
-        if deadline is None or self._refused or self.transport is None:
+        if deadline is None or self._finished or self.transport is None:
             return
         now = self.loop.time()
         answering = self._in_head and self.cycle is not None and not self.cycle.response_complete

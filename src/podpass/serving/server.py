@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from podpass.serving.asgi import App, Receive, Scope, Send
-from podpass.serving.connection import HttpConnection, Limits, Refused
+from podpass.serving.connection import LOG, HttpConnection, Limits, Refused, Terms
 
 BACKLOG = 1024
 
@@ -68,8 +68,6 @@ class HttpEngine:
     is answered as if it had not asked.
     """
 
-    connection_class: type[HttpConnection] = HttpConnection
-
     def __init__(
         self,
         app: App,
@@ -79,10 +77,9 @@ class HttpEngine:
         websockets: type[asyncio.Protocol] | None = None,
     ) -> None:
         self._app = app
-        self.limits = limits
-        self.refused = refused
-        self._config = uvicorn.Config(
+        config = uvicorn.Config(
             app=cast("uvicorn._types.ASGIApplication", self._guarded),
+            # Guessing takes a bound method for the old two-step interface.
             interface="asgi3",
             loop="none",
             http=HttpConnection,
@@ -94,16 +91,15 @@ class HttpEngine:
             timeout_keep_alive=cast("int", limits.idle_seconds),
             ws="none" if websockets is None else websockets,
         )
-        self._config.load()
+        config.load()
         self._state = ServerState()
+        self.terms = Terms(config, self._state, limits, refused, self._connection_lost)
         self._closing = False
         self._emptied = asyncio.Event()
 
     def protocol(self) -> HttpConnection:
         """A protocol for one new connection."""
-        return self.connection_class(
-            self._config, self._state, self.limits, refused=self.refused, lost=self._connection_lost
-        )
+        return HttpConnection(self.terms)
 
     @property
     def transports(self) -> list[asyncio.Transport]:
@@ -115,7 +111,12 @@ class HttpEngine:
         """Run *work* as part of answering: `close` waits for it and cancels it when it is late."""
         task = asyncio.get_running_loop().create_task(work)
         self._state.tasks.add(task)
-        task.add_done_callback(self._state.tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._state.tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            LOG.error("Exception while answering", exc_info=error)
 
     async def close(self, *, grace_seconds: float) -> None:
         """Let running requests end for *grace_seconds*, then drop every connection and cancel what still runs."""
@@ -184,7 +185,7 @@ async def serving_with(
 ) -> AsyncIterator[None]:
     """As `serving`, with an engine that is closed together with the listeners."""
     loop = asyncio.get_running_loop()
-    handshake_seconds = None if tls is None else engine.limits.head_seconds
+    handshake_seconds = None if tls is None else engine.terms.limits.head_seconds
     servers: list[asyncio.Server] = []
     try:
         for listener in listeners:

@@ -1,22 +1,34 @@
-"""The lab's own client: real host names, one destination.
+"""The doors' sockets: the gateway's and the proxy's listeners, DNS over a stream, and the lab's own HTTP client.
 
-No packet for any other host is sent, and none is looked up: the check stands before the resolver.
+Listeners are on loopback or unix sockets. The client knows real host names and one destination: nothing is sent to
+any other host, and none is looked up, because the check stands before the resolver.
 """
 
+import contextlib
 import ipaddress
 import socket
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from podpass.lab.certificates import CertificateAuthority
+from podpass.lab.doors.http import ForwardProxy, Gateway
 from podpass.lab.doors.names import Names, Nowhere, printable
 from podpass.lab.doors.traces import TraceSeal
 from podpass.lab.journal import TRACE_HEADER, current_trace
+from podpass.serving.connection import Limits
+from podpass.serving.server import HttpEngine, serving_with
 
 TOTAL_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
+
+
+class NotLoopback(ValueError):
+    """A listener of the lab would be reached from other machines."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address} is not a loopback address")
 
 
 class NotEmulated(aiohttp.ClientConnectionError):
@@ -67,10 +79,9 @@ def lab_session(
     """A session whose requests to emulated hosts arrive at *gateway*, trusting only *ca*.
 
     Any other host, an address included, raises NotEmulated before a look-up or a packet, after *refused* was told.
-    With *seal* requests carry the current trace. *gateway* must be a loopback address. The caller closes the session.
+    With *seal* requests carry the current trace. The caller closes the session. Raises NotLoopback.
     """
-    if not ipaddress.ip_address(gateway[0]).is_loopback:
-        raise ValueError(f"the gateway's address {gateway[0]} is not a loopback address")
+    _must_be_loopback(gateway[0])
 
     async def only_emulated(
         request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
@@ -97,3 +108,43 @@ def lab_session(
         cookie_jar=aiohttp.DummyCookieJar(),
         trust_env=False,
     )
+
+
+@contextlib.asynccontextmanager
+async def serve_gateway(
+    gateway: Gateway,
+    listeners: Sequence[socket.socket],
+    ca: CertificateAuthority,
+    names: Names,
+    *,
+    default_hosts: Iterable[str] = ("localhost", "127.0.0.1"),
+    limits: Limits = Limits(),  # noqa: B008 - a frozen value
+    grace_seconds: float = 2.0,
+) -> AsyncIterator[None]:
+    """Serve *gateway* over TLS with the certificate of each emulated name. Raises NotLoopback."""
+    for listener in listeners:
+        _must_be_local(listener)
+    tls = ca.server_context(default_hosts, accepts=lambda host: names.route(host) is not None)
+    engine = HttpEngine(gateway, limits=limits, refused=gateway.refused)
+    async with serving_with(engine, listeners, tls=tls, grace_seconds=grace_seconds):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve_forward_proxy(
+    proxy: ForwardProxy, listener: socket.socket, *, grace_seconds: float = 2.0
+) -> AsyncIterator[None]:
+    """Serve *proxy* on *listener*, tunnels included. Raises NotLoopback."""
+    _must_be_local(listener)
+    async with serving_with(proxy, [listener], grace_seconds=grace_seconds):
+        yield
+
+
+def _must_be_local(listener: socket.socket) -> None:
+    if listener.family != socket.AF_UNIX:
+        _must_be_loopback(listener.getsockname()[0])
+
+
+def _must_be_loopback(address: str) -> None:
+    if not ipaddress.ip_address(address).is_loopback:
+        raise NotLoopback(address)
