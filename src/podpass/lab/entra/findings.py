@@ -3,6 +3,7 @@
 Pure: the journal, its readers and the tests see the same values. Names in `decision` fill the catalogue's braces.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -142,17 +143,23 @@ def fetch_hop(fetch: Fetch) -> Hop:
 
 
 def _identity(asked: Asked) -> dict[str, str]:
-    """The managed identity's name and group, for commands; nothing for what is not known."""
+    """The application's name and, of a managed identity, the values that commands name it by."""
     if asked.application is None:
         return {}
     named = {"name": asked.application.display_name}
-    if asked.application.resource_id:
-        try:
-            parsed = ResourceId.parse(asked.application.resource_id)
-        except NotAResourceId:
-            return named
-        return {**named, "identity": parsed.name, "resource_group": parsed.group}
+    if asked.application.resource_id and (place := _place(asked.application.resource_id)):
+        named["identity"], named["resource_group"] = place
     return named
+
+
+@functools.lru_cache(maxsize=1024)
+def _place(resource_id: str) -> tuple[str, str] | None:
+    """A managed identity's name and resource group."""
+    try:
+        parsed = ResourceId.parse(resource_id)
+    except NotAResourceId:
+        return None
+    return parsed.name, parsed.group
 
 
 def _pod(claims: Mapping[str, Any]) -> dict[str, str]:

@@ -6,6 +6,7 @@ time and the resource. What comes back is a Grant, or a Refusal that knows the c
 credential that came closest. Contract: azure workload identity, sections 5.1 to 5.7.
 """
 
+import functools
 import re
 import uuid
 from collections.abc import Mapping
@@ -160,7 +161,7 @@ def consider(
     application = directory.application(asked.tenant, client_id)
     if application is None:
         return asked.refused(700016)
-    asked = replace(asked, application=application, token=peek(form))
+    asked = replace(asked, application=application)
     if not application.enabled:
         return asked.refused(7000112)
     if (refusal := _credential_of_client(asked, form)) is not None:
@@ -230,6 +231,7 @@ def access_claims(grant: Grant, *, authority: str, now: int, entropy: bytes) -> 
     return claims
 
 
+@functools.lru_cache(maxsize=1024)
 def mirid(resource_id: str) -> str:
     """A managed identity's id as its access tokens spell it, with `resourcegroups` in lower case."""
     try:
@@ -283,14 +285,11 @@ def _resource(asked: Asked, form: Mapping[str, str]) -> Asked | Refusal:
     if parameter not in form:
         return asked.refused(900144, parameter=parameter)
     scope = form[parameter]
-    asked = replace(asked, scope=scope, resource=scope)
-    if asked.version == 2:
-        found = resource_of_scope(scope)
-        if isinstance(found, tuple):
-            code, reason = found
-            return asked.refused(code, scope=scope, reason=reason)
-        asked = replace(asked, resource=found)
-    return asked
+    resource = resource_of_scope(scope) if asked.version == 2 else scope
+    if isinstance(resource, tuple):
+        code, reason = resource
+        return replace(asked, scope=scope).refused(code, scope=scope, reason=reason)
+    return replace(asked, scope=scope, resource=resource)
 
 
 def _credential_of_client(asked: Asked, form: Mapping[str, str]) -> Refusal | None:
