@@ -53,13 +53,14 @@ def apply_json_patch(document: Any, operations: Any) -> Any:
     try:
         patched = copy.deepcopy(document)
         copied_bytes = 0
-        for operation in jsonpatch.JsonPatch(operations)._ops:
-            if operation.operation.get("op") == "copy":
-                source = jsonpointer.JsonPointer(operation.operation["from"]).resolve(patched)
+        jsonpatch.JsonPatch(operations)
+        for operation in operations:
+            if operation["op"] == "copy":
+                source = jsonpointer.JsonPointer(operation["from"]).resolve(patched)
                 copied_bytes += len(msgspec.json.encode(source))
                 if copied_bytes > MAX_COPIED_BYTES:
                     raise PatchRefused(f"the patch copies more than {MAX_COPIED_BYTES} bytes")
-            patched = operation.apply(patched)
+            patched = jsonpatch.JsonPatch([operation]).apply(patched, in_place=True)
         return patched
     except jsonpatch.InvalidJsonPatch as error:
         raise PatchMalformed(str(error)) from error
