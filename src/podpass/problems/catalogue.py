@@ -124,6 +124,37 @@ _PROBLEMS = (
         remedy="Mend {first} first; docs/reference/webhook.md lists every setting with its variable and flag.",
     ),
     Problem(
+        "PP410",
+        title="The pod does not ask for the webhook",
+        cause="The webhook {webhook} only handles pods with the label {label}={wanted}; the pod {pod} in namespace"
+        " {namespace} has {found}. The label belongs on the pod itself, and counts when the pod is created.",
+        remedy="kubectl get pod {pod!q} --namespace {namespace!q} --output yaml"
+        " | kubectl label --local --filename - --overwrite {label!q}={wanted!q} --output yaml"
+        " | kubectl replace --force --filename -",
+    ),
+    Problem(
+        "PP411",
+        title="The admission webhook could not be called",
+        cause="The API server called the webhook {webhook} of {configuration}: {reason}.",
+        remedy="kubectl describe {resource} {configuration!q}",
+        wire="InternalError",
+    ),
+    Problem(
+        "PP412",
+        title="The service account names no client id",
+        cause="The service account {service_account} in namespace {namespace} has no annotation"
+        " azure.workload.identity/client-id, so the pod {pod} was not told which identity to be.",
+        remedy="kubectl annotate serviceaccount {service_account!q} --namespace {namespace!q}"
+        " azure.workload.identity/client-id={client_id!q}",
+    ),
+    Problem(
+        "PP413",
+        title="The service account does not exist",
+        cause="The pod {pod} runs as service account {service_account}, which namespace {namespace} does not have.",
+        remedy="kubectl create serviceaccount {service_account!q} --namespace {namespace!q}",
+        wire="Forbidden",
+    ),
+    Problem(
         "PP501",
         title="The scenario can't be used",
         cause="It does not say what the reference of the scenario file asks for.",

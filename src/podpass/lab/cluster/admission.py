@@ -1,0 +1,411 @@
+"""Admission: what the API server itself and the webhooks make of a write before it is stored.
+
+Mutating webhooks run one after the other, validating ones at once. Every call is in the journal with what it changed,
+and so is every webhook that a selector kept from a pod: a pod that was never reviewed looks like one that was refused.
+Contract: Kubernetes API surface, sections 3.1 to 3.3 and 4.6.
+"""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from podpass.kube import objects, resources
+from podpass.kube.objects import Obj
+from podpass.kube.patch import PatchMalformed, PatchRefused, apply_json_patch
+from podpass.kube.resources import Resource
+from podpass.kube.status import StatusError
+from podpass.lab.cluster import admission_builtin as builtin
+from podpass.lab.cluster.admission_review import (
+    CallFailed,
+    Reviewed,
+    bounded_warnings,
+    call_failed,
+    denied,
+    read_answer,
+    review_body,
+)
+from podpass.lab.cluster.admission_selection import NotSelected, Selected, Selection, Webhook, select
+from podpass.lab.cluster.authorization import Authorizer, escalation
+from podpass.lab.cluster.client import WebhookClient
+from podpass.lab.cluster.escalation import wanted_rules
+from podpass.lab.cluster.extension import AdmissionAttributes, Attributes, Denied, Objects
+from podpass.lab.cluster.fieldvalidation import check
+from podpass.lab.journal import Hop, Journal
+
+REQUEST_SECONDS = 60
+WORKLOAD_IDENTITY_LABEL = "azure.workload.identity/use"
+CLIENT_ID_ANNOTATION = "azure.workload.identity/client-id"
+
+
+class Admission:
+    """Both phases of admission for one cluster."""
+
+    def __init__(self, cluster: Objects, client: WebhookClient, authorizer: Authorizer, journal: Journal) -> None:
+        self._objects = cluster
+        self._client = client
+        self._authorizer = authorizer
+        self._journal = journal
+        self._known: dict[Resource, tuple[int, tuple[Webhook, ...]]] = {}
+
+    async def admit(self, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> Obj | None:
+        """The object after the built-in steps and the mutating webhooks. Raises StatusError."""
+        self._check_namespace(attributes)
+        obj = self._built_in(attributes, obj)
+        webhooks = self._webhooks(resources.MUTATINGWEBHOOKCONFIGURATIONS)
+        if not webhooks:
+            return obj
+        try:
+            async with asyncio.timeout(REQUEST_SECONDS):
+                obj = await self._mutate(webhooks, attributes, obj, old)
+        except TimeoutError as error:
+            raise StatusError.timeout("Timeout: request did not complete within the allotted timeout") from error
+        self._note_missing_client_id(attributes, obj)
+        return obj
+
+    async def validate(self, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> None:
+        """Let the validating webhooks see the object as it will be stored. Raises StatusError."""
+        self._check_escalation(attributes, obj, old)
+        webhooks = [
+            webhook
+            for webhook in self._webhooks(resources.VALIDATINGWEBHOOKCONFIGURATIONS)
+            if self._is_called(webhook, attributes, obj, old)
+        ]
+        if not webhooks:
+            return
+        refusals: dict[int, StatusError] = {}
+
+        async def one(index: int, webhook: Webhook) -> None:
+            try:
+                await self._review(webhook, attributes, obj, old)
+            except StatusError as error:
+                refusals[index] = error
+
+        async with asyncio.TaskGroup() as group:
+            for index, webhook in enumerate(webhooks):
+                group.create_task(one(index, webhook))
+        if refusals:
+            raise refusals[min(refusals)]
+
+    def _webhooks(self, resource: Resource) -> tuple[Webhook, ...]:
+        """The webhooks of one configuration kind: by the configuration's name, then in its own order."""
+        version = self._objects.version(resource)
+        known = self._known.get(resource)
+        if known is None or known[0] != version:
+            mutating = resource == resources.MUTATINGWEBHOOKCONFIGURATIONS
+            found = tuple(
+                Webhook(objects.name(configuration), mutating, body)
+                for configuration in sorted(self._objects.list(resource), key=objects.name)
+                for body in configuration.get("webhooks") or ()
+            )
+            known = self._known[resource] = (version, found)
+        return known[1]
+
+    def _is_called(self, webhook: Webhook, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> bool:
+        selection = self._select(webhook, attributes, obj, old)
+        if isinstance(selection, NotSelected) and attributes.kind.resource == resources.PODS:
+            self._note_not_selected(webhook, attributes, obj or old or {}, selection)
+        return isinstance(selection, Selected)
+
+    def _select(self, webhook: Webhook, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> Selection:
+        namespace = self._objects.find(resources.NAMESPACES, attributes.namespace) if attributes.namespace else None
+        return select(webhook, attributes, obj, old, objects.labels(namespace or {}))
+
+    async def _mutate(
+        self, webhooks: Sequence[Webhook], attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None
+    ) -> Obj | None:
+        """Call each webhook in turn, then those once more that asked to see what came after them."""
+        called: list[Webhook] = []
+        again: list[Webhook] = []
+
+        def changed() -> None:
+            again.extend(webhook for webhook in called if webhook not in again)
+            called.clear()
+
+        for webhook in webhooks:
+            # Looked at only now: an earlier patch may have changed the labels that the selector is about.
+            if not self._is_called(webhook, attributes, obj, old):
+                continue
+            before = obj
+            obj = await self._review(webhook, attributes, obj, old)
+            if obj != before:
+                changed()
+            if webhook.reinvoked_if_needed:
+                called.append(webhook)
+        before = obj
+        obj = self._built_in(attributes, obj)
+        if obj != before:
+            changed()
+        for webhook in [each for each in webhooks if each in again]:
+            if isinstance(self._select(webhook, attributes, obj, old), Selected):
+                obj = await self._review(webhook, attributes, obj, old, reinvoked=True)
+        return self._built_in(attributes, obj) if again else obj
+
+    async def _review(
+        self,
+        webhook: Webhook,
+        attributes: AdmissionAttributes,
+        obj: Obj | None,
+        old: Obj | None,
+        *,
+        reinvoked: bool = False,
+    ) -> Obj | None:
+        """Call one webhook and do what it says. Raises StatusError when it refuses, or fails and must not."""
+        uid = str(uuid.uuid4())
+        started = time.monotonic()
+        answer = await self._client.review(webhook, review_body(attributes, uid, obj, old))
+        reviewed = answer if isinstance(answer, CallFailed) else read_answer(answer, uid, mutating=webhook.mutating)
+        told: dict[str, Any] = {
+            "webhook": webhook.name,
+            "configuration": webhook.configuration,
+            "resource": _configurations(webhook).plural,
+            "called": True,
+            "milliseconds": round((time.monotonic() - started) * 1000, 1),
+        }
+        if reinvoked:
+            told["reinvoked"] = True
+        if isinstance(reviewed, CallFailed):
+            told |= {"reason": reviewed.reason, "failure_policy": webhook.body.get("failurePolicy")}
+            self._record(attributes, webhook, "failed", reviewed.reason, told, wire="InternalError", problem="PP411")
+            if webhook.ignores_failure:
+                return obj
+            raise call_failed(webhook.name, reviewed.reason)
+        attributes.warnings.extend(bounded_warnings(reviewed.warnings, sum(map(len, attributes.warnings))))
+        if reviewed.audit:
+            told["audit"] = reviewed.audit
+        if not reviewed.allowed:
+            refusal = denied(webhook.name, reviewed.status)
+            self._record(attributes, webhook, "refused", refusal.message, told, wire=refusal.reason)
+            raise refusal
+        try:
+            patched = self._patched(webhook, attributes, obj, reviewed)
+        except StatusError as error:
+            self._record(attributes, webhook, "failed", error.message, told, wire=error.reason, problem="PP411")
+            raise
+        told["operations"] = len(reviewed.patch or ())
+        if obj is not None and patched is not None:
+            told |= additions(obj, patched)
+        self._record(attributes, webhook, "done", "", told)
+        return patched
+
+    def _patched(
+        self, webhook: Webhook, attributes: AdmissionAttributes, obj: Obj | None, reviewed: Reviewed
+    ) -> Obj | None:
+        if not reviewed.patch or obj is None:
+            return obj
+        resource = attributes.kind.resource
+        document = {"kind": resource.kind, "apiVersion": resource.api_version, **obj}
+        try:
+            patched = apply_json_patch(document, reviewed.patch)
+        except (PatchMalformed, PatchRefused) as error:
+            raise StatusError.internal(f'the patch of webhook "{webhook.name}" does not apply: {error}') from error
+        if not isinstance(patched, dict) or not isinstance(patched.get("metadata"), dict):
+            raise StatusError.internal(f'the patch of webhook "{webhook.name}" leaves no object')
+        checked = check(patched, resource.api_version, resource.kind)
+        if checked.mistyped is not None:
+            raise StatusError.internal(f'the patch of webhook "{webhook.name}" is not usable: {checked.mistyped}')
+        found = checked.obj
+        for member in ("kind", "apiVersion"):
+            if member not in obj:
+                found.pop(member, None)
+        attributes.kind.default(found)
+        return found
+
+    def _built_in(self, attributes: AdmissionAttributes, obj: Obj | None) -> Obj | None:
+        """The steps for new pods. Each leaves alone what it did before, so they run again after the webhooks."""
+        if obj is None or attributes.operation != "CREATE" or attributes.subresource:
+            return obj
+        if attributes.kind.resource != resources.PODS:
+            return obj
+        name, namespace = builtin.account_name(obj), attributes.namespace
+        account = self._objects.find(resources.SERVICEACCOUNTS, name, namespace)
+        if account is None:
+            refusal = builtin.missing_account(attributes.name, namespace, name)
+            self._journal.record(
+                Hop(
+                    who=attributes.user.name,
+                    whom="cluster",
+                    what=_what(attributes),
+                    outcome="refused",
+                    why=refusal.message,
+                    decision={"pod": attributes.name, "namespace": namespace, "service_account": name},
+                    wire=refusal.reason,
+                    problem="PP413",
+                )
+            )
+            raise refusal
+        return builtin.with_priority(builtin.with_tolerations(builtin.with_service_account(obj, account)))
+
+    def _check_namespace(self, attributes: AdmissionAttributes) -> None:
+        resource = attributes.kind.resource
+        if attributes.operation == "DELETE":
+            if resource == resources.NAMESPACES and attributes.name in builtin.UNDELETABLE_NAMESPACES:
+                raise StatusError.forbidden(resource, attributes.name, "this namespace may not be deleted")
+            return
+        if attributes.operation != "CREATE" or not attributes.namespace or attributes.subresource:
+            return
+        namespace = self._objects.find(resources.NAMESPACES, attributes.namespace)
+        if (refusal := builtin.namespace_refusal(namespace, attributes.namespace)) is not None:
+            why, causes = refusal
+            raise StatusError.forbidden(resource, attributes.name, why, causes=causes)
+
+    def _check_escalation(self, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> None:
+        """Nobody hands out rights through a role or binding that they do not hold themselves."""
+        resource = attributes.kind.resource
+        if obj is None or attributes.subresource:
+            return
+        wanted = wanted_rules(resource, obj, old, attributes.namespace, self._authorizer.rules_of)
+        if not wanted:
+            return
+        verb, target, target_name = "escalate", resource.plural, attributes.name
+        if resource in (resources.ROLEBINDINGS, resources.CLUSTERROLEBINDINGS):
+            reference = obj.get("roleRef") or {}
+            verb, target = "bind", "roles" if reference.get("kind") == "Role" else "clusterroles"
+            target_name = reference.get("name") or ""
+        asked = Attributes(
+            verb=verb,
+            group=resource.group,
+            version=resource.version,
+            resource=target,
+            namespace=attributes.namespace,
+            name=target_name,
+        )
+        if not isinstance(self._authorizer.authorize(attributes.user, asked), Denied):
+            return
+        held = [
+            rule for grant in self._authorizer.grants(attributes.user, attributes.namespace) for rule in grant.rules
+        ]
+        if (why := escalation(attributes.user, wanted, held)) is not None:
+            raise StatusError.forbidden(resource, attributes.name, why)
+
+    def _record(
+        self,
+        attributes: AdmissionAttributes,
+        webhook: Webhook,
+        outcome: Any,
+        why: str,
+        decision: dict[str, Any],
+        *,
+        wire: str = "",
+        problem: str = "",
+    ) -> None:
+        self._journal.record(
+            Hop(
+                who="cluster",
+                whom="webhook",
+                what=f"{_what(attributes)} reviewed by {webhook.name}",
+                outcome=outcome,
+                why=why,
+                decision=decision,
+                wire=wire,
+                problem=problem,
+            )
+        )
+
+    def _note_not_selected(
+        self, webhook: Webhook, attributes: AdmissionAttributes, obj: Obj, selection: NotSelected
+    ) -> None:
+        key, found = selection.requirement.key, selection.found
+        self._record(
+            attributes,
+            webhook,
+            "noted",
+            selection.why,
+            {
+                "webhook": webhook.name,
+                "configuration": webhook.configuration,
+                "called": False,
+                "selector": selection.selector,
+                "requirement": str(selection.requirement),
+                "label": key,
+                "wanted": ",".join(selection.requirement.values),
+                "found": "no such label" if found is None else f"{key}={found}",
+                "pod": attributes.name or objects.metadata(obj).get("generateName") or "",
+                "namespace": attributes.namespace,
+            },
+            problem="PP410" if key == WORKLOAD_IDENTITY_LABEL and selection.selector == "objectSelector" else "",
+        )
+
+    def _note_missing_client_id(self, attributes: AdmissionAttributes, pod: Obj | None) -> None:
+        if pod is None or attributes.operation != "CREATE" or attributes.kind.resource != resources.PODS:
+            return
+        if not lacks_client_id(pod):
+            return
+        name = builtin.account_name(pod)
+        account = self._objects.find(resources.SERVICEACCOUNTS, name, attributes.namespace)
+        if objects.annotations(account or {}).get(CLIENT_ID_ANNOTATION):
+            return
+        self._journal.record(
+            Hop(
+                who="cluster",
+                whom="webhook",
+                what=_what(attributes),
+                outcome="noted",
+                why=f"service account {name} has no annotation {CLIENT_ID_ANNOTATION}",
+                decision={
+                    "pod": attributes.name or objects.metadata(pod).get("generateName") or "",
+                    "namespace": attributes.namespace,
+                    "service_account": name,
+                },
+                problem="PP412",
+            )
+        )
+
+
+def lacks_client_id(pod: Obj) -> bool:
+    """Whether the pod was given a token for Azure, and no client id to use it with."""
+    variables = [
+        {variable.get("name"): variable for variable in container.get("env") or ()}
+        for container in objects.spec(pod).get("containers") or ()
+    ]
+    return any(
+        "AZURE_FEDERATED_TOKEN_FILE" in found
+        and not (found.get("AZURE_CLIENT_ID") or {}).get("value")
+        and not (found.get("AZURE_CLIENT_ID") or {}).get("valueFrom")
+        for found in variables
+    )
+
+
+def additions(before: Obj, after: Obj) -> dict[str, list[str]]:
+    """What a webhook added to a pod. Environment variables are written `container: NAME`."""
+    old, new = objects.spec(before), objects.spec(after)
+    found = {
+        "env": _added(_variables(old), _variables(new)),
+        "volumes": _added(_names(old, "volumes"), _names(new, "volumes")),
+        "containers": _added(_names(old, "containers"), _names(new, "containers")),
+        "init_containers": _added(_names(old, "initContainers"), _names(new, "initContainers")),
+        "labels": _added(objects.labels(before), objects.labels(after)),
+        "annotations": _added(objects.annotations(before), objects.annotations(after)),
+    }
+    return {member: names for member, names in found.items() if names}
+
+
+def _added(before: Any, after: Any) -> list[str]:
+    present = set(before)
+    return [name for name in after if name not in present]
+
+
+def _names(spec: Obj, member: str) -> list[str]:
+    return [entry.get("name") or "" for entry in spec.get(member) or ()]
+
+
+def _variables(spec: Obj) -> list[str]:
+    return [
+        f"{container.get('name')}: {variable.get('name')}"
+        for member in ("initContainers", "containers")
+        for container in spec.get(member) or ()
+        for variable in container.get("env") or ()
+    ]
+
+
+def _configurations(webhook: Webhook) -> Resource:
+    return resources.MUTATINGWEBHOOKCONFIGURATIONS if webhook.mutating else resources.VALIDATINGWEBHOOKCONFIGURATIONS
+
+
+def _what(attributes: AdmissionAttributes) -> str:
+    plural = attributes.kind.resource.plural
+    if attributes.subresource:
+        plural = f"{plural}/{attributes.subresource}"
+    place = f"{attributes.namespace}/{attributes.name}" if attributes.namespace else attributes.name
+    return f"{attributes.operation.lower()} {plural} {place}".rstrip()

@@ -1,0 +1,154 @@
+"""The roles and bindings that every cluster starts with.
+
+The lists of admin, edit and view cover the kinds that this cluster serves and the common workloads.
+Contract: Kubernetes API surface, section 6.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from podpass.kube import resources
+from podpass.kube.objects import Obj
+from podpass.kube.resources import Resource
+from podpass.lab.cluster.kinds.access import GROUP
+
+_BOOTSTRAPPING = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+_READ = ("get", "list", "watch")
+_WRITE = ("create", "delete", "deletecollection", "patch", "update")
+_DISCOVERY_PATHS = ("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz")
+_ISSUER_PATHS = tuple(
+    path + ending for path in ("/.well-known/openid-configuration", "/openid/v1/jwks") for ending in ("", "/")
+)
+_WORKLOADS = ("daemonsets", "deployments", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets")
+_READABLE = (
+    "configmaps",
+    "endpoints",
+    "events",
+    "persistentvolumeclaims",
+    "pods",
+    "pods/log",
+    "pods/status",
+    "serviceaccounts",
+    "services",
+)
+
+
+def _rule(verbs: Sequence[str], groups: Sequence[str], names: Sequence[str]) -> Obj:
+    return {"verbs": list(verbs), "apiGroups": list(groups), "resources": list(names)}
+
+
+def _paths(verbs: Sequence[str], paths: Sequence[str]) -> Obj:
+    return {"verbs": list(verbs), "nonResourceURLs": list(paths)}
+
+
+def _role(name: str, rules: Iterable[Obj]) -> Obj:
+    return {"metadata": {"name": name, "labels": dict(_BOOTSTRAPPING)}, "rules": list(rules)}
+
+
+def _binding(name: str, role: str, groups: Iterable[str]) -> Obj:
+    return {
+        "metadata": {"name": name, "labels": dict(_BOOTSTRAPPING)},
+        "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": group} for group in groups],
+    }
+
+
+_VIEW = (
+    _rule(_READ, [""], [*_READABLE, "namespaces"]),
+    _rule(_READ, ["apps"], _WORKLOADS),
+    _rule(_READ, ["batch"], ["cronjobs", "jobs"]),
+    _rule(_READ, ["discovery.k8s.io"], ["endpointslices"]),
+    _rule(_READ, ["events.k8s.io"], ["events"]),
+    _rule(_READ, ["policy"], ["poddisruptionbudgets"]),
+)
+_EDIT = (
+    *_VIEW,
+    _rule(_READ, [""], ["pods/attach", "pods/exec", "pods/portforward", "secrets"]),
+    _rule(["impersonate"], [""], ["serviceaccounts"]),
+    _rule(
+        _WRITE,
+        [""],
+        [
+            "configmaps",
+            "endpoints",
+            "events",
+            "persistentvolumeclaims",
+            "pods",
+            "pods/attach",
+            "pods/exec",
+            "pods/portforward",
+            "secrets",
+            "serviceaccounts",
+            "services",
+        ],
+    ),
+    _rule(["create"], [""], ["pods/eviction", "serviceaccounts/token"]),
+    _rule(_WRITE, ["apps"], _WORKLOADS),
+    _rule(_WRITE, ["batch"], ["cronjobs", "jobs"]),
+    _rule([*_READ, *_WRITE], ["coordination.k8s.io"], ["leases"]),
+    _rule(_WRITE, ["policy"], ["poddisruptionbudgets"]),
+)
+_ADMIN = (
+    *_EDIT,
+    _rule(["create"], ["authorization.k8s.io"], ["localsubjectaccessreviews"]),
+    _rule([*_READ, *_WRITE], [GROUP], ["rolebindings", "roles"]),
+)
+
+CLUSTER_ROLES: tuple[Obj, ...] = (
+    _role("cluster-admin", [_rule(["*"], ["*"], ["*"]), _paths(["*"], ["*"])]),
+    _role("admin", _ADMIN),
+    _role("edit", _EDIT),
+    _role("view", _VIEW),
+    _role("system:discovery", [_paths(["get"], [*_DISCOVERY_PATHS, "/version", "/version/"])]),
+    _role(
+        "system:basic-user",
+        [
+            _rule(["create"], ["authorization.k8s.io"], ["selfsubjectaccessreviews", "selfsubjectrulesreviews"]),
+            _rule(["create"], ["authentication.k8s.io"], ["selfsubjectreviews"]),
+        ],
+    ),
+    _role("system:public-info-viewer", [_paths(["get"], ["/healthz", "/livez", "/readyz", "/version", "/version/"])]),
+    _role(
+        "system:service-account-issuer-discovery",
+        [
+            _paths(
+                ["get"],
+                [
+                    "/.well-known/openid-configuration",
+                    "/.well-known/openid-configuration/",
+                    "/openid/v1/jwks",
+                    "/openid/v1/jwks/",
+                ],
+            )
+        ],
+    ),
+    _role(
+        "system:auth-delegator",
+        [
+            _rule(["create"], ["authentication.k8s.io"], ["tokenreviews"]),
+            _rule(["create"], ["authorization.k8s.io"], ["subjectaccessreviews"]),
+        ],
+    ),
+)
+
+CLUSTER_ROLE_BINDINGS: tuple[Obj, ...] = (
+    _binding("cluster-admin", "cluster-admin", ["system:masters"]),
+    _binding("system:discovery", "system:discovery", ["system:authenticated"]),
+    _binding("system:basic-user", "system:basic-user", ["system:authenticated"]),
+    _binding(
+        "system:public-info-viewer", "system:public-info-viewer", ["system:authenticated", "system:unauthenticated"]
+    ),
+    # Upstream binds service accounts only; the lab lets anybody read what the public issuer host shows anyway.
+    _binding(
+        "system:service-account-issuer-discovery",
+        "system:service-account-issuer-discovery",
+        ["system:serviceaccounts", "system:unauthenticated", "system:authenticated"],
+    ),
+)
+
+
+def default_access() -> tuple[tuple[Resource, Obj], ...]:
+    """Every default role and binding with its resource, roles first."""
+    return (
+        *((resources.CLUSTERROLES, role) for role in CLUSTER_ROLES),
+        *((resources.CLUSTERROLEBINDINGS, binding) for binding in CLUSTER_ROLE_BINDINGS),
+    )
