@@ -4,24 +4,28 @@ Listeners are on loopback or unix sockets. The client knows real host names and 
 any other host, and none is looked up, because the check stands before the resolver.
 """
 
+import asyncio
 import contextlib
 import ipaddress
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import cast
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from podpass.lab.certificates import CertificateAuthority
+from podpass.lab.doors.dns import Addresses, Reply, Services, reply
 from podpass.lab.doors.http import ForwardProxy, Gateway
 from podpass.lab.doors.names import Names, Nowhere, printable
 from podpass.lab.doors.traces import TraceSeal
-from podpass.lab.journal import TRACE_HEADER, current_trace
+from podpass.lab.journal import TRACE_HEADER, Hop, Journal, current_trace
 from podpass.serving.connection import Limits
 from podpass.serving.server import HttpEngine, serving_with
 
 TOTAL_SECONDS = 30.0
 CONNECT_SECONDS = 5.0
+MOST_RECORDED_NAMES = 10_000
 
 
 class NotLoopback(ValueError):
@@ -138,6 +142,92 @@ async def serve_forward_proxy(
     _must_be_local(listener)
     async with serving_with(proxy, [listener], grace_seconds=grace_seconds):
         yield
+
+
+@contextlib.asynccontextmanager
+async def serve_dns(
+    listener: socket.socket,
+    names: Names,
+    addresses: Addresses,
+    journal: Journal,
+    *,
+    services: Services | None = None,
+) -> AsyncIterator[None]:
+    """Answer DNS messages on *listener*, each preceded by its length in two bytes (RFC 1035, section 4.2.2).
+
+    The node relays its pods' datagrams here. Each unknown name is recorded once. Raises NotLoopback.
+    """
+    _must_be_local(listener)
+    open_streams: set[_DnsStream] = set()
+    recorded: set[str] = set()
+
+    def respond(query: bytes) -> bytes:
+        found = reply(query, names, addresses, services=services)
+        if found.unknown and found.unknown not in recorded and len(recorded) < MOST_RECORDED_NAMES:
+            recorded.add(found.unknown)
+            journal.record(_unknown_name(found))
+        return found.message
+
+    loop = asyncio.get_running_loop()
+    try:
+        if listener.family == socket.AF_UNIX:
+            server = await loop.create_unix_server(lambda: _DnsStream(respond, open_streams), sock=listener)
+        else:
+            server = await loop.create_server(lambda: _DnsStream(respond, open_streams), sock=listener)
+        try:
+            yield
+        finally:
+            server.close()
+            for stream in list(open_streams):
+                stream.abort()
+    finally:
+        listener.close()
+
+
+def _unknown_name(found: Reply) -> Hop:
+    return Hop(
+        who="pod", whom="dns", what=f"resolve {found.unknown}", outcome="refused", why=found.why, wire="NXDOMAIN"
+    )
+
+
+class _DnsStream(asyncio.Protocol):
+    def __init__(self, respond: Callable[[bytes], bytes], streams: set["_DnsStream"]) -> None:
+        self._respond = respond
+        self._streams = streams
+        self._transport: asyncio.Transport | None = None
+        self._pending = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._streams.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._streams.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        assert self._transport is not None
+        data = self._pending + data
+        at, answers = 0, []
+        while len(data) >= at + 2 and len(data) >= (end := at + 2 + int.from_bytes(data[at : at + 2])):
+            if message := self._respond(data[at + 2 : end]):
+                answers.append(len(message).to_bytes(2) + message)
+            at = end
+        self._pending = data[at:]
+        if answers:
+            self._transport.write(b"".join(answers))
+
+    def pause_writing(self) -> None:
+        # A client that asks without reading waits, instead of filling memory.
+        if self._transport is not None:
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
 
 
 def _must_be_local(listener: socket.socket) -> None:
