@@ -12,6 +12,8 @@ Deletes end before they are answered; there is nothing to poll.
 Contract: Azure HTTP surface, sections 1 and 4; workload identity, section 6; secrets store, section 4.
 """
 
+from collections.abc import Callable
+
 from podpass.lab.arm import vaults
 from podpass.lab.arm.authorization import Allowed, Denied
 from podpass.lab.arm.catalogue import TYPES
@@ -50,6 +52,10 @@ class Arm:
     def vault(self, name: str) -> Vault | None:
         """The vault of this name; None when there is none, or only a deleted one."""
         return vaults.vault(self.estate, name)
+
+    def on_vault_purged(self, tell: Callable[[str], None]) -> None:
+        """Have *tell* called with the instance of each vault that is gone for good."""
+        self.estate.purge_listeners.append(tell)
 
     def decide(self, *, principal_id: str, action: str, scope: str, is_data_action: bool) -> Allowed | Denied:
         """Whether role assignments let the principal do *action* at *scope*."""

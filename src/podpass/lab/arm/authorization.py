@@ -187,7 +187,8 @@ def _glob(pattern: str, text: str) -> bool:
     return len(text) - position >= len(last) and text.endswith(last)
 
 
-def _breadth(definition: RoleDefinition, action: str, is_data_action: bool) -> tuple[int, int, int]:
+def _breadth(definition: RoleDefinition, action: str, is_data_action: bool) -> tuple[bool, int, int, int]:
+    """Sorts roles: those that only read, those that name the action exactly, those with few other actions."""
     patterns: list[str] = []
     removed = 0
     for permission in definition.permissions:
@@ -201,4 +202,5 @@ def _breadth(definition: RoleDefinition, action: str, is_data_action: bool) -> t
         ),
         default=0,
     )
-    return exact, len(patterns), -removed
+    changes = any(not pattern.lower().endswith("/read") for pattern in patterns)
+    return changes, exact, len(patterns), -removed

@@ -36,38 +36,33 @@ def recover(estate: Estate, key: str) -> Resource:
 
 def deleted_key(estate: Estate, name: str) -> str | None:
     """Where the deleted vault of this name is kept; None when there is none."""
-    purged_instances(estate)
+    expire(estate)
     for key, _ in estate.store.items(SERVICE, "deleted-vault"):
         if key.rpartition("/")[2] == name.lower():
             return key
     return None
 
 
-def purged_instances(estate: Estate) -> list[str]:
-    """Instances whose contents are to be removed: purged, or past their retention."""
+def expire(estate: Estate) -> None:
+    """Purge the vaults whose retention is over."""
     now = estate.clock.now()
     for key, document in estate.store.items(SERVICE, "deleted-vault"):
         if document["purge_at"] <= now:
             _purge(estate, key, document)
-    return [instance for instance, _ in estate.store.items(SERVICE, "purged-vault")]
-
-
-def forget_purged(estate: Estate, instance: str) -> None:
-    """Call when nothing of a purged vault's contents is left."""
-    estate.store.delete(SERVICE, "purged-vault", instance)
 
 
 def _purge(estate: Estate, key: str, document: Mapping[str, Any]) -> None:
     with estate.store.transaction():
         estate.store.delete(SERVICE, "deleted-vault", key)
         estate.store.delete(SERVICE, "vault-name", key.rpartition("/")[2])
-        estate.store.put(SERVICE, "purged-vault", document["resource"]["hidden"]["instance"], {})
+        for tell in estate.purge_listeners:
+            tell(document["resource"]["hidden"]["instance"])
 
 
 def _deleted_vaults(estate: Estate, call: Call) -> Answer:
     if not call.address.tail:
         raise errors.method_not_allowed(call.method, "Microsoft.KeyVault/deletedVaults")
-    purged_instances(estate)
+    expire(estate)
     prefix = f"{call.address.id.subscription}/".lower()
     found = estate.store.items(SERVICE, "deleted-vault", prefix)
     return Answer(200, items=tuple(_shown_deleted(document) for _, document in found))
@@ -91,7 +86,7 @@ def _purge_deleted(estate: Estate, call: Call) -> Answer:
 
 
 def _require_deleted(estate: Estate, wanted: ResourceId) -> tuple[str, dict[str, Any]]:
-    purged_instances(estate)
+    expire(estate)
     pairs = wanted.parts[-1].pairs
     key = f"{wanted.subscription}/{pairs[0][1]}/{pairs[-1][1]}".lower()
     document = estate.store.get(SERVICE, "deleted-vault", key) if len(pairs) == 2 else None

@@ -5,7 +5,7 @@ method raises ArmError when ARM would refuse.
 Contract: Azure HTTP surface, section 4.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -50,6 +50,8 @@ class Estate:
         self.clock = clock
         self.directory = directory
         self.assignments = RoleAssignments(store)
+        self.purge_listeners: list[Callable[[str], None]] = []
+        """Told the hidden instance of a vault that is gone for good, within the purge's transaction."""
         self.types = {kind.name.lower(): kind for kind in types}
 
     # Subscriptions
@@ -109,7 +111,7 @@ class Estate:
         found = [Resource(**document) for _, document in self.store.items(SERVICE, "resource", scope.key + "/")]
         return [one for one in found if not resource_type or one.type.lower() == resource_type.lower()]
 
-    def list(self, scope: ResourceId, kind: ResourceType) -> list[Resource]:
+    def listed(self, scope: ResourceId, kind: ResourceType) -> list[Resource]:
         """The resources of one type in a subscription, a group or a parent. Raises ArmError when that is absent."""
         self._require_base(scope)
         if scope.type and scope.type.lower() not in (SUBSCRIPTION_TYPE.lower(), GROUP_TYPE.lower()):

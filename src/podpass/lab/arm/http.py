@@ -115,7 +115,7 @@ class ArmHttp:
         if isinstance(decision, Denied):
             answer = _listed_anyway(self._estate, call, found)
             if answer is None:
-                self._record_denied(request, caller, decision)
+                self._record_denied(request, address, caller, decision)
                 raise errors.authorization_failed(caller.client_id, caller.object_id, action, scope)
         else:
             answer = found.run(self._estate, call)
@@ -212,10 +212,12 @@ class ArmHttp:
             )
         )
 
-    def _record_denied(self, request: Request, caller: Caller, denied: Denied) -> None:
+    def _record_denied(self, request: Request, address: Address, caller: Caller, denied: Denied) -> None:
         values: dict[str, Any] = {
             **facts(caller),
             **denied.to_dict(),
+            "resource": denied.scope,
+            "scope": self._nearest(address),
             "principal": described(self._estate.directory, caller),
             "why": denied.why,
             "role": denied.granting_roles[0] if denied.granting_roles else "Owner",
@@ -232,6 +234,13 @@ class ArmHttp:
                 problem="PP305",
             )
         )
+
+    def _nearest(self, address: Address) -> str:
+        """Where a role could be assigned to help: the address, or the closest thing above it that exists."""
+        wanted = address.id
+        while wanted.parts and self._estate.get(wanted) is None and wanted.key != wanted.subscription_id.key:
+            wanted = wanted.parent
+        return str(wanted) or "/"
 
     def _record_error(self, request: Request, address: Address, caller: Caller, error: ArmError) -> None:
         if error.code == "AuthorizationFailed":

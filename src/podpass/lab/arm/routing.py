@@ -103,7 +103,7 @@ def _delete(estate: Estate, call: Call) -> Answer:
 def _list(estate: Estate, call: Call) -> Answer:
     kind = estate.kind(call.address.type)
     assert kind is not None
-    found = estate.list(call.address.id, kind)
+    found = estate.listed(call.address.id, kind)
     action = f"{kind.name}/read"
 
     def readable(scope: str) -> bool:

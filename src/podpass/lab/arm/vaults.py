@@ -221,7 +221,7 @@ def _check_name(estate: Estate, call: Call) -> Answer:
         asked = msgspec.json.decode(call.body, type=_NameQuery)
     except msgspec.DecodeError as error:
         raise errors.invalid_content(str(error)) from error
-    deleted_vaults.purged_instances(estate)
+    deleted_vaults.expire(estate)
     if _NAME.fullmatch(asked.name) is None:
         reason, message = "AccountNameInvalid", _INVALID_NAME.format(name=asked.name)
     elif estate.store.get(SERVICE, "vault-name", asked.name.lower()) is not None:

@@ -1,0 +1,65 @@
+"""The lab's Key Vault: the data plane of every vault that the lab's Resource Manager has.
+
+Imitated: the authentication challenge, access by roles or by access policies, and all calls on secrets, for the
+api-versions from 2015-06-01 to those of today. A vault's network rules count, by the address the lab sees.
+
+Missing, and answered 501: keys, certificates, managed storage accounts. Missing: throttling, private links.
+Role assignments and policies take effect at once, and a deleted secret is found deleted at once.
+
+Contract: secrets store, section 3.
+"""
+
+from podpass.lab.arm import Arm, Vault
+from podpass.lab.clock import Clock
+from podpass.lab.entra.access import AccessTokens
+from podpass.lab.journal import Journal
+from podpass.lab.keyvault import errors
+from podpass.lab.keyvault.errors import KeyVaultError
+from podpass.lab.keyvault.http import PUBLIC, Endpoint, KeyVaultHttp
+from podpass.lab.keyvault.model import SecretVersion, SetParameters
+from podpass.lab.keyvault.secrets import Secrets
+from podpass.lab.store import Store
+
+__all__ = ["Endpoint", "KeyVault", "KeyVaultError"]
+
+
+class KeyVault:
+    """Key Vault over the lab's store; vaults and role assignments are Resource Manager's."""
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        journal: Journal,
+        access_tokens: AccessTokens,
+        arm: Arm,
+        *,
+        endpoint: Endpoint = PUBLIC,
+    ) -> None:
+        self._arm = arm
+        self._secrets = Secrets(store, clock)
+        self.app = KeyVaultHttp(self._secrets, arm, access_tokens, journal, endpoint).app
+        arm.on_vault_purged(self._secrets.drop)
+
+    def exists(self, name: str) -> bool:
+        """Whether there is a vault of this name, and so a host name that resolves."""
+        return self._arm.vault(name) is not None
+
+    def set_secret(self, vault: str, name: str, value: str, content_type: str | None = None) -> SecretVersion:
+        """The secret with this value, in a new version unless the newest one has it. Raises KeyVaultError."""
+        found = self._require(vault)
+        try:
+            newest = self._secrets.get(found, name)
+        except KeyVaultError as error:
+            if error.code != "SecretNotFound":
+                raise
+        else:
+            if newest.value.text == value and newest.content_type == content_type and newest.enabled:
+                return newest
+        return self._secrets.put(found, name, SetParameters(value=value, content_type=content_type))
+
+    def _require(self, name: str) -> Vault:
+        found = self._arm.vault(name)
+        if found is None:
+            raise errors.vault_not_found(name)
+        return found

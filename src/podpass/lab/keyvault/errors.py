@@ -1,0 +1,148 @@
+"""How the lab's vaults refuse: codes, texts and the envelope.
+
+Contract: secrets store, section 3.6.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class KeyVaultError(Exception):
+    """A refusal as Key Vault words it.
+
+    *problem* is the catalogue's code, *values* fill its remedy; neither is sent to the client.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        inner: str = "",
+        *,
+        headers: tuple[tuple[str, str], ...] = (),
+        problem: str = "",
+        values: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"({code}) {message}")
+        self.status, self.code, self.message, self.inner, self.headers = status, code, message, inner, headers
+        self.problem, self.values = problem, dict(values or {})
+
+    @property
+    def wire(self) -> str:
+        """The most telling code: the inner one where there is one."""
+        return self.inner or self.code
+
+    def to_dict(self) -> dict[str, Any]:
+        error: dict[str, Any] = {"code": self.code, "message": self.message}
+        if self.inner:
+            error["innererror"] = {"code": self.inner}
+        return {"error": error}
+
+
+def bad_parameter(message: str) -> KeyVaultError:
+    return KeyVaultError(400, "BadParameter", message)
+
+
+def invalid_name(kind: str, name: str) -> KeyVaultError:
+    return bad_parameter(f"The request URI contains an invalid name: {name[:200]} ({kind})")
+
+
+def api_version_missing() -> KeyVaultError:
+    return bad_parameter("The request URI does not specify the api-version query parameter.")
+
+
+def api_version_unknown(version: str) -> KeyVaultError:
+    return bad_parameter(
+        f"The specified version ({version[:60]}) is not recognized. Consider using the latest supported version."
+    )
+
+
+def unauthorized(message: str, challenge: str) -> KeyVaultError:
+    return KeyVaultError(401, "Unauthorized", message, headers=(("WWW-Authenticate", challenge),))
+
+
+def vault_not_found(host: str) -> KeyVaultError:
+    return KeyVaultError(
+        404,
+        "VaultNotFound",
+        f"The vault at {host[:260]} was not found.",
+        problem="PP304",
+        values={"vault": host.partition(".")[0]},
+    )
+
+
+def secret_not_found(vault: str, name: str, version: str = "") -> KeyVaultError:
+    shown = f"{name}/{version}" if version else name
+    return KeyVaultError(
+        404,
+        "SecretNotFound",
+        f"A secret with (name/id) {shown} was not found in this key vault. If you recently deleted this secret you may "
+        "be able to recover it using the correct recovery command. For help resolving this issue, please see "
+        "https://go.microsoft.com/fwlink/?linkid=2125182",
+        problem="PP303",
+        values={"vault": vault, "secret": name},
+    )
+
+
+def deleted_secret_not_found(vault: str, name: str) -> KeyVaultError:
+    return KeyVaultError(
+        404,
+        "SecretNotFound",
+        f"Deleted Secret not found: {name}",
+        problem="PP303",
+        values={"vault": vault, "secret": name},
+    )
+
+
+def secret_disabled(vault: str, name: str, operation: str) -> KeyVaultError:
+    return KeyVaultError(
+        403,
+        "Forbidden",
+        f"Operation {operation} is not allowed on a disabled secret.",
+        "SecretDisabled",
+        problem="PP309",
+        values={"vault": vault, "secret": name},
+    )
+
+
+def deleted_but_recoverable(vault: str, name: str) -> KeyVaultError:
+    return KeyVaultError(
+        409,
+        "Conflict",
+        f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, "
+        "the secret can only be recovered or purged.",
+        "ObjectIsDeletedButRecoverable",
+        problem="PP307",
+        values={"vault": vault, "secret": name},
+    )
+
+
+def already_exists(name: str) -> KeyVaultError:
+    return KeyVaultError(409, "Conflict", f"A secret with the name {name} already exists in this key vault.")
+
+
+def purge_protected(name: str) -> KeyVaultError:
+    return KeyVaultError(
+        403,
+        "Forbidden",
+        f'Operation "purge" is not enabled for this vault. ({name})',
+        "ForbiddenByPolicy",
+    )
+
+
+def method_not_allowed(method: str) -> KeyVaultError:
+    return KeyVaultError(405, "MethodNotAllowed", f"The HTTP method {method} is not allowed on this resource.")
+
+
+def not_found(path: str) -> KeyVaultError:
+    return KeyVaultError(404, "NotFound", f"The requested resource does not exist: {path[:200]}")
+
+
+def not_emulated(what: str) -> KeyVaultError:
+    """For what a real vault does and the lab's does not: said openly, never answered with an invented result."""
+    return KeyVaultError(501, "NotImplemented", f"The lab does not emulate {what}.")
+
+
+def too_large(limit: int) -> KeyVaultError:
+    return KeyVaultError(413, "RequestEntityTooLarge", f"The request body is larger than {limit} bytes.")

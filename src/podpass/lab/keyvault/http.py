@@ -1,0 +1,313 @@
+"""Key Vault's data plane over HTTP: the vault by its host name, the caller, the decision, the call.
+
+Contract: secrets store, sections 3.1, 3.2 and 3.6.
+"""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from podpass.lab.arm import Allowed, Arm, Denied, Vault
+from podpass.lab.arm.principals import described, facts
+from podpass.lab.entra.access import AccessTokens, Caller, Refusal
+from podpass.lab.journal import Hop, Journal, Outcome
+from podpass.lab.keyvault import calls, errors
+from podpass.lab.keyvault.errors import KeyVaultError
+from podpass.lab.keyvault.model import Decision, DeniedByPolicy, decide_by_policy, network_refusal
+from podpass.lab.keyvault.secrets import Secrets
+from podpass.serving.asgi import App, Request, Response, answering, json_response
+
+MAX_BODY = 4 * 1024 * 1024
+"""Large enough for the backup of a secret with many versions."""
+
+APPLICATION_ID = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"
+"""Key Vault's own client id, which v2 tokens carry as their audience."""
+
+_API_VERSION = re.compile(
+    r"2015-06-01|2016-10-01|7\.[0-6](?:[-.]preview(?:\.\d)?)?|202[5-9]-\d{2}-\d{2}(?:-preview(?:\.\d)?)?"
+)
+_SERVICE_VERSION = "1.9.2089.1"
+_HELP = "For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where vaults and their login service are reached."""
+
+    authority: str = "https://login.microsoftonline.com"
+    suffixes: tuple[str, ...] = ("vault.azure.net",)
+    """What follows a vault's name in its host name."""
+
+
+PUBLIC = Endpoint()
+
+
+class KeyVaultHttp:
+    """Answers for every vault of the lab."""
+
+    def __init__(
+        self, secrets: Secrets, arm: Arm, access_tokens: AccessTokens, journal: Journal, endpoint: Endpoint = PUBLIC
+    ) -> None:
+        self._secrets = secrets
+        self._arm = arm
+        self._access_tokens = access_tokens
+        self._journal = journal
+        self._endpoint = endpoint
+        self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large)
+
+    async def _handle(self, request: Request) -> Response:
+        name = vault_name(request.host, self._endpoint.suffixes)
+        vault = self._arm.vault(name) if name else None
+        if vault is None:
+            error = errors.vault_not_found(request.host)
+            self._record("unknown caller", f"{request.method} {request.path}", "refused", error.message, error=error)
+            return _rendered(request, error)
+        caller = self._authenticate(request, vault)
+        if isinstance(caller, KeyVaultError):
+            return _rendered(request, caller, vault)
+        try:
+            return self._answered(request, vault, caller)
+        except KeyVaultError as error:
+            return _rendered(request, error, vault)
+
+    def _answered(self, request: Request, vault: Vault, caller: Caller) -> Response:
+        who = described(self._arm.directory, caller)
+        known = {**facts(caller), "principal": who, "vault": vault.name}
+        what = f"{request.method} {request.path}"
+        try:
+            self._check_network(request, vault)
+            call = calls.call_of(request.method, request.path)
+        except KeyVaultError as error:
+            outcome: Outcome = "noted" if error.status == 501 else "refused"
+            self._record(who, what, outcome, error.message, known, error)
+            raise
+        what = f"{call.operation.title} {call.name}".rstrip()
+        known = {**known, "secret": call.name, "permission": call.operation.permission}
+        decision = self._decide(vault, caller, call)
+        if isinstance(decision, Denied | DeniedByPolicy):
+            refusal = _forbidden(decision, vault, caller, call)
+            self._record(who, what, "refused", decision.why, {**known, **decision.to_dict()}, refusal)
+            raise refusal
+        try:
+            version = _api_version(request)
+            given = calls.Input(
+                vault=vault, origin=_origin(request), query=request.query, api_version=version, body=request.body
+            )
+            result = calls.run(self._secrets, call, given)
+        except KeyVaultError as error:
+            self._record(who, what, "refused", error.message, {**known, **decision.to_dict()}, error)
+            raise
+        if result.secret is not None:
+            known |= {"version": result.secret.version, "value": result.secret.value.fingerprint}
+        self._record(who, what, "granted", decision.why, {**known, **decision.to_dict()})
+        headers = _headers(request, vault, decision.assignment.id if isinstance(decision, Allowed) else "")
+        if result.document is None:
+            return Response(204, b"", headers)
+        return json_response(200, result.document, headers)
+
+    def _authenticate(self, request: Request, vault: Vault) -> Caller | KeyVaultError:
+        resource = _resource(request.host)
+        audiences = (*(f"https://{suffix}" for suffix in self._endpoint.suffixes), resource, APPLICATION_ID)
+        found = self._access_tokens.authenticate(
+            request.headers.get("authorization"), audiences=audiences, tenant_id=vault.tenant_id
+        )
+        if isinstance(found, Caller):
+            return found
+        challenge = f'Bearer authorization="{self._endpoint.authority}/{vault.tenant_id}", resource="{resource}"'
+        error = errors.unauthorized(_refusal_text(found, resource), challenge)
+        what = f"{request.method} {request.path}"
+        if found.code == "missing":
+            why = f"no token yet: the client was told to fetch one for {resource}"
+            self._record("client without a token", what, "noted", why, {"vault": vault.name}, error)
+            return error
+        error.problem = "PP306"
+        error.values = {
+            "service": f"The vault {vault.name}",
+            "why": found.message,
+            "refusal": found.code,
+            "expected": found.expected,
+            "found": found.found,
+            "tenant_id": vault.tenant_id,
+            "token_scope": f"{resource}/.default",
+        }
+        self._record("unknown caller", what, "refused", found.message, {"vault": vault.name}, error)
+        return error
+
+    def _check_network(self, request: Request, vault: Vault) -> None:
+        inner = network_refusal(vault, request.peer)
+        if not inner:
+            return
+        address = request.peer or "an unknown address"
+        message = (
+            "Public network access is disabled and request is not from a trusted service nor via an approved private "
+            "link."
+            if inner == "ForbiddenByConnection"
+            else f"Client address is not authorized and caller is not a trusted service.\r\nClient address: {address}"
+        )
+        raise KeyVaultError(
+            403,
+            "Forbidden",
+            f"{message}\r\nVault: {vault.name};location={vault.location}",
+            inner,
+            problem="PP308",
+            values={"vault": vault.name, "address": address},
+        )
+
+    def _decide(self, vault: Vault, caller: Caller, call: calls.Call) -> Decision:
+        if not vault.is_rbac:
+            return decide_by_policy(
+                vault, object_id=caller.object_id, client_id=caller.client_id, operation=call.operation
+            )
+        return self._arm.decide(
+            principal_id=caller.object_id,
+            action=call.operation.action,
+            scope=_scope(vault, call),
+            is_data_action=True,
+        )
+
+    def _record(
+        self,
+        who: str,
+        what: str,
+        outcome: Outcome,
+        why: str,
+        decision: Mapping[str, Any] | None = None,
+        error: KeyVaultError | None = None,
+    ) -> None:
+        self._journal.record(
+            Hop(
+                who=who,
+                whom="keyvault",
+                what=what,
+                outcome=outcome,
+                why=why,
+                decision={**(decision or {}), **(error.values if error else {})},
+                wire=error.wire if error else "",
+                problem=error.problem if error else "",
+            )
+        )
+
+    def _too_large(self, request: Request) -> Response:
+        return _rendered(request, errors.too_large(MAX_BODY))
+
+
+def vault_name(host: str, suffixes: tuple[str, ...]) -> str:
+    """The vault that a Host header names; empty when it names none."""
+    label, _, rest = host.lower().partition(".")
+    return label if label and rest.partition(":")[0] in suffixes else ""
+
+
+def _resource(host: str) -> str:
+    """What tokens for a vault are for: its host without the vault's name, port included, as clients verify."""
+    return f"https://{host.lower().partition('.')[2].removesuffix(':443')}"
+
+
+def _origin(request: Request) -> str:
+    return f"https://{request.host.removesuffix(':443')}"
+
+
+def _scope(vault: Vault, call: calls.Call) -> str:
+    return f"{vault.id}/secrets/{call.name}" if call.name else vault.id
+
+
+def _forbidden(decision: Denied | DeniedByPolicy, vault: Vault, caller: Caller, call: calls.Call) -> KeyVaultError:
+    asker = f"appid={caller.client_id};oid={caller.object_id};iss={caller.issuer}"
+    where = f"{vault.name};location={vault.location}"
+    values: dict[str, Any] = {"object_id": caller.object_id, "vault": vault.name, "why": decision.why}
+    if isinstance(decision, DeniedByPolicy):
+        message = (
+            f"The user, group or application '{asker}' does not have secrets {decision.permission} permission on key "
+            f"vault '{where}'. {_HELP}"
+        )
+        return KeyVaultError(
+            403,
+            "Forbidden",
+            message,
+            "ForbiddenByPolicy",
+            problem="PP302",
+            values={**values, "kind": "secret", "permission": decision.permission},
+        )
+    message = "\r\n".join(
+        (
+            "Caller is not authorized to perform action on resource.",
+            "If role assignments, deny assignments or role definitions were changed recently, please observe "
+            "propagation time.",
+            f"Caller: {asker}",
+            f"Action: '{decision.action}'",
+            f"Resource: '{decision.scope}'",
+            "Assignment: (not found)",
+            "DenyAssignmentId: null",
+            "DecisionReason: null",
+            f"Vault: {where}",
+            "",
+        )
+    )
+    role = decision.granting_roles[0] if decision.granting_roles else "Key Vault Administrator"
+    return KeyVaultError(
+        403,
+        "Forbidden",
+        message,
+        "ForbiddenByRbac",
+        problem="PP301",
+        # The remedy is for the whole vault; the decision was about one object of it.
+        values={**values, "role": role, "scope": vault.id, "resource": decision.scope},
+    )
+
+
+def _refusal_text(refusal: Refusal, resource: str) -> str:
+    match refusal.code:
+        case "missing":
+            return "AKV10000: Request is missing a Bearer or PoP token."
+        case "audience":
+            return f"AKV10022: Invalid audience. Expected {resource}, found: {refusal.found}."
+        case "issuer":
+            return f"AKV10032: Invalid issuer. Expected one of {refusal.expected}, found {refusal.found}."
+        case "bad-signature":
+            return "AKV10046: Unable to resolve the key used for signature validation."
+        case "expired":
+            return f"Error validating token: IDX10223: Lifetime validation failed. {refusal.message}"
+        case "malformed":
+            return f"Error validating token: IDX12709: The token is not well formed. {refusal.message}"
+
+
+def _api_version(request: Request) -> str:
+    version = next((value for name, value in request.query_list if name.lower() == "api-version"), "")
+    if not version:
+        raise errors.api_version_missing()
+    if _API_VERSION.fullmatch(version) is None:
+        raise errors.api_version_unknown(version)
+    return version
+
+
+def _rendered(request: Request, error: KeyVaultError, vault: Vault | None = None) -> Response:
+    return json_response(error.status, error.to_dict(), (*_headers(request, vault), *error.headers))
+
+
+def _headers(request: Request, vault: Vault | None, assignment: str = "") -> tuple[tuple[str, str], ...]:
+    headers = [
+        ("Content-Type", "application/json; charset=utf-8"),
+        ("Cache-Control", "no-cache"),
+        ("Pragma", "no-cache"),
+        ("Expires", "-1"),
+        ("x-ms-keyvault-region", vault.location if vault else ""),
+        ("x-ms-request-id", str(uuid.uuid4())),
+        ("x-ms-keyvault-service-version", _SERVICE_VERSION),
+        (
+            "x-ms-keyvault-network-info",
+            f"conn_type=Ipv4;addr={request.peer or '127.0.0.1'};act_addr_fam=InterNetwork;",
+        ),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Strict-Transport-Security", "max-age=31536000;includeSubDomains"),
+    ]
+    client_id = request.headers.get("x-ms-client-request-id", "")
+    if client_id and client_id.isascii() and client_id.isprintable():
+        headers.append(("x-ms-client-request-id", client_id[:128]))
+    if assignment:
+        headers.append(("x-ms-keyvault-rbac-assignment-id", assignment.rpartition("/")[2].replace("-", "")))
+        headers.append(("x-ms-keyvault-rbac-cache", "ra_age=0;da_age=0;rd_age=0;brd_age=0;ra_notif_age=0;dec_lev=0;"))
+    return tuple(headers)
+
+
+__all__ = ["PUBLIC", "Endpoint", "KeyVaultHttp", "vault_name"]

@@ -1,0 +1,221 @@
+"""Secrets as values, and the rules of who may do what with them.
+
+Contract: secrets store, sections 3.2, 3.3 and 4.1.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import msgspec
+
+from podpass.lab.arm import Allowed, Denied, Vault
+from podpass.telemetry.redaction import fingerprint
+
+MAX_VALUE_BYTES = 25 * 1024
+MAX_TAGS = 15
+MAX_TAG_LENGTH = 256
+PAGE_SIZE = 25
+
+_NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
+
+
+class Operation(Enum):
+    """A call on secrets: what it is called, its access-policy permission and its data action."""
+
+    SET = ("set secret", "set", "secrets/setSecret/action")
+    GET = ("get secret", "get", "secrets/getSecret/action")
+    UPDATE = ("update secret", "set", "secrets/update/action")
+    LIST = ("list secrets", "list", "secrets/readMetadata/action")
+    VERSIONS = ("list versions of secret", "list", "secrets/readMetadata/action")
+    DELETE = ("delete secret", "delete", "secrets/delete")
+    GET_DELETED = ("get deleted secret", "get", "secrets/readMetadata/action")
+    LIST_DELETED = ("list deleted secrets", "list", "secrets/readMetadata/action")
+    RECOVER = ("recover secret", "recover", "secrets/recover/action")
+    PURGE = ("purge secret", "purge", "secrets/purge/action")
+    BACKUP = ("backup secret", "backup", "secrets/backup/action")
+    RESTORE = ("restore secret", "restore", "secrets/restore/action")
+
+    @property
+    def title(self) -> str:
+        return self.value[0]
+
+    @property
+    def permission(self) -> str:
+        return self.value[1]
+
+    @property
+    def action(self) -> str:
+        return f"Microsoft.KeyVault/vaults/{self.value[2]}"
+
+
+@dataclass(frozen=True, slots=True)
+class SecretValue:
+    """A secret's value. It shows only its fingerprint; `text` is for the answer to whoever may read it."""
+
+    text: str = field(repr=False)
+
+    @property
+    def fingerprint(self) -> str:
+        return fingerprint(self.text)
+
+    def __str__(self) -> str:
+        return f"[{self.fingerprint}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretVersion:
+    """One version of a secret. Times are whole seconds since the epoch."""
+
+    name: str
+    version: str
+    value: SecretValue
+    content_type: str | None = None
+    tags: Mapping[str, str] | None = None
+    enabled: bool = True
+    not_before: int | None = None
+    expires: int | None = None
+    created: int
+    updated: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedSecret:
+    """A soft-deleted secret, shown by its newest version. Times are seconds since the epoch."""
+
+    newest: SecretVersion
+    deleted: int
+    purged: int
+
+
+class Attributes(msgspec.Struct, frozen=True, kw_only=True):
+    enabled: bool | None = None
+    nbf: int | None = None
+    exp: int | None = None
+
+
+class SetParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    value: str
+    content_type: str | None = None
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+
+    def __repr__(self) -> str:
+        return f"SetParameters(value=[{fingerprint(self.value)}])"
+
+
+class UpdateParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    content_type: str | None = None
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+
+
+class RestoreParameters(msgspec.Struct, frozen=True):
+    value: str
+
+
+def is_name(text: str) -> bool:
+    return _NAME.fullmatch(text) is not None
+
+
+def parameter_fault(value: str | None, tags: Mapping[str, str] | None, attributes: Attributes) -> str:
+    """What is wrong with the parameters of a set or an update; empty when nothing is."""
+    if value is not None and len(value.encode()) > MAX_VALUE_BYTES:
+        return f"The value of the secret is too large: at most {MAX_VALUE_BYTES} bytes are allowed."
+    if tags is not None:
+        if len(tags) > MAX_TAGS:
+            return f"A secret can have at most {MAX_TAGS} tags."
+        if any(len(text) > MAX_TAG_LENGTH for pair in tags.items() for text in pair):
+            return f"The names and values of tags can have at most {MAX_TAG_LENGTH} characters."
+    if attributes.nbf is not None and attributes.exp is not None and attributes.nbf >= attributes.exp:
+        return "The property 'nbf' must be earlier than the property 'exp'."
+    if any(moment is not None and not 0 <= moment < 1 << 40 for moment in (attributes.nbf, attributes.exp)):
+        return "The properties 'nbf' and 'exp' must be seconds since 1970-01-01T00:00:00Z."
+    return ""
+
+
+def recovery_level(vault: Vault) -> str:
+    level = "Recoverable" if vault.retention_days == 90 else "CustomizedRecoverable"
+    return level if vault.purge_protected else f"{level}+Purgeable"
+
+
+# Who may
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedByPolicy:
+    """An access policy holds the permission."""
+
+    object_id: str
+    permission: str
+
+    @property
+    def why(self) -> str:
+        return f"the access policy of {self.object_id} holds the secret permission {self.permission}"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"policy": self.object_id, "permission": self.permission}
+
+
+@dataclass(frozen=True, slots=True)
+class DeniedByPolicy:
+    """No access policy holds the permission; *held* are the secret permissions that the caller has."""
+
+    object_id: str
+    permission: str
+    has_policy: bool
+    held: tuple[str, ...]
+    other_client: bool = False
+    """A policy for the object exists, but only together with another application."""
+
+    @property
+    def why(self) -> str:
+        if self.other_client:
+            return f"the only policy of {self.object_id} is for another application acting for it"
+        if not self.has_policy:
+            return f"none is for the object id {self.object_id}"
+        held = ", ".join(self.held) or "none"
+        return f"the policy of {self.object_id} lacks the secret permission {self.permission} (held: {held})"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"permission": self.permission, "has_policy": self.has_policy, "held": list(self.held)}
+
+
+Decision = Allowed | Denied | AllowedByPolicy | DeniedByPolicy
+
+
+def decide_by_policy(
+    vault: Vault, *, object_id: str, client_id: str, operation: Operation
+) -> AllowedByPolicy | DeniedByPolicy:
+    """What the access policies of *vault* say. `all` is every permission but purge.
+
+    A policy that names an application counts only for tokens of that application.
+    """
+    named = [policy for policy in vault.policies if policy.object_id.lower() == object_id.lower()]
+    counting = [policy for policy in named if policy.application_id in ("", client_id.lower())]
+    held: set[str] = set()
+    for policy in counting:
+        held |= policy.permissions.get("secrets", frozenset())
+    wanted = operation.permission
+    if wanted in held or ("all" in held and operation is not Operation.PURGE):
+        return AllowedByPolicy(object_id, wanted)
+    return DeniedByPolicy(object_id, wanted, bool(counting), tuple(sorted(held)), bool(named) and not counting)
+
+
+def network_refusal(vault: Vault, address: str) -> str:
+    """The inner code of a refusal by the vault's network rules; empty when *address* may come in."""
+    if not vault.is_public:
+        return "ForbiddenByConnection"
+    if vault.allows_all_addresses:
+        return ""
+    try:
+        caller = ipaddress.ip_address(address)
+        if any(caller in ipaddress.ip_network(rule, strict=False) for rule in vault.allowed_addresses):
+            return ""
+    except ValueError:
+        # A caller without an address, or a rule that is none, lets nobody in.
+        return "ForbiddenByFirewall"
+    return "ForbiddenByFirewall"
