@@ -516,7 +516,18 @@ POD = record(
     }
 )
 LAYOUTS = st.sampled_from([SETTINGS, V2, BOTH, STRICT])
-MEMBERS = "metadata spec annotations containers initContainers volumes env name projected sources volumeMounts".split()
+MEMBERS = [
+    "metadata",
+    "spec",
+    "annotations",
+    "containers",
+    "volumes",
+    "env",
+    "name",
+    "projected",
+    "sources",
+    "volumeMounts",
+]
 SHAPELESS = st.recursive(
     SCALARS,
     lambda inner: (

@@ -68,6 +68,8 @@ class Settings:
     metrics_address: Address = Address("", 8095)
     certificates: CertificateSource = CertificateSource.SECRET
     certificate_directory: Path = Path("/certs")
+    certificate_poll_seconds: float = 5.0
+    """How often certificate files are looked at."""
     tls_min_version: str = "1.3"
     log_level: str = ""
 

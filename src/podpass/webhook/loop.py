@@ -1,0 +1,185 @@
+"""The webhook's process: everything it starts, owned in one place and stopped within ten seconds."""
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from typing import NoReturn
+
+from prometheus_client import CollectorRegistry
+
+from podpass.kube.client import Client
+from podpass.kube.reflector import Failures
+from podpass.kube.resources import Resource
+from podpass.serving.server import PortInUse, bind_tcp, serving
+from podpass.telemetry.health import Health, flag, health_app
+from podpass.telemetry.logging import Logger, make_logger
+from podpass.telemetry.metrics import make_registry
+from podpass.webhook.accounts import ServiceAccounts
+from podpass.webhook.app import Webhook
+from podpass.webhook.certificates import ServingContext, serving_name
+from podpass.webhook.manifests import SERVICE
+from podpass.webhook.metrics import WebhookMetrics
+from podpass.webhook.rotation import CertificateFiles, CertificateKeeper, ClusterCertificate, OwnCertificate
+from podpass.webhook.settings import Address, CertificateSource, Settings
+
+GRACE_SECONDS = 5.0
+RESTART_SECONDS = 1.0
+LONGEST_RESTART_SECONDS = 30.0
+HANDSHAKE_SECONDS = 3.0
+
+
+async def run(
+    settings: Settings,
+    client: Client,
+    *,
+    listener: socket.socket | None = None,
+    health_listener: socket.socket | None = None,
+    metrics_listener: socket.socket | None = None,
+    tls: ssl.SSLContext | None = None,
+    ready: asyncio.Event | None = None,
+    log: Logger | None = None,
+    registry: CollectorRegistry | None = None,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Serve admission reviews until cancelled. *client* is open, and stays the caller's.
+
+    Listeners are bound from the settings where none is given, and closed in any case. With *tls* the certificate is
+    the caller's and nothing is written to the cluster. *ready* is set once reviews are answered from a complete copy
+    of the service accounts. Raises PortInUse.
+    """
+    log = log if log is not None else make_logger("webhook", level=settings.log_level)
+    registry = registry if registry is not None else make_registry()
+    metrics = WebhookMetrics(registry)
+    health = Health()
+
+    def failed(resource: Resource, error: Exception, wait_seconds: float) -> None:
+        metrics.failed_turns.labels(resource.plural).inc()
+        log.warning(
+            "reflector.failed", resource=resource.plural, reason=str(error), wait_seconds=round(wait_seconds, 2)
+        )
+
+    async with contextlib.AsyncExitStack() as stack:
+        reviews = listener or _bind(settings.webhook_address)
+        stack.callback(reviews.close)
+        health_socket = health_listener or _bind(settings.health_address)
+        stack.callback(health_socket.close)
+        status_sockets = [health_socket]
+        if metrics_listener is not None or settings.metrics_address != settings.health_address:
+            status_sockets.append(metrics_listener or _bind(settings.metrics_address))
+            stack.callback(status_sockets[-1].close)
+
+        accounts = ServiceAccounts(client, on_failure=failed)
+        loaded = asyncio.Event()
+        keeper: CertificateKeeper | None = None
+        if tls is None:
+            context = ServingContext(settings.tls_min_version)
+            keeper = _keeper(settings, client, context, loaded, metrics, log, now, failed)
+            tls = context.context
+        else:
+            loaded.set()
+
+        health.live["certificates"] = flag(loaded, "no certificate was loaded yet")
+        health.live["tls"] = _handshake(reviews, serving_name(SERVICE, settings.namespace), loaded)
+        health.ready["serviceaccounts"] = flag(accounts.synced, "the service accounts are not all read yet")
+        if keeper is not None:
+            health.ready["registration"] = _reason(keeper)
+        await stack.enter_async_context(serving(health_app(health, registry), status_sockets, grace_seconds=1.0))
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_kept("serviceaccounts", accounts.run, metrics, log))
+            if keeper is not None:
+                group.create_task(_kept("certificates", keeper.run, metrics, log))
+            await loaded.wait()
+            webhook = Webhook(settings, accounts, metrics, log)
+            async with serving(webhook.app, [reviews], tls=tls, grace_seconds=GRACE_SECONDS):
+                log.info("webhook.started", port=_port(reviews), layout=settings.layout.value)
+                await accounts.synced.wait()
+                if ready is not None:
+                    ready.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    log.info("webhook.stopped")
+
+
+def _keeper(
+    settings: Settings,
+    client: Client,
+    context: ServingContext,
+    loaded: asyncio.Event,
+    metrics: WebhookMetrics,
+    log: Logger,
+    now: Callable[[], float],
+    failed: Failures,
+) -> CertificateKeeper:
+    directory = settings.certificate_directory
+    match settings.certificates:
+        case CertificateSource.SECRET:
+            return ClusterCertificate(
+                client, settings.namespace, context, loaded, metrics, log, now=now, on_failure=failed
+            )
+        case CertificateSource.FILES:
+            poll_seconds = settings.certificate_poll_seconds
+            return CertificateFiles(directory, context, loaded, metrics, log, poll_seconds=poll_seconds)
+        case CertificateSource.SELF_SIGNED:
+            return OwnCertificate(directory, settings.namespace, context, loaded, metrics, log, now=now)
+
+
+async def _kept(name: str, work: Callable[[], Awaitable[None]], metrics: WebhookMetrics, log: Logger) -> NoReturn:
+    """Run *work*, which has no end, again and again: a fault in it is reported and must not take the webhook down."""
+    wait = RESTART_SECONDS
+    while True:
+        started = time.monotonic()
+        try:
+            await work()
+        except Exception:
+            metrics.failed_turns.labels(name).inc()
+            log.exception("loop.failed", loop=name, wait_seconds=wait)
+        if time.monotonic() - started > LONGEST_RESTART_SECONDS:
+            wait = RESTART_SECONDS
+        await asyncio.sleep(wait)
+        wait = min(wait * 2, LONGEST_RESTART_SECONDS)
+
+
+def _handshake(listener: socket.socket, name: str, loaded: asyncio.Event) -> Callable[[], Awaitable[str | None]]:
+    """The check that a TLS connection to our own port works. Who we are is not in question, so nothing is verified."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+
+    async def check() -> str | None:
+        if not loaded.is_set():
+            return "not serving yet"
+        try:
+            host = "::1" if listener.getsockname()[0] == "::1" else "127.0.0.1"
+            async with asyncio.timeout(HANDSHAKE_SECONDS):
+                _, writer = await asyncio.open_connection(host, _port(listener), ssl=context, server_hostname=name)
+            writer.transport.abort()
+        except (OSError, TimeoutError) as error:
+            return f"no TLS connection to port {_port(listener)}: {type(error).__name__}"
+        return None
+
+    return check
+
+
+def _reason(keeper: CertificateKeeper) -> Callable[[], Awaitable[str | None]]:
+    async def check() -> str | None:
+        return keeper.reason or None
+
+    return check
+
+
+def _bind(address: Address) -> socket.socket:
+    if address.host:
+        return bind_tcp(address.host, address.port)
+    if socket.has_dualstack_ipv6():
+        with contextlib.suppress(PortInUse):
+            return bind_tcp("::", address.port)
+    return bind_tcp("0.0.0.0", address.port)  # noqa: S104 - the API server comes from outside the pod
+
+
+def _port(listener: socket.socket) -> int:
+    return int(listener.getsockname()[1])
