@@ -69,6 +69,7 @@ class Doors:
     proxy: str
     gateway: tuple[str, int]
     vaults: set[str]
+    services: dict[str, App]
 
     def hops(self) -> list[Hop]:
         return [event.hop for event in self.journal.events()]
@@ -101,4 +102,5 @@ async def doors(ca: CertificateAuthority, journal: Journal, tmp_path: Path, limi
             f"http://127.0.0.1:{front.getsockname()[1]}",
             inner.getsockname(),
             vaults,
+            services,
         )
