@@ -9,7 +9,6 @@ from typing import Any
 from podpass.kube.objects import Obj
 from podpass.webhook.azure import USE_LABEL
 from podpass.webhook.metrics import PATH
-from podpass.webhook.settings import Settings
 
 NAMESPACE = "azure-workload-identity-system"
 IMAGE = "podpass"
@@ -112,8 +111,8 @@ def certificate_secret(namespace: str = NAMESPACE) -> Obj:
     return _head("v1", "Secret", SECRET, namespace)
 
 
-def config_map(settings: Settings | None = None, namespace: str = NAMESPACE) -> Obj:
-    tenant_id = settings.tenant_id if settings else "00000000-0000-0000-0000-000000000000"
+def config_map(namespace: str = NAMESPACE, *, tenant_id: str = "${AZURE_TENANT_ID}") -> Obj:
+    """The webhook's environment; without a tenant it holds the placeholder that `envsubst` fills."""
     data = {"AZURE_ENVIRONMENT": "AzurePublicCloud", "AZURE_TENANT_ID": tenant_id}
     return {**_head("v1", "ConfigMap", CONFIG_MAP, namespace), "data": data}
 
@@ -188,7 +187,7 @@ def files(namespace: str = NAMESPACE) -> dict[str, list[Obj]]:
     return {
         "00-namespace.yaml": [namespace_object(namespace)],
         "10-rbac.yaml": rbac(namespace),
-        "20-configuration.yaml": [config_map(namespace=namespace), certificate_secret(namespace)],
+        "20-configuration.yaml": [config_map(namespace), certificate_secret(namespace)],
         "30-deployment.yaml": [service(namespace), deployment(namespace), disruption_budget(namespace)],
         "40-webhook.yaml": [webhook_configuration(namespace=namespace)],
     }

@@ -220,9 +220,7 @@ class _Reader:
                 raise KeyError(key)
 
     def settings(self) -> Settings:
-        tenant_id = self.value("tenant-id", _text)
-        if not tenant_id:
-            self.complain("tenant-id", "is required")
+        tenant_id = self.value("tenant-id", _tenant)
         certificates = CertificateSource.SECRET
         files, self_signed = self.value("disable-cert-rotation", _switch), self.value("self-signed", _switch)
         if files and self_signed:
@@ -328,6 +326,15 @@ class _Reader:
 
 def _text(text: str) -> str:
     return text.strip()
+
+
+def _tenant(text: str) -> str:
+    tenant_id = text.strip()
+    if not tenant_id:
+        raise ValueError("is required")
+    if "${" in tenant_id:
+        raise ValueError("still holds a placeholder; put the directory's id in its place")
+    return tenant_id
 
 
 def _switch(text: str) -> bool:
