@@ -62,6 +62,8 @@ class Terms:
     refused: Callable[[Refused], None]
     lost: Callable[[], None]
     """Told after each connection that has ended."""
+    closing: Callable[[], bool]
+    """Whether the engine takes no new connection."""
 
 
 class _RedactedLog(logging.LoggerAdapter[logging.Logger]):
@@ -115,6 +117,10 @@ class HttpConnection(HttpToolsProtocol):
     # --- what the transport calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if self.terms.closing():
+            # Accepted, or out of its TLS handshake, too late.
+            transport.abort()
+            return
         full = len(self.connections) >= self.limits.connections
         super().connection_made(transport)
         if full:
@@ -154,7 +160,7 @@ class HttpConnection(HttpToolsProtocol):
         self._stop_watching()
         self._unset_keepalive_if_required()
         if self.transport is None:
-            # The TLS handshake failed after start_tls.
+            # connection_made was never reached: the TLS handshake failed, or the engine was closing.
             return
         super().connection_lost(exc)
         self.terms.lost()

@@ -93,7 +93,7 @@ class HttpEngine:
         )
         config.load()
         self._state = ServerState()
-        self.terms = Terms(config, self._state, limits, refused, self._connection_lost)
+        self.terms = Terms(config, self._state, limits, refused, self._connection_lost, lambda: self._closing)
         self._closing = False
         self._emptied = asyncio.Event()
 

@@ -12,7 +12,14 @@ import aiohttp
 import pytest
 import requests
 
+from podpass.lab.certificates import CertificateAuthority
+from podpass.lab.doors.http import ForwardProxy
+from podpass.lab.doors.names import Names
+from podpass.lab.doors.network import serve_forward_proxy
+from podpass.lab.journal import Journal
+from podpass.serving.asgi import Receive, Scope, Send
 from podpass.serving.connection import Limits
+from podpass.serving.server import bind_tcp
 
 SECONDS = 10
 CONNECT_REFUSED = 56
@@ -275,3 +282,41 @@ async def test_unknown_host_inside_a_tunnel_is_refused_by_the_gateway(doors: Doo
         writer.write(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n")
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 421 ")
     assert doors.hops()[-1].wire == "421"
+
+
+async def test_stop_ends_tunnels_whatever_their_state(
+    ca: CertificateAuthority, journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, streaming = Names(), asyncio.Event()
+
+    async def stream(scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        streaming.set()
+        await asyncio.Event().wait()
+
+    listener = bind_tcp()
+    address = listener.getsockname()
+    tunnel = b"CONNECT management.azure.com:443 HTTP/1.1\r\n\r\n"
+    loop = asyncio.get_running_loop()
+    writers = []
+    async with asyncio.timeout(SECONDS):
+        async with serve_forward_proxy(ForwardProxy(stream, names, ca, journal), listener, grace_seconds=0.1):
+            for state in ("silent", "handshake", "idle", "streaming"):
+                reader, writer = await asyncio.open_connection(*address)
+                writers.append(writer)
+                if state == "silent":
+                    continue
+                writer.write(tunnel)
+                await reader.readuntil(b"\r\n\r\n")
+                if state == "handshake":
+                    continue
+                await writer.start_tls(ca.client_context(), server_hostname="management.azure.com")
+                if state == "streaming":
+                    writer.write(b"GET / HTTP/1.1\r\nHost: management.azure.com\r\n\r\n")
+                    await streaming.wait()
+            before = loop.time()
+        assert loop.time() - before < 1.5
+    for writer in writers:
+        writer.transport.abort()
+    assert caplog.records == []

@@ -102,8 +102,9 @@ class ForwardProxy(HttpEngine):
         return _ProxyConnection(self.terms, self)
 
     async def close(self, *, grace_seconds: float) -> None:
-        await super().close(grace_seconds=grace_seconds)
-        await self._inside.close(grace_seconds=grace_seconds)
+        await asyncio.gather(
+            super().close(grace_seconds=grace_seconds), self._inside.close(grace_seconds=grace_seconds)
+        )
 
     async def intercept(self, transport: asyncio.Transport, route: Route) -> None:
         """Open the tunnel on *transport*, end its TLS here and hand the requests in it to the gateway."""

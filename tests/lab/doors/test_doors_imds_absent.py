@@ -4,7 +4,7 @@ import aiohttp
 import msgspec
 import pytest
 
-from podpass.lab.doors.imds import TOKEN_PATH, answer, imds_absent
+from podpass.lab.doors.imds_absent import TOKEN_PATH, answer, imds_absent
 from podpass.lab.journal import Journal
 from podpass.serving.asgi import Request
 from podpass.serving.server import bind_tcp, serving
