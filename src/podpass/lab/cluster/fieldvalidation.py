@@ -92,8 +92,9 @@ def validate_fields(kind: Kind, obj: Obj, body: bytes) -> list[str]:
     if checked.mistyped is not None:
         raise cannot_be_handled(api_version, obj.get("kind") or resource.kind, str(checked.mistyped))
     repeated = duplicates(body) if body else ()
-    obj.clear()
-    obj.update(checked.obj)
+    if checked.obj is not obj:
+        obj.clear()
+        obj.update(checked.obj)
     texts = [f'unknown field "{path}"' for path in checked.unknown]
     texts += [f'duplicate field "{path}"' for path in repeated]
     return texts[:MAX_NAMED]
