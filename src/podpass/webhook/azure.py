@@ -266,7 +266,7 @@ def _stale(
     paths = {volume.mount_path for volume in wanted}
     stale: set[str] = set()
     for entry in volumes:
-        name = entry.get("name", "")
+        name = entry.get("name") or ""
         reserved = name.startswith(V2_VOLUME_PREFIX) and _has_token_at(entry, V2_TOKEN_PATH)
         if name in names or not (reserved or (name == V1_VOLUME and _has_token_at(entry, V1_TOKEN_PATH))):
             continue
@@ -312,8 +312,11 @@ class _Entries:
 
     def __init__(self, owner: Mapping[str, Any], member: str, pointer: str) -> None:
         self._entries = list(_list(owner, member, pointer))
-        for entry in self._entries:
-            _string(entry, "name", f"{pointer}/*/name")
+        # Names are looked up several times for each entry that is added, so they are taken out once.
+        self._names = [entry.get("name") or "" for entry in self._entries]
+        for name in self._names:
+            if not isinstance(name, str):
+                raise _Malformed(f"{pointer}/*/name: expected a string")
         self._exists = owner.get(member) is not None
         self._pointer = pointer
         self.operations: list[Op] = []
@@ -322,10 +325,11 @@ class _Entries:
         return iter(self._entries)
 
     def __contains__(self, name: str) -> bool:
-        return any(entry.get("name") == name for entry in self._entries)
+        return name in self._names
 
     def append(self, entry: Op) -> None:
         self._entries.append(entry)
+        self._names.append(entry["name"])
         if self._exists:
             self.operations.append({"op": "add", "path": f"{self._pointer}/-", "value": entry})
         elif self.operations:
@@ -335,11 +339,11 @@ class _Entries:
 
     def put(self, entry: Op, same: Callable[[Op, Op], bool]) -> None:
         """Make *entry* the one of its name, replacing another in place; nothing when it is there already."""
-        positions = [position for position, found in enumerate(self._entries) if found.get("name") == entry["name"]]
-        if any(same(self._entries[position], entry) for position in positions):
-            return
-        if not positions:
+        if entry["name"] not in self._names:
             self.append(entry)
+            return
+        positions = [position for position, name in enumerate(self._names) if name == entry["name"]]
+        if any(same(self._entries[position], entry) for position in positions):
             return
         self._entries[positions[0]] = entry
         self.operations.append({"op": "replace", "path": f"{self._pointer}/{positions[0]}", "value": entry})
@@ -347,8 +351,8 @@ class _Entries:
     def drop(self, names: frozenset[str]) -> None:
         # From the end, so that each removal leaves the positions of those to come.
         for position in reversed(range(len(self._entries))) if names else ():
-            if self._entries[position].get("name") in names:
-                del self._entries[position]
+            if self._names[position] in names:
+                del self._entries[position], self._names[position]
                 self.operations.append({"op": "remove", "path": f"{self._pointer}/{position}"})
 
 
