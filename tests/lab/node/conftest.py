@@ -2,14 +2,25 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from podpass.kube.client import ApiError
+from podpass.kube.events import EventRecorder
+from podpass.kube.resources import Resource
+from podpass.lab.clock import LabClock, rfc3339
+from podpass.lab.journal import Journal
+from podpass.lab.node.client import NodeClient
 from podpass.lab.node.images import Catalogue, ResolvedImage
-from podpass.lab.node.runtime import Mount, PodSandbox, choose_runtime, probe
+from podpass.lab.node.lifecycle import BackOffTimes
+from podpass.lab.node.plain import PlainRuntime
+from podpass.lab.node.pod_loop import PodLoop, Tools
+from podpass.lab.node.runtime import Mount, PodSandbox, Runtime, choose_runtime, probe
 from podpass.lab.node.sandbox import SandboxRuntime
+from podpass.lab.store import Store
 
 _choice: list[object] = []
 
@@ -91,3 +102,148 @@ class Output:
 @pytest.fixture
 def output() -> Output:
     return Output()
+
+
+class InMemoryApi:
+    """The calls of podpass.kube.client.Client that a pod's loop makes, answered from memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str], dict[str, Any]] = {}
+        self.statuses: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
+        self.token_requests: list[dict[str, Any]] = []
+        self.deleted: list[str] = []
+        self.changed = asyncio.Condition()
+        self.clock: LabClock | None = None
+
+    def put(self, plural: str, name: str, obj: dict[str, Any]) -> None:
+        self.objects[plural, name] = obj
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> dict[str, Any]:
+        if (resource.plural, name) not in self.objects:
+            raise ApiError(404, "NotFound", f'{resource.plural} "{name}" not found')
+        return self.objects[resource.plural, name]
+
+    async def create(self, resource: Resource, obj: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
+        self.events.append(obj)
+        await self._tell()
+        return obj
+
+    async def patch(self, resource, name, patch, namespace=None, *, subresource="", content_type="") -> dict[str, Any]:
+        if subresource == "status":
+            self.statuses.append(patch["status"])
+        await self._tell()
+        return patch
+
+    async def delete(self, resource, name, namespace=None, *, grace_period_seconds=None, uid=None, propagation=None):
+        assert grace_period_seconds == 0
+        self.deleted.append(name)
+        await self._tell()
+        return {}
+
+    async def create_subresource(self, resource, name, subresource, body, namespace=None) -> dict[str, Any]:
+        assert (resource.plural, subresource) == ("serviceaccounts", "token")
+        self.token_requests.append(body)
+        expires_at = self.clock.now() + body["spec"]["expirationSeconds"]
+        status = {"token": f"token-{len(self.token_requests)}", "expirationTimestamp": rfc3339(expires_at)}
+        return {**body, "status": status}
+
+    async def _tell(self) -> None:
+        async with self.changed:
+            self.changed.notify_all()
+
+    async def until(self, condition: Callable[[], Any]) -> Any:
+        """Wait until *condition* gives something true, and give that."""
+        async with asyncio.timeout(20), self.changed:
+            return await self.changed.wait_for(condition)
+
+    async def status(self, condition: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
+        """Wait until the newest status written fulfils *condition*."""
+        await self.until(lambda: self.statuses and condition(self.statuses[-1]))
+        return self.statuses[-1]
+
+    def reasons(self) -> list[str]:
+        return [event["reason"] for event in self.events]
+
+
+@pytest.fixture
+def api() -> InMemoryApi:
+    return InMemoryApi()
+
+
+@pytest.fixture
+def journal(tmp_path: Path, clock: LabClock) -> Iterator[Journal]:
+    store = Store.open(None)
+    yield Journal(store, clock)
+    store.close()
+
+
+@pytest.fixture
+def clock(api: InMemoryApi) -> LabClock:
+    api.clock = LabClock()
+    return api.clock
+
+
+@pytest.fixture
+async def plain(tmp_path: Path) -> AsyncIterator[PlainRuntime]:
+    runtime = PlainRuntime(directory=tmp_path / "state", environment={"HTTPS_PROXY": "http://127.0.0.1:9"})
+    await runtime.start()
+    try:
+        yield runtime
+    finally:
+        await runtime.close()
+
+
+@pytest.fixture
+async def pod_loop(api, clock, journal, plain, tmp_path) -> AsyncIterator[Callable[..., PodLoop]]:
+    """Makes the loop of a pod, running until the test ends."""
+    async with asyncio.TaskGroup() as tasks:
+        recorder = EventRecorder(api, "kubelet", now=clock.now)
+        running = [tasks.create_task(recorder.run())]
+
+        def make(pod: dict[str, Any], *, runtime: Runtime = plain, **options: Any) -> PodLoop:
+            tools = Tools(
+                api=NodeClient(api, "lab-node"),
+                runtime=runtime,
+                clock=clock,
+                journal=journal,
+                events=recorder,
+                images=Catalogue(),
+                times=options.pop("times", BackOffTimes(0.02, 0.05, 600)),
+                jitter_seconds=lambda: 0.0,
+                services={"KUBERNETES_SERVICE_HOST": "10.96.0.1"},
+                node_name="lab-node",
+                host_ip="10.244.0.1",
+                allocatable={"cpu": "2", "memory": "1024Ki"},
+                directory=tmp_path / "state",
+                retry_seconds=0.02,
+                **options,
+            )
+            loop = PodLoop(pod, "10.244.0.7", tools)
+            running.append(tasks.create_task(loop.run()))
+            return loop
+
+        yield make
+        for task in running:
+            task.cancel()
+
+
+@pytest.fixture
+def pod_object() -> Callable[..., dict[str, Any]]:
+    def make(*containers: dict[str, Any], name: str = "orders", **spec: Any) -> dict[str, Any]:
+        return {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": "shop", "uid": f"uid-of-{name}", "labels": {"app": "orders"}},
+            "spec": {"nodeName": "lab-node", "restartPolicy": "Never", "containers": list(containers), **spec},
+        }
+
+    return make
+
+
+@pytest.fixture
+def container() -> Callable[..., dict[str, Any]]:
+    def make(script: str = "", *, name: str = "app", **members: Any) -> dict[str, Any]:
+        return {"name": name, "image": "busybox", "command": ["sh", "-c", script], **members}
+
+    return make

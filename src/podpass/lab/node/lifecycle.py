@@ -5,6 +5,7 @@ Contract: kubernetes surface, section 7.1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
@@ -149,7 +150,15 @@ def unsupported(pod: Obj) -> tuple[str, str] | None:
     return None
 
 
-def initial(pod: Obj, host_ip: str, started_at: float, *, note: str = "") -> PodState:
+def seconds(time: str | None, otherwise: float) -> float:
+    """A Kubernetes time in seconds since the epoch; *otherwise* where there is none, or none that can be read."""
+    try:
+        return datetime.fromisoformat(time or "").timestamp()
+    except ValueError:
+        return otherwise
+
+
+def initial(pod: Obj, host_ip: str, started_at: float, *, now: float, note: str = "") -> PodState:
     """The state of a pod that this node takes on, with what an earlier run of the node wrote in its status.
 
     A container that was running then is gone: like after a reboot, it counts as ended with code 255.
@@ -160,11 +169,11 @@ def initial(pod: Obj, host_ip: str, started_at: float, *, note: str = "") -> Pod
         host_ip=host_ip,
         started_at=started_at,
         init=tuple(
-            _resumed(container, status.get("initContainerStatuses") or (), started_at, sidecars=True)
+            _resumed(container, status.get("initContainerStatuses") or (), now, sidecars=True)
             for container in spec.get("initContainers") or ()
         ),
         main=tuple(
-            _resumed(container, status.get("containerStatuses") or (), started_at, sidecars=False)
+            _resumed(container, status.get("containerStatuses") or (), now, sidecars=False)
             for container in spec.get("containers") or ()
         ),
         rejected=unsupported(pod),
@@ -184,14 +193,20 @@ def _resumed(container: Obj, statuses: Sequence[Obj], now: float, *, sidecars: b
         return fresh
     state, restarts = status.get("state") or {}, int(status.get("restartCount") or 0)
     container_id = str(status.get("containerID") or "").removeprefix("lab://")
-    if terminated := state.get("terminated") or (
-        state.get("waiting") and (status.get("lastState") or {}).get("terminated")
-    ):
+    waited_on = (status.get("lastState") or {}).get("terminated") if "waiting" in state else None
+    ended: Terminated | None = None
+    if terminated := state.get("terminated") or waited_on:
         ended = Terminated(
-            int(terminated.get("exitCode", 255)), terminated.get("reason") or "Error", now, now, container_id
+            exit_code=int(terminated.get("exitCode", 255)),
+            reason=terminated.get("reason") or "Error",
+            finished_at=seconds(terminated.get("finishedAt"), now),
+            started_at=seconds(terminated.get("startedAt"), now),
+            container_id=container_id,
+            message=terminated.get("message") or "",
         )
-        return Container(name, image, status.get("imageID") or "", ended, ended, restarts, sidecar=sidecar)
-    if "running" in state:
-        ended = Terminated(255, "Unknown", now, now, container_id, "the node was restarted")
-        return Container(name, image, status.get("imageID") or "", ended, ended, restarts, sidecar=sidecar)
+    elif running := state.get("running"):
+        began = seconds(running.get("startedAt"), now)
+        ended = Terminated(255, "Unknown", now, began, container_id, "the node was restarted")
+    if ended is not None:
+        return Container(name, image, status.get("imageID") or "", ended, None, restarts, sidecar=sidecar)
     return Container(name, image, restarts=restarts, state=fresh.state, sidecar=sidecar)

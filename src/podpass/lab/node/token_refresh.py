@@ -26,10 +26,5 @@ def refresh_at(held: ProjectedToken, *, jitter_seconds: float) -> float:
     return min(by_age, by_life) - jitter_seconds
 
 
-def is_due(held: ProjectedToken, now: float, *, jitter_seconds: float) -> bool:
-    # A clock that went back says nothing about the token's age.
-    return now > refresh_at(held, jitter_seconds=jitter_seconds) or now < held.issued_at
-
-
 def is_expired(held: ProjectedToken, now: float) -> bool:
     return now >= held.expires_at

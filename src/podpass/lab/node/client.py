@@ -1,0 +1,134 @@
+"""What the node asks of the API server and tells it."""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime
+
+from podpass.kube import objects
+from podpass.kube.client import MERGE_PATCH, ApiError, Client
+from podpass.kube.objects import Obj
+from podpass.kube.resources import CONFIGMAPS, LEASES, NAMESPACES, NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
+from podpass.lab.clock import rfc3339
+from podpass.lab.node import container_environment, volumes
+from podpass.lab.node.container_environment import References
+from podpass.lab.node.registration import LEASE_NAMESPACE, lease_spec
+from podpass.lab.node.scheduling import binding
+from podpass.lab.node.token_refresh import ProjectedToken
+from podpass.lab.node.volumes import TokenKey
+
+
+class NodeClient:
+    """The node's requests. Every call raises what podpass.kube.client.Client raises."""
+
+    def __init__(self, client: Client, node: str) -> None:
+        self._client = client
+        self._node = node
+
+    async def references(self, pod: Obj) -> References:
+        """The Secrets and ConfigMaps that *pod* names, None for those that do not exist."""
+        secrets, config_maps = volumes.referenced(pod)
+        more_secrets, more_config_maps = container_environment.referenced(pod)
+        namespace = objects.namespace(pod)
+        found_secrets, found_config_maps = await asyncio.gather(
+            self._each(SECRETS, secrets | more_secrets, namespace),
+            self._each(CONFIGMAPS, config_maps | more_config_maps, namespace),
+        )
+        return References(found_secrets, found_config_maps)
+
+    async def _each(self, resource: Resource, names: Iterable[str], namespace: str) -> dict[str, Obj | None]:
+        wanted = sorted(name for name in names if name)
+        found = await asyncio.gather(*(self._find(resource, name, namespace) for name in wanted))
+        return dict(zip(wanted, found, strict=True))
+
+    async def _find(self, resource: Resource, name: str, namespace: str | None) -> Obj | None:
+        try:
+            return await self._client.get(resource, name, namespace)
+        except ApiError as error:
+            if error.not_found:
+                return None
+            raise
+
+    async def request_token(self, key: TokenKey, now: float) -> ProjectedToken:
+        """A token bound to the pod of *key*."""
+        spec: Obj = {
+            "audiences": [key.audience] if key.audience else [],
+            "expirationSeconds": key.seconds,
+            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": key.pod_name, "uid": key.pod_uid},
+        }
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        answer = await self._client.create_subresource(
+            SERVICEACCOUNTS, key.service_account, "token", body, key.namespace
+        )
+        status = objects.status(answer)
+        granted = objects.spec(answer).get("expirationSeconds") or key.seconds
+        expires_at = datetime.fromisoformat(status["expirationTimestamp"]).timestamp()
+        return ProjectedToken(status["token"], int(granted), now, expires_at)
+
+    async def bind(self, pod: Obj) -> None:
+        await self._client.create_subresource(
+            PODS, objects.name(pod), "binding", binding(pod, self._node), objects.namespace(pod)
+        )
+
+    async def unschedulable(self, pod: Obj, message: str, now: float) -> None:
+        condition = {
+            "type": "PodScheduled",
+            "status": "False",
+            "lastProbeTime": None,
+            "lastTransitionTime": rfc3339(now),
+            "reason": "Unschedulable",
+            "message": message,
+        }
+        await self.write_status(pod, {"conditions": [condition]})
+
+    async def write_status(self, pod: Obj, status: Obj) -> None:
+        # The uid makes sure that it is not the status of a later pod of the same name.
+        patch = {"metadata": {"uid": objects.uid(pod)}, "status": status}
+        await self._client.patch(
+            PODS, objects.name(pod), patch, objects.namespace(pod), subresource="status", content_type=MERGE_PATCH
+        )
+
+    async def remove(self, pod: Obj) -> None:
+        """Delete *pod* for good, its containers having ended."""
+        try:
+            await self._client.delete(
+                PODS, objects.name(pod), objects.namespace(pod), grace_period_seconds=0, uid=objects.uid(pod)
+            )
+        except ApiError as error:
+            # A pod of that name and another uid is not ours to delete.
+            if not error.not_found and not error.conflict:
+                raise
+
+    async def register(self, node: Obj, status: Obj) -> None:
+        """Make the Node object, or bring its labels and status up to date."""
+        try:
+            await self._client.create(NODES, node)
+        except ApiError as error:
+            if not error.already_exists:
+                raise
+            await self._client.patch(NODES, self._node, {"metadata": {"labels": node["metadata"]["labels"]}})
+        await self._client.patch(NODES, self._node, {"status": status}, subresource="status")
+
+    async def renew_lease(self, now: float) -> None:
+        spec = lease_spec(self._node, now)
+        try:
+            await self._client.patch(LEASES, self._node, {"spec": spec}, LEASE_NAMESPACE)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+            await self._create_lease(spec)
+
+    async def _create_lease(self, spec: Obj) -> None:
+        lease = {
+            "apiVersion": LEASES.api_version,
+            "kind": "Lease",
+            "metadata": {"name": self._node, "namespace": LEASE_NAMESPACE},
+            "spec": spec,
+        }
+        try:
+            await self._client.create(LEASES, lease, LEASE_NAMESPACE)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE}}
+            await self._client.create(NAMESPACES, namespace)
+            await self._client.create(LEASES, lease, LEASE_NAMESPACE)

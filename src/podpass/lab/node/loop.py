@@ -1,0 +1,328 @@
+"""The node: registers itself, schedules pods, and owns one loop for each pod that is bound to it."""
+
+import asyncio
+import random
+import shutil
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import structlog
+
+from podpass.kube import objects
+from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
+from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.events import EventRecorder
+from podpass.kube.objects import Obj
+from podpass.kube.reflector import Change, Reflector
+from podpass.kube.resources import PODS
+from podpass.lab.clock import Clock
+from podpass.lab.journal import Hop, Journal
+from podpass.lab.node import registration
+from podpass.lab.node.client import NodeClient
+from podpass.lab.node.driver import FabricFailed
+from podpass.lab.node.images import Catalogue
+from podpass.lab.node.lifecycle import BackOffTimes
+from podpass.lab.node.logs import LogOptions, read
+from podpass.lab.node.pod_loop import PodLoop, Tools
+from podpass.lab.node.runtime import Runtime
+from podpass.lab.node.sandbox import API_ADDRESS, GATEWAY
+from podpass.lab.node.scheduling import Bind, Unschedulable, schedule
+from podpass.lab.node.status import Running, Waiting
+from podpass.lab.node.token_refresh import MOST_JITTER_SECONDS
+
+_log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 1.0
+CLOCK_CHECK_SECONDS = 0.5
+_FIRST_POD, _LAST_POD = 2, 254
+_Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
+
+
+class NoLog(Exception):
+    """There is no such log; the message is for the client, *status* the HTTP code."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.message, self.status = message, status
+
+
+class Node:
+    """One node of the lab.
+
+    *runtime* has been started and is closed by the caller. *api_address* is where pods find the API server, *why*
+    the sentence of the runtime's choice. `run` is to be owned by the caller's TaskGroup.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        client: Client,
+        runtime: Runtime,
+        clock: Clock,
+        journal: Journal,
+        state_directory: Path,
+        images: Catalogue | None = None,
+        api_address: tuple[str, int] = (API_ADDRESS, 443),
+        why: str = "",
+        host_roots: Sequence[Path] = (),
+        times: BackOffTimes | None = None,
+        jitter_seconds: Callable[[], float] | None = None,
+        sync_seconds: float = 60.0,
+        retry_seconds: float = 2.0,
+    ) -> None:
+        self.name = name
+        self._client = client
+        self._runtime = runtime
+        self._clock = clock
+        self._journal = journal
+        self._directory = state_directory
+        self._why = why
+        self._machine = registration.this_machine()
+        self._labels = registration.node_labels(name, self._machine)
+        self._host_ip = GATEWAY if runtime.kind == "sandbox" else "127.0.0.1"
+        self._api = NodeClient(client, name)
+        self._events = EventRecorder(client, "kubelet", host=name, now=clock.now)
+        self._scheduler_events = EventRecorder(client, "default-scheduler", now=clock.now)
+        self._tools = Tools(
+            api=self._api,
+            runtime=runtime,
+            clock=clock,
+            journal=journal,
+            events=self._events,
+            images=images or Catalogue(),
+            times=times or BackOffTimes(),
+            jitter_seconds=jitter_seconds or (lambda: random.uniform(0, MOST_JITTER_SECONDS)),  # noqa: S311
+            services=registration.service_variables(*api_address),
+            node_name=name,
+            host_ip=self._host_ip,
+            allocatable=registration.allocatable(self._machine),
+            directory=state_directory,
+            host_roots=host_roots,
+            sync_seconds=sync_seconds,
+            retry_seconds=retry_seconds,
+        )
+        self._pods: Reflector[Obj] = Reflector(client, PODS, on_change=self._changed, first_wait_seconds=0.1)
+        self._loops: dict[str, PodLoop] = {}
+        self._loop_tasks: asyncio.TaskGroup | None = None
+        self._to_schedule: asyncio.Queue[Obj] = asyncio.Queue()
+        self._said_unschedulable: dict[str, str] = {}
+        self.ready = asyncio.Event()
+        """Set once the node is registered and has seen every pod."""
+
+    async def run(self) -> None:
+        """Until cancelled; then every container is ended before this returns."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._loop_tasks = tasks
+                tasks.create_task(self._events.run())
+                tasks.create_task(self._scheduler_events.run())
+                tasks.create_task(self._pods.run())
+                tasks.create_task(self._schedule())
+                tasks.create_task(self._keep_registered())
+                tasks.create_task(self._watch_clock())
+                tasks.create_task(self._watch_runtime())
+                tasks.create_task(self._forget_orphans())
+        finally:
+            self._loop_tasks = None
+            self._loops.clear()
+
+    def resync(self) -> None:
+        """Look at every pod again now, as after the lab's clock was moved."""
+        for loop in self._loops.values():
+            loop.wake()
+
+    def logs(
+        self, namespace: str, pod: str, container: str = "", options: LogOptions | None = None
+    ) -> AsyncIterator[bytes]:
+        """A container's log. Raises NoLog before anything is read."""
+        options = options or LogOptions()
+        loop = self._find(namespace, pod)
+        if loop is None:
+            raise NoLog(f'pods "{pod}" not found on node {self.name}', 404)
+        known = [*loop.state.main, *loop.state.init]
+        if not container and len(loop.state.main) > 1:
+            names = " ".join(found.name for found in loop.state.main)
+            raise NoLog(f"a container name must be specified for pod {pod}, choose one of: [{names}]")
+        name = container or loop.state.main[0].name
+        found = next((candidate for candidate in known if candidate.name == name), None)
+        if found is None:
+            raise NoLog(f"container {name} is not valid for pod {pod}")
+        run = found.restarts
+        if options.previous:
+            run -= isinstance(found.state, Running)
+            if found.last is None or run < 0:
+                raise NoLog(f'previous terminated container "{name}" in pod "{pod}" not found')
+        path, log = loop.log(name, run)
+        if not path.exists():
+            reason = found.state.reason if isinstance(found.state, Waiting) else "ContainerCreating"
+            raise NoLog(f'container "{name}" in pod "{pod}" is waiting to start: {reason}')
+        return read(path, log, options)
+
+    def _find(self, namespace: str, name: str) -> PodLoop | None:
+        found = [loop for loop in self._loops.values() if objects.key(loop.pod) == (namespace, name)]
+        # While an old pod of that name still ends, the newest counts.
+        return found[-1] if found else None
+
+    # Pods
+
+    def _changed(self, change: Change[Obj]) -> None:
+        before, after = change.before, change.after
+        if before is not None and (after is None or objects.uid(after) != objects.uid(before)):
+            self._said_unschedulable.pop(objects.uid(before), None)
+            if loop := self._loops.get(objects.uid(before)):
+                loop.deleted()
+        if after is None:
+            return
+        bound_to = objects.spec(after).get("nodeName")
+        if not bound_to:
+            self._to_schedule.put_nowait(after)
+        elif bound_to == self.name:
+            self._take(after)
+
+    def _take(self, pod: Obj) -> None:
+        uid = objects.uid(pod)
+        loop = self._loops.get(uid)
+        if loop is not None:
+            loop.update(pod)
+            return
+        if self._loop_tasks is None:
+            return
+        loop = PodLoop(pod, self._address(pod), self._tools)
+        self._loops[uid] = loop
+        self._loop_tasks.create_task(self._own(uid, loop))
+
+    async def _own(self, uid: str, loop: PodLoop) -> None:
+        try:
+            await loop.run()
+        except Exception as error:  # noqa: BLE001 - a loop's outermost turn
+            # One pod's fault must not end the node and with it all others.
+            _log.exception("node.pod.broken", pod=objects.name(loop.pod))
+            self._journal.record(
+                Hop(
+                    who="kubelet",
+                    whom="node",
+                    what=f"run pod {objects.name(loop.pod)}",
+                    outcome="failed",
+                    why=str(error),
+                )
+            )
+            await loop.stop(0)
+        self._loops.pop(uid, None)
+
+    def _address(self, pod: Obj) -> str:
+        """A free address of the node's network; the one the pod had before, where it is free."""
+        if self._runtime.kind != "sandbox":
+            return self._host_ip
+        prefix = GATEWAY.rpartition(".")[0]
+        taken = {loop.address for loop in self._loops.values()}
+        wanted = objects.status(pod).get("podIP")
+        free = [address for n in range(_FIRST_POD, _LAST_POD + 1) if (address := f"{prefix}.{n}") not in taken]
+        if wanted in free:
+            return str(wanted)
+        # One loop more than addresses can only be short of one until the pod before it is gone.
+        return free[0] if free else f"{prefix}.{_LAST_POD}"
+
+    async def _schedule(self) -> None:
+        while True:
+            pod = await self._to_schedule.get()
+            decision = schedule(pod, self.name, self._labels)
+            try:
+                await self._carry_out(pod, decision)
+            except _Failures as error:
+                if isinstance(error, ApiError) and (error.not_found or error.conflict):
+                    continue
+                _log.warning("node.scheduling.failed", pod=objects.name(pod), error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                latest = self._pods.get(*objects.key(pod))
+                if latest is not None:
+                    self._to_schedule.put_nowait(latest)
+
+    async def _carry_out(self, pod: Obj, decision: Bind | Unschedulable | None) -> None:
+        match decision:
+            case Bind():
+                await self._api.bind(pod)
+                message = f"Successfully assigned {objects.namespace(pod)}/{objects.name(pod)} to {self.name}"
+                self._scheduler_events.record(_as_pod(pod), "Normal", "Scheduled", message)
+            case Unschedulable():
+                if self._said_unschedulable.get(objects.uid(pod)) == decision.message:
+                    return
+                self._said_unschedulable[objects.uid(pod)] = decision.message
+                await self._api.unschedulable(pod, decision.message, self._clock.now())
+                self._scheduler_events.record(_as_pod(pod), "Warning", "FailedScheduling", decision.message)
+
+    # The node itself
+
+    async def _keep_registered(self) -> None:
+        since = self._clock.now()
+        registered = False
+        while True:
+            now = self._clock.now()
+            try:
+                if not registered:
+                    status = registration.node_status(
+                        self.name,
+                        self._machine,
+                        address=self._host_ip,
+                        runtime=self._runtime.kind,
+                        why=self._why or self._runtime.note,
+                        now=now,
+                        since=since,
+                    )
+                    await self._api.register(registration.node_object(self.name, self._machine), status)
+                    registered = True
+                    await self._pods.synced.wait()
+                    self.ready.set()
+                await self._api.renew_lease(now)
+            except _Failures as error:
+                _log.warning("node.registration.failed", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            await asyncio.sleep(registration.RENEW_SECONDS)
+
+    async def _watch_clock(self) -> None:
+        """Look at every pod again when the lab's clock was moved: tokens and back-offs may be due."""
+        offset = self._clock.now() - time.time()
+        while True:
+            await asyncio.sleep(CLOCK_CHECK_SECONDS)
+            latest = self._clock.now() - time.time()
+            if abs(latest - offset) > CLOCK_CHECK_SECONDS:
+                offset = latest
+                self.resync()
+
+    async def _watch_runtime(self) -> None:
+        """Start the helper again when it was lost, and every pod's network with it."""
+        while True:
+            await self._runtime.lost.wait()
+            self._journal.record(
+                Hop(who="kubelet", whom="node", what="run containers", outcome="failed", why="the helper process ended")
+            )
+            for loop in self._loops.values():
+                loop.network_lost()
+            try:
+                await self._runtime.start()
+            except FabricFailed as error:
+                _log.error("node.runtime.failed", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            self.resync()
+
+    async def _forget_orphans(self) -> None:
+        """Remove what pods left behind that were deleted while the node was down."""
+        await self._pods.synced.wait()
+        known = {objects.uid(pod) for pod in self._pods.items()}
+        for kind in ("pods", "logs"):
+            directory = self._directory / kind
+            for entry in await asyncio.to_thread(_entries, directory):
+                if entry.name.rpartition("_")[2] not in known:
+                    await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
+
+
+def _as_pod(pod: Obj) -> Obj:
+    return {"apiVersion": "v1", "kind": "Pod", **pod}
+
+
+def _entries(directory: Path) -> list[Path]:
+    return list(directory.iterdir()) if directory.is_dir() else []

@@ -1,0 +1,571 @@
+"""One pod's loop: bring what runs to what the pod says, and tell the API server what runs."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from podpass.kube import objects
+from podpass.kube.client import AnswerUnusable, ApiError, Unreachable
+from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.events import EventRecorder, EventType
+from podpass.kube.objects import Obj
+from podpass.lab.clock import Clock, rfc3339
+from podpass.lab.journal import Hop, Journal
+from podpass.lab.node import atomic_writer, lifecycle, pod_processes
+from podpass.lab.node.client import NodeClient
+from podpass.lab.node.container_environment import NotYet, References
+from podpass.lab.node.driver import FabricFailed
+from podpass.lab.node.fields import Place
+from podpass.lab.node.images import Catalogue, NoImage
+from podpass.lab.node.lifecycle import BackOffTimes, Start, Stop, Wait
+from podpass.lab.node.logs import ContainerLog, LineWriter
+from podpass.lab.node.runtime import CannotStart, ContainerProcess, Runtime
+from podpass.lab.node.status import BackOff, Container, PodState, Running, Terminated, Waiting, phase, pod_status
+from podpass.lab.node.token_refresh import ProjectedToken, is_expired, refresh_at
+from podpass.lab.node.volumes import EmptyDirectory, Files, HostPath, TokenKey, content, token_keys
+from podpass.telemetry.redaction import fingerprint
+
+_log = structlog.get_logger(__name__)
+
+OUTPUT_SECONDS = 1.0
+"""How long a container's output may still arrive after its end."""
+KILL_SECONDS = 5.0
+STOP_GRACE_SECONDS = 1.0
+"""How long containers have when the whole node stops."""
+Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed, FabricFailed, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What the loops of all pods share."""
+
+    api: NodeClient
+    runtime: Runtime
+    clock: Clock
+    journal: Journal
+    events: EventRecorder
+    images: Catalogue
+    times: BackOffTimes
+    jitter_seconds: Callable[[], float]
+    services: Mapping[str, str]
+    node_name: str
+    host_ip: str
+    allocatable: Mapping[str, str]
+    directory: Path
+    host_roots: Sequence[Path] = ()
+    sync_seconds: float = 60.0
+    retry_seconds: float = 2.0
+
+
+@dataclass(slots=True)
+class _Process:
+    """A container that runs."""
+
+    container_id: str
+    name: str
+    ended: asyncio.Future[int]
+    log: ContainerLog
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class PodLoop:
+    """Owns one pod's containers, volumes and logs from binding to deletion."""
+
+    def __init__(self, pod: Obj, address: str, tools: Tools) -> None:
+        self.address = address
+        self.uid = objects.uid(pod)
+        self._tools = tools
+        self._pod = pod
+        self._woken = asyncio.Event()
+        self._gone = False
+        # A pod that was over before the node started keeps the status it has.
+        self._over = objects.status(pod).get("phase") in ("Succeeded", "Failed")
+        now = tools.clock.now()
+        started_at = lifecycle.seconds(objects.status(pod).get("startTime"), now)
+        self._state = lifecycle.initial(pod, tools.host_ip, started_at, now=now, note=tools.runtime.note)
+        self._processes: dict[str, _Process] = {}
+        self._logs: dict[tuple[str, int], ContainerLog] = {}
+        self._written: Obj | None = None
+        self._tokens: dict[TokenKey, tuple[ProjectedToken, float]] = {}
+        """Each with the time from which on it is to be replaced."""
+        self._references = References()
+        self._references_read_at: float | None = None
+        self._volume_paths: dict[str, Path] = {}
+        self._mounted = False
+        self._tasks: asyncio.TaskGroup | None = None
+
+    @property
+    def pod(self) -> Obj:
+        return self._pod
+
+    @property
+    def state(self) -> PodState:
+        return self._state
+
+    @property
+    def directory(self) -> Path:
+        return self._tools.directory / "pods" / self.uid
+
+    @property
+    def log_directory(self) -> Path:
+        return self._tools.directory / "logs" / f"{objects.namespace(self._pod)}_{objects.name(self._pod)}_{self.uid}"
+
+    def update(self, pod: Obj) -> None:
+        self._pod = pod
+        self._woken.set()
+
+    def deleted(self) -> None:
+        """The object is gone from the API server, whatever still runs."""
+        self._gone = True
+        self._woken.set()
+
+    def network_lost(self) -> None:
+        self._state = replace(self._state, network_ready=False)
+
+    def wake(self) -> None:
+        """Look again at everything that depends on time."""
+        self._references_read_at = None
+        self._woken.set()
+
+    def log(self, container: str, restarts: int) -> tuple[Path, ContainerLog | None]:
+        """The log file of a container's run, and its writer while the node that started it lives."""
+        return self.log_directory / container / f"{restarts}.log", self._logs.get((container, restarts))
+
+    async def run(self) -> None:
+        """Until the pod is deleted, or cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            try:
+                await self._repeat()
+            except asyncio.CancelledError:
+                # The node stops; the tasks that read the containers' output live until the containers have ended.
+                await self.stop(STOP_GRACE_SECONDS)
+                raise
+
+    async def _repeat(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                seconds = await self._turn()
+            except Failures as error:
+                if isinstance(error, ApiError) and error.not_found:
+                    self._gone = True
+                    continue
+                seconds = self._tools.retry_seconds
+                _log.warning("node.pod.failed", pod=objects.name(self._pod), error=str(error))
+            if seconds is None:
+                return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._woken.wait()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """End every container, whatever the pod says: the node stops."""
+        await self._end_processes(list(self._processes.values()), grace_seconds)
+
+    async def _turn(self) -> float | None:
+        """Do what is due; how many seconds until something else may be, None when the pod is gone for good."""
+        pod = self._pod
+        self._state = replace(self._state, pod=pod)
+        if self._gone or objects.being_deleted(pod):
+            await self._remove(pod)
+            return None
+        if self._over:
+            return self._tools.sync_seconds
+        if self._state.rejected is not None:
+            self._event("Warning", self._state.rejected[0], self._state.rejected[1])
+        elif phase(self._state) in ("Pending", "Running"):
+            problem = await self._prepare(pod)
+            if problem is not None:
+                await self._write_status()
+                return self._tools.retry_seconds
+        wait = await self._act()
+        await self._write_status()
+        return wait
+
+    async def _act(self) -> float:
+        wait = self._tools.sync_seconds
+        now = self._tools.clock.now()
+        if phase(self._state) in ("Pending", "Running"):
+            for _, due_at in self._tokens.values():
+                wait = min(wait, max(0.01, due_at - now))
+        elif self._state.network_ready and not self._processes:
+            # A pod that is over keeps its address in the status, and nothing else.
+            await self._tools.runtime.remove_pod(self.uid)
+            self._state = replace(self._state, network_ready=False)
+        for action in lifecycle.next_actions(self._state, now):
+            match action:
+                case Start():
+                    await self._start(action.name)
+                    if not isinstance(self._container(action.name).state, Running):
+                        wait = min(wait, self._tools.retry_seconds)
+                case Wait():
+                    self._hold(action)
+                    wait = min(wait, max(0.01, action.until - now))
+                case Stop():
+                    await self._end_processes([self._processes[action.name]], self._grace(self._pod))
+        return wait
+
+    # Volumes
+
+    async def _prepare(self, pod: Obj) -> NotYet | None:
+        """The pod's directory, volumes and network; what is missing where one can't be made yet."""
+        now = asyncio.get_running_loop().time()
+        if self._references_read_at is None or now - self._references_read_at >= self._tools.sync_seconds:
+            self._references = await self._tools.api.references(pod)
+            self._references_read_at = now
+        problem = await self._refresh_tokens(pod) or self._write_volumes(pod)
+        if problem is not None and not self._mounted:
+            self._references_read_at = None
+            return problem
+        self._mounted = True
+        if not self._state.network_ready:
+            await self._tools.runtime.create_pod(pod_processes.sandbox(pod, self.address, self.directory))
+            self._state = replace(self._state, network_ready=True, pod_ip=self.address)
+        return None
+
+    async def _refresh_tokens(self, pod: Obj) -> NotYet | None:
+        now = self._tools.clock.now()
+        for key in token_keys(pod):
+            held, due_at = self._tokens.get(key, (None, 0.0))
+            # A clock that went back says nothing about the token's age.
+            if held is not None and held.issued_at <= now < due_at:
+                continue
+            try:
+                token = await self._tools.api.request_token(key, now)
+            except ApiError as error:
+                if held is not None and not is_expired(held, now):
+                    self._tokens[key] = (held, now + self._tools.retry_seconds)
+                    continue
+                volume = _volume_of(pod, key)
+                self._event(
+                    "Warning",
+                    "FailedMount",
+                    f'MountVolume.SetUp failed for volume "{volume}" : failed to fetch token: {error.message}',
+                )
+                return NotYet(error.message)
+            self._tokens[key] = (token, refresh_at(token, jitter_seconds=self._tools.jitter_seconds()))
+            self._record_token(pod, key, token, again=held is not None)
+        return None
+
+    def _write_volumes(self, pod: Obj) -> NotYet | None:
+        place = self._place()
+        tokens = {key: held.token for key, (held, _) in self._tokens.items()}
+        for volume in objects.spec(pod).get("volumes") or ():
+            name = volume["name"]
+            made = content(pod, volume, self._references, tokens, place, host_roots=self._tools.host_roots)
+            path = self.directory / "volumes" / name
+            match made:
+                case NotYet():
+                    self._event(
+                        "Warning", "FailedMount", f'MountVolume.SetUp failed for volume "{name}" : {made.message}'
+                    )
+                    return made
+                case Files():
+                    atomic_writer.write(path, made.files, now=self._tools.clock.now())
+                case EmptyDirectory():
+                    if not path.exists():
+                        path.mkdir(parents=True)
+                        path.chmod(0o777)
+                case HostPath():
+                    path = made.path
+                    if made.create:
+                        path.mkdir(parents=True, exist_ok=True)
+                    if not path.exists():
+                        return NotYet(f"hostPath {path} does not exist")
+            self._volume_paths[name] = path
+        return None
+
+    # Containers
+
+    async def _start(self, name: str) -> None:
+        container = self._container(name)
+        spec = next(spec for spec in _containers(self._pod) if spec["name"] == name)
+        now = self._tools.clock.now()
+        image = self._tools.images.resolve(container.image)
+        if isinstance(image, NoImage):
+            self._event("Warning", "Failed", f'Failed to pull image "{container.image}": {image.message}', spec=name)
+            self._event("Warning", "Failed", "Error: ErrImagePull", spec=name)
+            wait = lifecycle.after_failed_pull(container.back_off, now, self._tools.times)
+            self._set(replace(container, state=Waiting("ErrImagePull", image.message), back_off=wait))
+            return
+        try:
+            prepared = pod_processes.prepare(
+                self._pod,
+                spec,
+                image=image,
+                references=self._references,
+                place=self._place(),
+                services=self._tools.services,
+                shared=pod_processes.sandbox(self._pod, self.address, self.directory),
+                volume_paths=self._volume_paths,
+            )
+            if isinstance(prepared, NotYet):
+                self._references_read_at = None
+                raise CannotStart("CreateContainerConfigError", prepared.message)
+            description = f'Container image "{container.image}" already present on machine: {image.description}'
+            self._event("Normal", "Pulled", description, spec=name)
+            if prepared.skipped:
+                self._event(
+                    "Warning",
+                    "InvalidEnvironmentVariableNames",
+                    f"Keys [{', '.join(prepared.skipped)}] from the envFrom sources were skipped since they are"
+                    " considered invalid environment variable names.",
+                    spec=name,
+                )
+            await self._launch(container, prepared.process, image.image_id)
+        except CannotStart as error:
+            self._event("Warning", "Failed", f"Error: {error.message}", spec=name)
+            if error.reason == "StartError":
+                # The program itself is at fault: to Kubernetes that is a run that ended at once.
+                ended = Terminated(128, "StartError", now, now, "", error.message)
+                self._set(self._next_run(container, ended, image.image_id))
+                self._woken.set()
+                return
+            wait = BackOff(self._tools.retry_seconds, now)
+            self._set(replace(container, state=Waiting(error.reason, error.message), back_off=wait))
+
+    async def _launch(self, container: Container, process: ContainerProcess, image_id: str) -> None:
+        name = container.name
+        now = self._tools.clock.now()
+        restarts = container.restarts + (container.ended is not None)
+        path, _ = self.log(name, restarts)
+        log = ContainerLog(path, self._tools.clock)
+        self._forget_old_logs(name, restarts)
+        self._logs[name, restarts] = log
+        writers = (LineWriter(log, "stdout"), LineWriter(log, "stderr"))
+        transports: list[asyncio.ReadTransport] = []
+        writing: list[int] = []
+        try:
+            for writer in writers:
+                reading, descriptor = os.pipe()
+                writing.append(descriptor)
+                transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+                    lambda writer=writer: writer,  # type: ignore[misc]
+                    os.fdopen(reading, "rb", buffering=0),
+                )
+                transports.append(transport)
+            ended = await self._tools.runtime.run(process, writing[0], writing[1])
+        except BaseException:
+            log.close()
+            for transport in transports:
+                transport.close()
+            raise
+        finally:
+            for descriptor in writing:
+                os.close(descriptor)
+        self._event("Normal", "Created", f"Created container: {name}", spec=name)
+        self._event("Normal", "Started", f"Started container {name}", spec=name)
+        self._set(self._next_run(container, Running(process.container_id, now), image_id))
+        self._record("container started", "done", container=name, restarts=restarts, command=process.argv[0])
+        running = _Process(process.container_id, name, ended, log)
+        self._processes[name] = running
+        assert self._tasks is not None
+        self._tasks.create_task(self._attend(running, writers, transports))
+
+    def _next_run(self, container: Container, state: Running | Terminated, image_id: str) -> Container:
+        """*container* in a new run; the ones before count as restarts."""
+        before = container.ended
+        if before is None:
+            return replace(container, state=state, image_id=image_id, back_off=None)
+        return replace(
+            container,
+            state=state,
+            image_id=image_id,
+            last=before,
+            restarts=container.restarts + 1,
+            back_off=lifecycle.after_restart(container.back_off, before, self._tools.times),
+        )
+
+    async def _attend(
+        self, process: _Process, writers: Sequence[LineWriter], transports: Sequence[asyncio.ReadTransport]
+    ) -> None:
+        """Wait for a container's end, then for the rest of its output."""
+        try:
+            # asyncio.wait leaves the future alone when this task is cancelled; others wait for it too.
+            await asyncio.wait([process.ended])
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OUTPUT_SECONDS):
+                    for writer in writers:
+                        await writer.closed.wait()
+        finally:
+            for transport in transports:
+                transport.close()
+            process.log.close()
+        container = self._container(process.name)
+        now = self._tools.clock.now()
+        if isinstance(container.state, Running):
+            if process.ended.exception() is None:
+                ended = lifecycle.ended_state(process.ended.result(), container.state, now)
+            else:
+                lost = "the node's helper process ended, and every container with it"
+                ended = replace(lifecycle.ended_state(137, container.state, now, lost), reason="ContainerStatusUnknown")
+            self._set(replace(container, state=ended))
+            self._record(
+                "container ended",
+                "done" if ended.exit_code == 0 else "failed",
+                container=process.name,
+                exit_code=ended.exit_code,
+            )
+        self._processes.pop(process.name, None)
+        process.done.set()
+        self._woken.set()
+
+    def _hold(self, wait: Wait) -> None:
+        """Show why a container does not start yet."""
+        container = self._container(wait.name)
+        if container.ended is not None:
+            state = lifecycle.crash_loop(wait, self._pod)
+            if container.state != state:
+                self._event("Warning", "BackOff", f"{state.message}", spec=wait.name)
+            self._set(replace(container, state=state, last=container.ended))
+        elif isinstance(container.state, Waiting) and container.state.reason == "ErrImagePull":
+            message = f'Back-off pulling image "{container.image}": ErrImagePull: {container.state.message}'
+            self._event("Normal", "BackOff", f'Back-off pulling image "{container.image}"', spec=wait.name)
+            self._set(replace(container, state=Waiting("ImagePullBackOff", message)))
+
+    # The end
+
+    async def _remove(self, pod: Obj) -> None:
+        """End what runs with the pod's grace, then remove all traces, here and at the API server."""
+        grace = 0.0 if self._gone else self._grace(pod)
+        sidecars = {container.name for container in self._state.init if container.sidecar}
+        running = list(self._processes.values())
+        await self._end_processes([process for process in running if process.name not in sidecars], grace)
+        await self._end_processes([process for process in running if process.name in sidecars], grace)
+        await self._tools.runtime.remove_pod(self.uid)
+        if not self._gone:
+            if not self._over:
+                await self._write_status()
+            await self._tools.api.remove(pod)
+        await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self.log_directory, ignore_errors=True)
+
+    async def _end_processes(self, processes: Sequence[_Process], grace_seconds: float) -> None:
+        """SIGTERM, the grace period, SIGKILL; cut short when the pod is deleted by force meanwhile."""
+        alive = [process for process in processes if not process.ended.done()]
+        for process in alive:
+            self._event("Normal", "Killing", f"Stopping container {process.name}", spec=process.name)
+        if grace_seconds > 0:
+            for process in alive:
+                await self._signal(process, signal.SIGTERM)
+            deadline = asyncio.get_running_loop().time() + grace_seconds
+            while alive and not self._gone and (left := deadline - asyncio.get_running_loop().time()) > 0:
+                woken = asyncio.ensure_future(self._woken.wait())
+                events: list[asyncio.Future[Any]] = [woken, *(process.ended for process in alive)]
+                try:
+                    await asyncio.wait(events, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    woken.cancel()
+                self._woken.clear()
+                if objects.metadata(self._pod).get("deletionGracePeriodSeconds") == 0:
+                    break
+                alive = [process for process in alive if not process.ended.done()]
+        for process in alive:
+            await self._signal(process, signal.SIGKILL)
+        if alive:
+            await asyncio.wait([process.ended for process in alive], timeout=KILL_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(OUTPUT_SECONDS + KILL_SECONDS):
+                for process in processes:
+                    await process.done.wait()
+
+    async def _signal(self, process: _Process, number: int) -> None:
+        # A container without its helper has ended already.
+        with contextlib.suppress(FabricFailed):
+            await self._tools.runtime.signal(process.container_id, number)
+
+    def _grace(self, pod: Obj) -> float:
+        seconds = objects.metadata(pod).get("deletionGracePeriodSeconds")
+        if seconds is None:
+            seconds = objects.spec(pod).get("terminationGracePeriodSeconds", 30)
+        return float(seconds)
+
+    # What others see
+
+    async def _write_status(self) -> None:
+        status = pod_status(self._state, self._tools.clock.now())
+        if status == self._written:
+            return
+        await self._tools.api.write_status(self._pod, status)
+        self._written = status
+        # Until the change comes back through the watch, conditions keep their times from here.
+        self._pod = {**self._pod, "status": {**objects.status(self._pod), **status}}
+        self._state = replace(self._state, pod=self._pod)
+
+    def _container(self, name: str) -> Container:
+        return next(container for container in (*self._state.init, *self._state.main) if container.name == name)
+
+    def _set(self, container: Container) -> None:
+        def changed(containers: tuple[Container, ...]) -> tuple[Container, ...]:
+            return tuple(container if old.name == container.name else old for old in containers)
+
+        self._state = replace(self._state, init=changed(self._state.init), main=changed(self._state.main))
+
+    def _place(self) -> Place:
+        return Place(self._tools.node_name, self._tools.host_ip, self.address, self._tools.allocatable)
+
+    def _event(self, kind: EventType, reason: str, message: str, *, spec: str = "") -> None:
+        involved: Obj = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "name": objects.name(self._pod),
+            "namespace": objects.namespace(self._pod),
+            "uid": self.uid,
+        }
+        if spec:
+            init = any(container.name == spec for container in self._state.init)
+            involved["fieldPath"] = f"spec.{'initContainers' if init else 'containers'}{{{spec}}}"
+        self._tools.events.record(involved, kind, reason, message)
+
+    def _record(self, what: str, outcome: str, **decision: object) -> None:
+        self._tools.journal.record(
+            Hop(
+                who="kubelet",
+                whom="node",
+                what=what,
+                outcome=outcome,  # type: ignore[arg-type]
+                decision={"pod": objects.name(self._pod), "namespace": objects.namespace(self._pod), **decision},
+            )
+        )
+
+    def _record_token(self, pod: Obj, key: TokenKey, token: ProjectedToken, *, again: bool) -> None:
+        self._record(
+            "refresh projected token" if again else "project token",
+            "done",
+            volume=_volume_of(pod, key),
+            service_account=key.service_account,
+            audience=key.audience,
+            expires_at=rfc3339(token.expires_at),
+            token=fingerprint(token.token),
+        )
+
+    def _forget_old_logs(self, name: str, restarts: int) -> None:
+        """Keep this run's log and the one before."""
+        for old_name, old in list(self._logs):
+            if old_name == name and old < restarts - 1:
+                del self._logs[old_name, old]
+        for path in (self.log_directory / name).glob("*.log*"):
+            number = path.name.partition(".")[0]
+            if number.isdigit() and int(number) < restarts - 1:
+                path.unlink(missing_ok=True)
+
+
+def _containers(pod: Obj) -> list[Obj]:
+    spec = objects.spec(pod)
+    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+
+
+def _volume_of(pod: Obj, key: TokenKey) -> str:
+    for volume in objects.spec(pod).get("volumes") or ():
+        if key in token_keys({**pod, "spec": {**objects.spec(pod), "volumes": [volume]}}):
+            return str(volume.get("name"))
+    return ""
