@@ -194,13 +194,14 @@ class Fabric:
         return running
 
     def _signal(self, container: str, number: int) -> bool:
-        """Signal a container's first process (its group without namespaces); False when it has ended."""
+        """Signal a container's first process; False when it has ended."""
         running = self._by_container.get(container)
         if running is None:
             return False
         with contextlib.suppress(ProcessLookupError):
             if running.group:
-                os.killpg(running.process.pid, number)
+                # As in Kubernetes, only the first process is asked to end; killing means all of them.
+                (os.killpg if number == signal.SIGKILL else os.kill)(running.process.pid, number)
                 return True
             if running.pidfd >= 0:
                 signal.pidfd_send_signal(running.pidfd, number)

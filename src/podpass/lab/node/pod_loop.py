@@ -205,8 +205,12 @@ class PodLoop:
             match action:
                 case Start():
                     await self._start(action.name)
-                    if not isinstance(self._container(action.name).state, Running):
+                    started = self._container(action.name)
+                    if not isinstance(started.state, Running):
                         wait = min(wait, self._tools.retry_seconds)
+                    elif started.sidecar:
+                        # Nothing else tells that the next container may start.
+                        wait = 0.0
                 case Wait():
                     self._hold(action)
                     wait = min(wait, max(0.01, action.until - now))
