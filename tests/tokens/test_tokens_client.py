@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import gzip
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 import aiohttp
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from podpass.serving.asgi import App, Receive, Request, Response, Scope, Send, answering, json_response
 from podpass.serving.server import bind_tcp, serving
@@ -281,3 +285,31 @@ async def test_every_request_is_told(fetcher: KeyFetcher, issuer: Issuer, rsa_ke
     with pytest.raises(DiscoveryFailed):
         await fetcher.keys_for(issuer.url, rsa_key.kid)
     assert told[-1].failure == "status 404"
+
+
+class Nowhere(AbstractResolver):
+    """Knows no name, so that nothing leaves this machine."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        raise OSError(f"unknown host {host}")
+
+    async def close(self) -> None:
+        pass
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.text(max_size=40)
+    | st.text(max_size=20).map("https://{}".format)
+    | st.text(max_size=9).map("https://h/{}".format)
+)
+def test_any_text_as_an_issuer_fails_plainly(issuer: str) -> None:
+    async def fetch() -> None:
+        connector = aiohttp.TCPConnector(resolver=Nowhere())
+        async with aiohttp.ClientSession(connector=connector, connector_owner=True) as session:
+            with pytest.raises(DiscoveryFailed):
+                await KeyFetcher(session, Moment()).keys_for(issuer, "k")
+
+    # Addresses are connected to without asking a resolver.
+    assume(not re.search(r"\d", issuer))
+    asyncio.run(fetch())

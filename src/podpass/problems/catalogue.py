@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class _Standing(str):
+    """A name in braces for which there is no value. A value that looks like one is still a value."""
+
+    __slots__ = ()
+
+
 class _Lenient(dict[str, object]):
     """Leaves `{name}` standing where no value was given: half a remedy is better than none."""
 
     def __missing__(self, key: str) -> str:
-        return "{" + key + "}"
+        return _Standing("{" + key + "}")
 
 
 class _Quoting(string.Formatter):
@@ -22,8 +28,7 @@ class _Quoting(string.Formatter):
 
     def convert_field(self, value: Any, conversion: str | None) -> Any:
         if conversion == "q":
-            text = str(value)
-            return text if text.startswith("{") and text.endswith("}") else shlex.quote(text)
+            return value if isinstance(value, _Standing) else shlex.quote(str(value))
         return super().convert_field(value, conversion)
 
 

@@ -3,6 +3,7 @@
 Contract: azure workload identity, sections 4.1 and 5.6 (70022, 70024).
 """
 
+import functools
 import ipaddress
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -73,6 +74,7 @@ def unfetchable(url: str, *, allow_http_loopback: bool = False) -> str:
     return "it is not https"
 
 
+@functools.lru_cache(maxsize=256)
 def unfederatable(issuer: str) -> str:
     """Why Entra would not federate with this issuer, or an empty string: https, not loopback, no query or fragment."""
     parts = _split(issuer)
