@@ -13,11 +13,16 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from podpass.problems import PodpassError
+
 SERVICE_ACCOUNT_DIRECTORY = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
-class ConfigError(Exception):
-    """A kubeconfig can't be used; the text names the file and the member."""
+class ConfigError(PodpassError):
+    """A cluster can't be reached with what is configured; the text names the file and the member."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("PP402", reason, reason=reason)
 
 
 @dataclass(frozen=True, slots=True)

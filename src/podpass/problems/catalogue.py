@@ -129,6 +129,12 @@ _PROBLEMS = (
         remedy="Mend {first} first; docs/reference/webhook.md lists every setting with its variable and flag.",
     ),
     Problem(
+        "PP402",
+        title="No cluster can be reached with this configuration",
+        cause="{reason}",
+        remedy="kubectl config view --minify   (shows what the current context says; --kubeconfig names another file)",
+    ),
+    Problem(
         "PP410",
         title="The pod does not ask for the webhook",
         cause="The webhook {webhook} only handles pods with the label {label}={wanted}; the pod {pod} in namespace"

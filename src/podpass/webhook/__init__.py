@@ -6,6 +6,7 @@ default. Left out: the IMDS proxy sidecar (pods that ask for it are refused with
 
 from podpass.webhook.azure import Denial, Mutation, mutate
 from podpass.webhook.loop import run
+from podpass.webhook.process import run_process
 from podpass.webhook.settings import Settings, SettingsError
 
-__all__ = ["Denial", "Mutation", "Settings", "SettingsError", "mutate", "run"]
+__all__ = ["Denial", "Mutation", "Settings", "SettingsError", "mutate", "run", "run_process"]
