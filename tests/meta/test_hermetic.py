@@ -1,6 +1,6 @@
 """The whole demonstration in a network whose only way out is watched: nothing may go there.
 
-The watched namespace has loopback and one dummy interface that holds the default route, so an attempt to reach any
+The watched namespace has loopback and one veth pair that holds the default route, so an attempt to reach any
 other address, a DNS server's included, would be seen as a packet on it.
 """
 
@@ -18,7 +18,8 @@ WATCHER = textwrap.dedent(
     import json, os, select, socket, subprocess, sys
     for command in (
         "link set lo up",
-        "link add out type dummy",
+        "link add out type veth peer name far",
+        "link set far up",
         "link set out up",
         "addr add 192.0.2.1/24 dev out",
         "route add default via 192.0.2.2 dev out",

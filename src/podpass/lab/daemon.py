@@ -13,9 +13,12 @@ import signal
 import sys
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from podpass.problems import PodpassError
+
+if TYPE_CHECKING:
+    from podpass.lab.assembly import Lab
 
 
 def main() -> None:
@@ -31,9 +34,7 @@ def main() -> None:
 
     try:
         from podpass.lab.assembly import Lab
-        from podpass.telemetry.logging import configure_logging
 
-        configure_logging(component="lab")
         _run(Lab, options)
     except PodpassError as error:
         _tell(options.ready_fd, {"error": str(error), "code": error.problem.code, "values": _texts(error.values)})
@@ -45,14 +46,10 @@ def main() -> None:
         sys.exit(1)
 
 
-def _run(lab_class: Any, options: argparse.Namespace) -> None:
-    from podpass.serving import event_loop
+def _run(lab_class: "type[Lab]", options: argparse.Namespace) -> None:
+    from podpass.lab.doors.hermetic import hermetic, new_event_loop, recording
 
     async def live() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
         lab = lab_class(
             options.name,
             home=options.home,
@@ -60,13 +57,18 @@ def _run(lab_class: Any, options: argparse.Namespace) -> None:
             runtime=options.runtime,
             api_port=options.api_port,
             proxy_port=options.proxy_port,
-            request_stop=stop.set,
         )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, lab.stop_requested.set)
         async with lab:
-            _tell(options.ready_fd, {"ready": True, **lab.status()})
-            await stop.wait()
+            with hermetic(recording(lab.journal, loop)):
+                _tell(options.ready_fd, {"ready": True, **lab.status()})
+                await lab.stop_requested.wait()
 
-    event_loop.run(live())
+    # The wall stands from the first moment; only what it turns away is recorded once there is a journal.
+    with hermetic(), asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(live())
 
 
 def _texts(values: dict[str, object]) -> dict[str, str]:

@@ -93,12 +93,6 @@ _PROBLEMS = (
         remedy="Free space there, or set PODPASS_HOME to a directory on another disk.",
     ),
     Problem(
-        "PP106",
-        title="A system tool is missing",
-        cause="{tool} is not on the PATH.",
-        remedy="{install}",
-    ),
-    Problem(
         "PP107",
         title="The lab's state can't be read",
         cause="{path}: {reason}.",

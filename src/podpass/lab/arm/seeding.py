@@ -72,13 +72,7 @@ class Seeding:
     def put_identity(self, group_id: str, name: str, location: str = "") -> Identity:
         """The identity of this name in a group, in the group's location unless another is given."""
         resource = self._put(_in_group(group_id, IDENTITY, name), {"location": location or self._location_of(group_id)})
-        return Identity(
-            id=resource.id,
-            name=resource.name,
-            client_id=resource.properties["clientId"],
-            principal_id=resource.properties["principalId"],
-            tenant_id=resource.properties["tenantId"],
-        )
+        return identity_of(resource)
 
     def put_federated_credential(
         self, identity_id: str, name: str, *, issuer: str, subject: str, audience: str = EXCHANGE_AUDIENCE
@@ -137,6 +131,17 @@ class Seeding:
 
     def _location_of(self, group_id: str) -> str:
         return self._estate.require(parsed_id(group_id)).location
+
+
+def identity_of(resource: Resource) -> Identity:
+    """The three ids of a managed identity's resource."""
+    return Identity(
+        id=resource.id,
+        name=resource.name,
+        client_id=resource.properties["clientId"],
+        principal_id=resource.properties["principalId"],
+        tenant_id=resource.properties["tenantId"],
+    )
 
 
 def _in_group(group_id: str, resource_type: str, name: str) -> ResourceId:

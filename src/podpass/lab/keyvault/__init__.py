@@ -45,6 +45,17 @@ class KeyVault:
         """Whether there is a vault of this name, and so a host name that resolves."""
         return self._arm.vault(name) is not None
 
+    def has_secret(self, vault: str, name: str) -> bool:
+        """Whether the vault holds a secret of this name. Raises KeyVaultError when there is no such vault."""
+        found = self._require(vault)
+        try:
+            self._secrets.get(found, name)
+        except KeyVaultError as error:
+            if error.code == "SecretNotFound":
+                return False
+            raise
+        return True
+
     def set_secret(self, vault: str, name: str, value: str, content_type: str | None = None) -> SecretVersion:
         """The secret with this value, in a new version unless the newest one has it. Raises KeyVaultError."""
         found = self._require(vault)

@@ -1,0 +1,93 @@
+"""Requests per second of a server process, counted against the CPU time that it used.
+
+The machine's other load and the cost of the client fall out: a rate is answers per second of the server's own CPU.
+"""
+
+import asyncio
+import os
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    answers: int
+    seconds: float
+    server_cpu_seconds: float
+    p99_seconds: float
+
+    @property
+    def per_core(self) -> float:
+        """Answers per second of server CPU."""
+        return self.answers / self.server_cpu_seconds
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of the process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_mib(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) / 1024
+    raise LookupError(f"process {pid} has no resident memory")
+
+
+async def measure(
+    pid: int,
+    port: int,
+    request: bytes,
+    *,
+    tls: ssl.SSLContext | None,
+    server_name: str | None,
+    count: int,
+    connections: int = 16,
+) -> Rate:
+    """Send *request* *count* times over keep-alive connections, and time the process *pid* that answers."""
+    waits: list[float] = []
+    left = count
+
+    async def client() -> None:
+        nonlocal left
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=tls, server_hostname=server_name)
+        try:
+            while left > 0:
+                left -= 1
+                sent = time.perf_counter()
+                writer.write(request)
+                await _answer(reader)
+                waits.append(time.perf_counter() - sent)
+        finally:
+            writer.close()
+
+    before, began = cpu_seconds(pid), time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(connections):
+            group.create_task(client())
+    seconds, used = time.perf_counter() - began, cpu_seconds(pid) - before
+    waits.sort()
+    return Rate(len(waits), seconds, max(used, 1 / _TICKS), waits[int(len(waits) * 0.99)])
+
+
+async def _answer(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
+        raise RuntimeError(head.partition(b"\r\n")[0].decode())
+    lower = head.lower()
+    length = int(lower.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+    await reader.readexactly(length)
+
+
+def post(host: str, path: str, body: bytes, media_type: str) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: {media_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def get(host: str, path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()

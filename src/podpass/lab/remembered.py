@@ -1,0 +1,49 @@
+"""What a lab chose once and keeps: ids of what the scenario left open, and ports, so that kubeconfigs stay valid."""
+
+import uuid
+
+import msgspec
+
+from podpass.lab.scenario.model import Scenario
+from podpass.lab.store import Store
+
+_SERVICE = "lab"
+
+
+class Remembered:
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def guid(self, what: str, given: str = "") -> str:
+        """The GUID of *what*: *given*, else the one chosen before, else a new one."""
+        kept = self._store.get(_SERVICE, "guid", what)
+        if kept is not None and given in ("", kept):
+            return str(kept)
+        chosen = given or str(uuid.uuid4())
+        self._store.put(_SERVICE, "guid", what, chosen)
+        return chosen
+
+    def port(self, what: str) -> int:
+        """The port *what* listened on last, or 0."""
+        return int(self._store.get(_SERVICE, "port", what) or 0)
+
+    def keep_port(self, what: str, port: int) -> None:
+        if self.port(what) != port:
+            self._store.put(_SERVICE, "port", what, port)
+
+    @property
+    def offset_seconds(self) -> float:
+        """How far the lab's clock was advanced."""
+        return float(self._store.get(_SERVICE, "clock", "offset_seconds") or 0.0)
+
+    def keep_offset(self, seconds: float) -> None:
+        self._store.put(_SERVICE, "clock", "offset_seconds", seconds)
+
+    @property
+    def scenario(self) -> Scenario | None:
+        """What the lab was filled with, None before the first time."""
+        kept = self._store.get(_SERVICE, "scenario", "applied")
+        return None if kept is None else msgspec.convert(kept, Scenario)
+
+    def keep_scenario(self, scenario: Scenario) -> None:
+        self._store.put(_SERVICE, "scenario", "applied", scenario)
