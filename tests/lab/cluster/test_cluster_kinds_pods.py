@@ -3,6 +3,7 @@ from typing import Any
 
 import pytest
 
+from podpass.kube.status import StatusError
 from podpass.lab.cluster.kinds.pod_defaults import default_pod, qos_class
 from podpass.lab.cluster.kinds.pods import pods
 
@@ -337,7 +338,6 @@ def update(change: Any, old: dict[str, Any] | None = None) -> list[str]:
         pytest.param(lambda spec: spec.update(tolerations=[{"operator": "Exists"}]), [], id="more-tolerations"),
         pytest.param(lambda spec: spec["containers"][0].update(env=[{"name": "A"}]), ["spec"], id="env"),
         pytest.param(lambda spec: spec.update(serviceAccountName="x"), ["spec"], id="account"),
-        pytest.param(lambda spec: spec.update(nodeName="x"), ["spec"], id="node"),
         pytest.param(lambda spec: spec.update(volumes=[{"name": "v", "emptyDir": {}}]), ["spec"], id="volumes"),
         pytest.param(
             lambda spec: spec["containers"].append({"name": "d", "image": "a"}), ["spec.containers"], id="container"
@@ -347,6 +347,16 @@ def update(change: Any, old: dict[str, Any] | None = None) -> list[str]:
 )
 def test_what_an_update_may_change(change: Any, refused: list[str]) -> None:
     assert update(change) == refused
+
+
+def test_only_a_binding_gives_a_pod_its_node() -> None:
+    old, new = pod(), pod(nodeName="lab-node")
+    with pytest.raises(StatusError) as caught:
+        KIND.prepare_update(new, old)
+    assert caught.value.code == 422
+    assert caught.value.message.startswith('Pod "p" is invalid: spec: Forbidden: pod updates may not change fields')
+    assert KIND.validate_update(new, old) == []
+    assert update(lambda spec: spec.update(nodeName="other"), new) == ["spec"]
 
 
 def test_a_deadline_is_only_shortened() -> None:

@@ -8,9 +8,18 @@ import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from podpass.kube import objects
+from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
-from podpass.kube.status import Cause, duplicate, forbidden_field, invalid, not_found, not_supported, required
+from podpass.kube.status import (
+    Cause,
+    StatusError,
+    duplicate,
+    forbidden_field,
+    invalid,
+    not_found,
+    not_supported,
+    required,
+)
 from podpass.lab.cluster.kinds import rules
 from podpass.lab.cluster.kinds.volume_validation import volumes
 
@@ -47,6 +56,12 @@ def pod_causes(pod: Obj) -> list[Cause]:
 def pod_update_causes(new: Obj, old: Obj) -> list[Cause]:
     """What an update may not change in a pod that exists, and what is wrong with what it may."""
     return list(_update_causes(objects.spec(new), objects.spec(old)))
+
+
+def refuse_node_change(new: Obj, old: Obj) -> None:
+    """Raises StatusError 422 for an update of a pod itself that gives it a node, which only a binding may."""
+    if objects.spec(new).get("nodeName") and not objects.spec(old).get("nodeName"):
+        raise StatusError.invalid(resources.PODS, objects.name(old), [forbidden_field("spec", _CHANGEABLE)])
 
 
 def spec_causes(spec: Obj, path: str) -> Iterator[Cause]:
@@ -323,6 +338,9 @@ def _frozen(spec: Obj, old: Obj) -> Obj:
     grace = kept.get("terminationGracePeriodSeconds")
     if grace == 1 and (old.get("terminationGracePeriodSeconds") or 0) < 0:
         kept["terminationGracePeriodSeconds"] = old.get("terminationGracePeriodSeconds")
+    if not old.get("nodeName"):
+        # Left to refuse_node_change, because a binding comes through here as well.
+        kept.pop("nodeName", None)
     gates = kept.pop("schedulingGates", None) or []
     if any(gate not in (old.get("schedulingGates") or []) for gate in gates):
         kept["schedulingGates"] = gates
