@@ -4,6 +4,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -12,7 +13,7 @@ import trustme
 
 from podpass.serving.asgi import App, Receive, Request, Response, Scope, Send, answering, text_response
 from podpass.serving.connection import Limits, Refused
-from podpass.serving.server import HttpEngine, PortInUse, bind_tcp, bind_unix, serving
+from podpass.serving.server import PortInUse, bind_tcp, bind_unix, serving
 
 SECONDS = 10
 SECRET = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln"
@@ -88,15 +89,37 @@ async def test_head_and_body_do_not_wait_for_each_other(listener: socket.socket)
         assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-async def test_app_answers_over_tls(listener: socket.socket) -> None:
+@dataclass(frozen=True)
+class Tls:
+    server: ssl.SSLContext
+    client: ssl.SSLContext
+
+
+@pytest.fixture(scope="module")
+def tls() -> Tls:
     ca = trustme.CA(key_type=trustme.KeyType.ECDSA)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ca.issue_cert("localhost", key_type=trustme.KeyType.ECDSA).configure_cert(server)
-    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     ca.configure_trust(client)
-    async with serving(ECHO, [listener], tls=server), client_of(listener, client) as tls:
-        tls.writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert await tls.answer() == (200, "GET /? 0")
+    return Tls(server, client)
+
+
+async def test_app_answers_over_tls(listener: socket.socket, tls: Tls) -> None:
+    async with serving(ECHO, [listener], tls=tls.server), client_of(listener, tls.client) as client:
+        for size in (0, 100_000, 10):
+            client.writer.write(
+                b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+            )
+            assert await client.answer() == (200, f"POST /? {size}")
+
+
+async def test_app_answers_over_tls_on_a_unix_socket(tmp_path: Path, tls: Tls) -> None:
+    path = tmp_path / "api.sock"
+    async with serving(ECHO, [bind_unix(path)], tls=tls.server), asyncio.timeout(SECONDS):
+        reader, writer = await asyncio.open_unix_connection(str(path), ssl=tls.client, server_hostname="localhost")
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await Client(reader, writer).answer() == (200, "GET /? 0")
+        writer.transport.abort()
 
 
 def test_unix_socket_is_for_this_user_only(tmp_path: Path) -> None:
@@ -174,24 +197,67 @@ async def test_idle_connections_are_closed_at_stop(listener: socket.socket) -> N
         writer.transport.abort()
 
 
-async def test_engine_waits_for_work_it_owns_and_cancels_what_is_late() -> None:
-    engine = HttpEngine(ECHO)
-    done, late = asyncio.Event(), asyncio.Event()
+@pytest.mark.parametrize("sent", [b"", b"\x16\x03\x01\x02\x00"], ids=["silent", "half-a-hello"])
+async def test_handshakes_under_way_end_at_stop(
+    listener: socket.socket, tls: Tls, sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with asyncio.timeout(SECONDS / 2):
+        async with serving(ECHO, [listener], tls=tls.server, grace_seconds=SECONDS):
+            reader, writer = await asyncio.open_connection(*listener.getsockname())
+            writer.write(sent)
+            async with client_of(listener, tls.client) as other:
+                other.writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await other.answer()
+        assert await Client(reader, writer).closed()
+    writer.transport.abort()
+    assert caplog.records == []
 
-    async def ends() -> None:
-        done.set()
 
-    async def stays() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            late.set()
+async def test_handshake_that_takes_too_long_is_ended(listener: socket.socket, tls: Tls) -> None:
+    refusals: list[Refused] = []
+    limits = Limits(head_seconds=0.1)
+    async with (
+        serving(ECHO, [listener], tls=tls.server, limits=limits, refused=refusals.append),
+        client_of(listener) as client,
+    ):
+        assert await client.closed()
+    assert refusals == []
 
-    engine.own(ends())
-    engine.own(stays())
-    await engine.close(grace_seconds=0.05)
-    assert done.is_set()
-    assert late.is_set()
+
+async def test_handshakes_count_as_connections(listener: socket.socket, tls: Tls) -> None:
+    async with (
+        serving(ECHO, [listener], tls=tls.server, limits=Limits(connections=1)),
+        client_of(listener),
+        client_of(listener) as second,
+    ):
+        assert await second.closed()
+
+
+async def test_client_that_does_not_trust_the_server_is_reported(listener: socket.socket, tls: Tls) -> None:
+    refusals: list[Refused] = []
+    host, port = listener.getsockname()
+
+    def connect() -> None:
+        # In a thread: asyncio's own client leaves without telling the server why.
+        with socket.create_connection((host, port), timeout=SECONDS) as plain:
+            ssl.create_default_context().wrap_socket(plain, server_hostname="localhost")
+
+    async with serving(ECHO, [listener], tls=tls.server, refused=refusals.append):
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asyncio.to_thread(connect)
+        async with client_of(listener, tls.client) as client:
+            client.writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await client.answer()
+    assert [(refusal.status, refusal.peer) for refusal in refusals] == [(0, "127.0.0.1")]
+    assert "UNKNOWN_CA" in refusals[0].why
+
+
+async def test_plain_request_to_a_tls_port_is_reported(listener: socket.socket, tls: Tls) -> None:
+    refusals: list[Refused] = []
+    async with serving(ECHO, [listener], tls=tls.server, refused=refusals.append), client_of(listener) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert await client.closed() or refusals
+    assert refusals[0].why == "the TLS handshake failed (HTTP_REQUEST)"
 
 
 # --- failures inside an app

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import httptools
 import uvicorn
@@ -47,6 +47,7 @@ class Refused:
     peer: str
     """The client's address, or an empty string on a unix socket."""
     status: int
+    """What was answered; 0 when no answer could be given, because TLS failed."""
     why: str
     what: str = ""
     """What was asked, as far as it is known and may be shown."""
@@ -105,11 +106,10 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = True
         self._head_number = 0
         self._head_bytes = 0
-        self._head_parsed = 0
+        self._chunk_bytes = 0
         self._head_since = self.loop.time()
         self._body_since = 0.0
-        self.fault: tuple[int, str] | None = None
-        """Status and reason, set before a parser callback raises."""
+        self._fault: tuple[int, str] | None = None
         self.asked = ""
         self._finished = False
         self._timer: asyncio.TimerHandle | None = None
@@ -140,20 +140,24 @@ class HttpConnection(HttpToolsProtocol):
         if self._finished or self.transport.is_closing():
             return
         self._unset_keepalive_if_required()
-        self._body_since = self.loop.time()
+        self._chunk_bytes = len(data)
         head = self._head_number
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             self.upgraded(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            status, why = self.fault or (400, "the request is malformed")
+            status, why = self._fault or (400, "the request is malformed")
             self.refuse(status, why)
-        if self._in_head and self._head_number == head:
-            # The parser reports a header only when it has ended; this counts what it still holds.
-            self._head_bytes += len(data)
+        if self._in_head:
+            if self._head_number == head:
+                self._head_bytes += len(data)
             if self._head_bytes > self.limits.head_bytes:
                 self.refuse(431, self._large_head)
+            elif self.headers is not None and len(self.headers) > self.limits.headers:
+                self.refuse(431, self._many_headers)
+        elif (cycle := self.cycle) is not None and not cycle.more_body and not cycle.response_complete:
+            return  # A whole request, not yet answered: nothing to wait for.
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -173,24 +177,28 @@ class HttpConnection(HttpToolsProtocol):
             self._head_number += 1
             self._head_since = self.loop.time()
             self._head_bytes = 0
-        self._head_parsed = 0
         super().on_message_begin()
 
-    def on_url(self, url: bytes) -> None:
-        self._count(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._count(len(name) + len(value) + 4)
-        if len(self.headers) >= self.limits.headers:
-            self.fault = 431, f"the request has more than {self.limits.headers} headers"
-            raise ValueError(self.fault[1])
-        super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self.check_head()
         self.server_state.default_headers = _date_header(int(time.time()))
         super().on_headers_complete()
+
+    def check_head(self) -> None:
+        """End the parsing when the head that has just ended is too large."""
+        self._in_head = False
+        # Here and not header by header: what one read can hold is bounded, and most heads arrive in one.
+        if len(self.headers) > self.limits.headers:
+            self.fail(431, self._many_headers)
+        if self._head_bytes + self._chunk_bytes > self.limits.head_bytes:
+            size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+            if size > self.limits.head_bytes:
+                self.fail(431, self._large_head)
+
+    def fail(self, status: int, why: str) -> NoReturn:
+        """End the parsing from inside one of its callbacks; the request is then refused with *status*."""
+        self._fault = status, why
+        raise ValueError(why)
 
     # --- upgrades
 
@@ -238,15 +246,13 @@ class HttpConnection(HttpToolsProtocol):
         else:
             transport.close()
 
-    def _count(self, size: int) -> None:
-        self._head_parsed += size
-        if self._head_parsed > self.limits.head_bytes:
-            self.fault = 431, self._large_head
-            raise ValueError(self._large_head)
-
     @property
     def _large_head(self) -> str:
         return f"the request's head is larger than {self.limits.head_bytes} bytes"
+
+    @property
+    def _many_headers(self) -> str:
+        return f"the request has more than {self.limits.headers} headers"
 
     # --- pace: one timer, set only while a part of a request is outstanding
 
@@ -260,6 +266,8 @@ class HttpConnection(HttpToolsProtocol):
     def _watch(self) -> None:
         if self._finished or self.transport is None or self.transport.is_closing():
             return
+        if not self._in_head:
+            self._body_since = self.loop.time()
         deadline = self._deadline()
         if deadline is None:
             idle = self.cycle is None or self.cycle.response_complete

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -15,6 +16,10 @@ from podpass.serving.asgi import App, Receive, Scope, Send
 from podpass.serving.connection import LOG, HttpConnection, Limits, Refused, Terms
 
 BACKLOG = 1024
+ACCEPT_RETRY_SECONDS = 1.0
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR})
+"""The connection ended before it was accepted."""
 
 
 class PortInUse(OSError):
@@ -96,6 +101,13 @@ class HttpEngine:
         self.terms = Terms(config, self._state, limits, refused, self._connection_lost, lambda: self._closing)
         self._closing = False
         self._emptied = asyncio.Event()
+        self._handshakes: set[asyncio.Task[None]] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether a new connection would be one too many, or too late."""
+        count = len(self._state.connections) + len(self._handshakes)
+        return self._closing or count >= self.terms.limits.connections
 
     def protocol(self) -> HttpConnection:
         """A protocol for one new connection."""
@@ -107,20 +119,76 @@ class HttpEngine:
         transports = (getattr(connection, "transport", None) for connection in self._state.connections)
         return [transport for transport in transports if transport is not None]
 
-    def own(self, work: Coroutine[None, None, None]) -> None:
-        """Run *work* as part of answering: `close` waits for it and cancels it when it is late."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._state.tasks.add(task)
-        task.add_done_callback(self._ended)
+    def open(self, handshake: Coroutine[None, None, None]) -> None:
+        """Run *handshake*, which ends with a new connection; `close` cancels it."""
+        task = asyncio.get_running_loop().create_task(handshake)
+        self._handshakes.add(task)
+        task.add_done_callback(self._opened)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._state.tasks.discard(task)
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        self._handshakes.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            LOG.error("Exception while answering", exc_info=error)
+            LOG.error("Exception while opening a connection", exc_info=error)
+
+    async def secure(
+        self, transport: asyncio.Transport, tls: ssl.SSLContext, *, failed: Callable[[OSError], None]
+    ) -> None:
+        """End TLS on *transport* and serve the requests in it; *failed* is told when the handshake fails."""
+        protocol = self.protocol()
+        secured = None
+        try:
+            secured = await asyncio.get_running_loop().start_tls(
+                transport, protocol, tls, server_side=True, ssl_handshake_timeout=self.terms.limits.head_seconds
+            )
+        except OSError as error:
+            failed(error)
+        finally:
+            if secured is None:
+                transport.abort()
+        if secured is not None:
+            # start_tls leaves this call to its caller.
+            protocol.connection_made(secured)
+
+    async def accept(self, listener: socket.socket, tls: ssl.SSLContext) -> None:
+        """Take connections from *listener*, end TLS on each and serve the requests in it, until cancelled.
+
+        The loop's own TLS servers keep connections in the handshake out of sight: they count for no limit and
+        outlive the server.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, address = await loop.sock_accept(listener)
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    LOG.error("No connection can be accepted: %s", error.strerror)
+                    await asyncio.sleep(ACCEPT_RETRY_SECONDS)
+                elif error.errno not in _GONE:
+                    raise
+                continue
+            if self.full:
+                accepted.close()
+                continue
+            self.open(self._secure_accepted(accepted, address[0] if isinstance(address, tuple) else "", tls))
+
+    async def _secure_accepted(self, accepted: socket.socket, peer: str, tls: ssl.SSLContext) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self.protocol, accepted, ssl=tls, ssl_handshake_timeout=self.terms.limits.head_seconds
+            )
+        except OSError as error:
+            # A client that only looked whether the port is open, or left, has nothing to be told.
+            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
+                self.terms.refused(Refused(peer, 0, f"the TLS handshake failed ({reason_of(error)})"))
+        except BaseException:
+            accepted.close()
+            raise
 
     async def close(self, *, grace_seconds: float) -> None:
         """Let running requests end for *grace_seconds*, then drop every connection and cancel what still runs."""
         self._closing = True
+        for handshake in list(self._handshakes):
+            handshake.cancel()
         for connection in list(self._state.connections):
             connection.shutdown()
         tasks = set(self._state.tasks)
@@ -129,8 +197,8 @@ class HttpEngine:
         await self._drop_connections()
         for task in late:
             task.cancel()
-        if late:
-            await asyncio.wait(late, timeout=1)
+        if late or self._handshakes:
+            await asyncio.wait({*late, *self._handshakes}, timeout=1)
 
     async def _drop_connections(self) -> None:
         self._emptied.clear()
@@ -152,6 +220,11 @@ class HttpEngine:
             # Only `close` cancels requests; to uvicorn a cancelled request is a crash worth a traceback.
             if not self._closing:
                 raise
+
+
+def reason_of(error: OSError) -> str:
+    """Why TLS failed, as OpenSSL names it, or what the error says."""
+    return str(getattr(error, "reason", None) or error or type(error).__name__)
 
 
 @contextlib.asynccontextmanager
@@ -185,23 +258,23 @@ async def serving_with(
 ) -> AsyncIterator[None]:
     """As `serving`, with an engine that is closed together with the listeners."""
     loop = asyncio.get_running_loop()
-    handshake_seconds = None if tls is None else engine.terms.limits.head_seconds
     servers: list[asyncio.Server] = []
+    accepting: list[asyncio.Task[None]] = []
     try:
         for listener in listeners:
-            if listener.family == socket.AF_UNIX:
-                server = await loop.create_unix_server(
-                    engine.protocol, sock=listener, ssl=tls, ssl_handshake_timeout=handshake_seconds
-                )
+            if tls is not None:
+                accepting.append(loop.create_task(engine.accept(listener, tls)))
+            elif listener.family == socket.AF_UNIX:
+                servers.append(await loop.create_unix_server(engine.protocol, sock=listener))
             else:
-                server = await loop.create_server(
-                    engine.protocol, sock=listener, ssl=tls, ssl_handshake_timeout=handshake_seconds, backlog=BACKLOG
-                )
-            servers.append(server)
+                servers.append(await loop.create_server(engine.protocol, sock=listener, backlog=BACKLOG))
         yield
     finally:
         for server in servers:
             server.close()
+        for task in accepting:
+            task.cancel()
+        await asyncio.gather(*accepting, return_exceptions=True)
         await engine.close(grace_seconds=grace_seconds)
         for listener in listeners:
             listener.close()

@@ -11,7 +11,7 @@ from podpass.lab.doors.traces import TraceSeal, traced
 from podpass.lab.journal import Hop, Journal
 from podpass.serving.asgi import App, Receive, Response, Scope, Send, send_response
 from podpass.serving.connection import HttpConnection, Limits, Refused, Terms
-from podpass.serving.server import HttpEngine
+from podpass.serving.server import HttpEngine, reason_of
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 
@@ -95,7 +95,6 @@ class ForwardProxy(HttpEngine):
         super().__init__(gateway, limits=limits, refused=refused)
         self.names = names
         self._ca = ca
-        self._journal = journal
         self._inside = HttpEngine(gateway, limits=limits, refused=refused)
 
     def protocol(self) -> HttpConnection:
@@ -108,34 +107,18 @@ class ForwardProxy(HttpEngine):
 
     async def intercept(self, transport: asyncio.Transport, route: Route) -> None:
         """Open the tunnel on *transport*, end its TLS here and hand the requests in it to the gateway."""
-        protocol = self._inside.protocol()
         transport.write(_ESTABLISHED)
-        try:
-            secured = await asyncio.get_running_loop().start_tls(
-                transport,
-                protocol,
-                self._ca.context_for(route.host),
-                server_side=True,
-                ssl_handshake_timeout=self.terms.limits.head_seconds,
-            )
-        except OSError as error:
-            transport.abort()
-            self._handshake_failed(route, error)
-            return
-        if secured is not None:
-            # start_tls leaves this call to its caller.
-            protocol.connection_made(secured)
-
-    def _handshake_failed(self, route: Route, error: OSError) -> None:
-        reason = printable(str(getattr(error, "reason", None) or error or type(error).__name__))
-        self._journal.record(
-            Hop(
-                who="client",
-                whom="door",
-                what=f"CONNECT {route.host}:443",
-                outcome="failed",
-                why=f"the TLS handshake failed ({reason}); does the program trust the lab's CA?",
-            )
+        await self._inside.secure(
+            transport,
+            self._ca.context_for(route.host),
+            failed=lambda error: self.terms.refused(
+                Refused(
+                    "",
+                    0,
+                    f"the TLS handshake failed ({reason_of(error)}); does the program trust the lab's CA?",
+                    f"CONNECT {route.host}:443",
+                )
+            ),
         )
 
 
@@ -146,13 +129,13 @@ class _ProxyConnection(HttpConnection):
         self._tunnel_to: Route | None = None
 
     def on_headers_complete(self) -> None:
+        self.check_head()
         method = self.parser.get_method().decode("ascii")
         hosts = [value.decode("latin-1") for name, value in self.headers if name == b"host"]
         destination = decide(method, self.url.decode("latin-1"), hosts, self._proxy.names)
         if isinstance(destination, TurnedAway):
             self.asked = destination.what
-            self.fault = destination.status, destination.why
-            raise ValueError(destination.why)
+            self.fail(destination.status, destination.why)
         if isinstance(destination, Intercept):
             self._tunnel_to = destination.route
             return
@@ -176,12 +159,18 @@ class _ProxyConnection(HttpConnection):
         # Until TLS listens, what the client sends next must stay in the socket.
         transport.pause_reading()
         self.leave()
-        self._proxy.own(self._proxy.intercept(transport, route))
+        self._proxy.open(self._proxy.intercept(transport, route))
 
 
 def record_refusal(journal: Journal, refusal: Refused) -> None:
     """Record a connection that was turned away by the HTTP engine."""
-    what = refusal.what or "a request that was not read whole"
     journal.record(
-        Hop(who="client", whom="door", what=what, outcome="refused", why=refusal.why, wire=str(refusal.status))
+        Hop(
+            who="client",
+            whom="door",
+            what=refusal.what or "a request that was not read whole",
+            outcome="refused" if refusal.status else "failed",
+            why=printable(refusal.why, limit=300),
+            wire=str(refusal.status or ""),
+        )
     )
