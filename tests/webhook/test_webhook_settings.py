@@ -151,3 +151,10 @@ def test_every_option_has_a_variable_and_a_help():
 def test_a_flag_that_does_not_exist_is_a_mistake_of_the_caller():
     with pytest.raises(KeyError):
         Settings.read(TENANT, {"layuot": "v1"})
+
+
+def test_the_reference_lists_every_option_with_its_names():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "webhook.md").read_text()
+    for option in OPTIONS:
+        flag = f"`{option.flag}`" if option.flag else ""
+        assert f"| `{option.key}` | {flag} | `{option.variable}` |".replace("|  |", "| |") in page
