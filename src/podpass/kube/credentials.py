@@ -128,7 +128,7 @@ def tls_context(access: Access, certificate: ClientCertificate | None) -> ssl.SS
                 pair.write(certificate.certificate_pem.rstrip() + b"\n" + certificate.key_pem)
                 pair.flush()
                 context.load_cert_chain(pair.name)
-    except (ssl.SSLError, ValueError) as error:
+    except (ssl.SSLError, ValueError, TypeError) as error:
         raise CredentialsFailed(
             f"the certificates for {access.server} can't be used: {type(error).__name__}"
         ) from error
