@@ -4,19 +4,21 @@ The token endpoint is a hot path: it goes straight from the path to the decision
 sections 5.1, 5.2, 5.4 and 5.5; azure HTTP surface, section 2.
 """
 
+import functools
 import os
 import re
 import uuid
-from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from podpass.lab.clock import Clock
-from podpass.lab.entra import documents, errors, findings, model
+from podpass.lab.entra import documents, errors, findings, issuing, model
 from podpass.lab.entra.directory import Directory
 from podpass.lab.entra.signing import SigningIdentity
 from podpass.lab.journal import Hop, Journal, current_trace, tracing
 from podpass.oauth import forms
-from podpass.oauth.responses import NO_STORE, TokenResponse
+from podpass.oauth.responses import NO_STORE
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 from podpass.telemetry.redaction import fingerprint
 from podpass.tokens import jwt
@@ -28,6 +30,12 @@ from podpass.tokens.keys import JwkSet
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::\d{1,5})?")
 _CACHED = (("Cache-Control", "max-age=86400, private"), errors.JSON_UTF8)
 _TOKEN_PATHS = {"/oauth2/v2.0/token": 2, "/oauth2/token": 1}
+_PAGES = (
+    "/v2.0/.well-known/openid-configuration",
+    "/.well-known/openid-configuration",
+    "/discovery/v2.0/keys",
+    "/discovery/keys",
+)
 _NOT_EMULATED = (
     "/oauth2/v2.0/authorize",
     "/oauth2/authorize",
@@ -70,6 +78,8 @@ class EntraHttp:
         self._faults = faults
         self._header_v1 = jwt.encoded_header(signing.key, {"typ": "JWT", "x5t": signing.key.kid})
         self._header_v2 = jwt.encoded_header(signing.key, {"typ": "JWT"})
+        # Bounded, because its keys hold the Host header.
+        self._rendered = functools.lru_cache(maxsize=64)(self._render_document)
         self._own_host = rules.authority.removeprefix("https://").partition(":")[0]
         key_fetcher.on_fetch = lambda fetch: self._record(findings.fetch_hop(fetch))
 
@@ -90,16 +100,10 @@ class EntraHttp:
             return await self._token(request, first, version)
         if request.method not in ("GET", "HEAD"):
             return self._unknown(request)
-        pages: dict[str, Callable[[Request, str], Response]] = {
-            "/v2.0/.well-known/openid-configuration": self._metadata_v2,
-            "/.well-known/openid-configuration": self._metadata_v1,
-            "/discovery/v2.0/keys": self._keys_v2,
-            "/discovery/keys": self._keys_v1,
-        }
         if rest == "/discovery/instance" and first.lower() == "common":
             return self._instance(request)
-        if (page := pages.get(rest)) is not None:
-            return page(request, first)
+        if rest in _PAGES:
+            return self._document(request, first, rest)
         return self._unknown(request)
 
     async def _token(self, request: Request, tenant: str, version: int) -> Response:
@@ -150,45 +154,38 @@ class EntraHttp:
 
     def _granted(self, request: Request, grant: model.Grant) -> Response:
         now = int(self._clock.now())
-        claims = model.access_claims(grant, authority=self._rules.authority, now=now, entropy=os.urandom(40))
+        claims = issuing.access_claims(grant, authority=self._rules.authority, now=now, entropy=os.urandom(40))
         header = self._header_v1 if grant.version == 1 else self._header_v2
         token = jwt.sign_with_header(header, claims, self._signing.key)
         self._record(findings.hop(grant, issued=fingerprint(token)))
         trace_id = str(uuid.uuid4())
         headers = (errors.JSON_UTF8, *NO_STORE, ("x-ms-request-id", trace_id), *_echoed(request))
         if grant.asked.version == 1:
-            return json_response(200, _v1_body(grant, token, now), headers)
-        body = TokenResponse(token, grant.expires_in, grant.refresh_in).to_dict()
-        return json_response(200, {**body, "ext_expires_in": grant.expires_in}, headers)
+            return json_response(200, issuing.v1_body(grant, token, now=now), headers)
+        return json_response(200, issuing.v2_body(grant, token), headers)
 
     def _refused(self, request: Request, refusal: model.Refusal) -> Response:
         self._record(findings.hop(refusal))
         return self._render(request, refusal.code, dict(refusal.values))
 
-    def _metadata_v2(self, request: Request, name: str) -> Response:
+    def _document(self, request: Request, name: str, page: str) -> Response:
         tenant = self._tenant_of(request, name)
         if isinstance(tenant, Response):
             return tenant
-        document = documents.metadata_v2(self._base(request), self._rules.authority, tenant)
-        return json_response(200, document, _CACHED)
+        return Response(200, self._rendered(page, self._base(request), tenant), _CACHED)
 
-    def _metadata_v1(self, request: Request, name: str) -> Response:
-        tenant = self._tenant_of(request, name)
-        if isinstance(tenant, Response):
-            return tenant
-        return json_response(200, documents.metadata_v1(self._base(request), tenant), _CACHED)
-
-    def _keys_v2(self, request: Request, name: str) -> Response:
-        tenant = self._tenant_of(request, name)
-        if isinstance(tenant, Response):
-            return tenant
-        return json_response(200, documents.keys_v2(self._signing, self._rules.authority, tenant), _CACHED)
-
-    def _keys_v1(self, request: Request, name: str) -> Response:
-        tenant = self._tenant_of(request, name)
-        if isinstance(tenant, Response):
-            return tenant
-        return json_response(200, documents.keys_v1(self._signing), _CACHED)
+    def _render_document(self, page: str, base: str, tenant: str) -> bytes:
+        authority = self._rules.authority
+        match page:
+            case "/v2.0/.well-known/openid-configuration":
+                document = documents.metadata_v2(base, authority, tenant)
+            case "/.well-known/openid-configuration":
+                document = documents.metadata_v1(base, tenant)
+            case "/discovery/v2.0/keys":
+                document = documents.keys_v2(self._signing, authority, tenant)
+            case _:
+                document = documents.keys_v1(self._signing)
+        return msgspec.json.encode(document)
 
     def _instance(self, request: Request) -> Response:
         endpoint = request.query.get("authorization_endpoint", "")
@@ -258,19 +255,6 @@ class EntraHttp:
 
     def _record(self, hop: Hop) -> None:
         self._journal.record(hop)
-
-
-def _v1_body(grant: model.Grant, token: str, now: int) -> dict[str, str]:
-    """The v1 endpoint's answer, in which every member is a string."""
-    return {
-        "token_type": "Bearer",
-        "expires_in": str(grant.expires_in),
-        "ext_expires_in": str(grant.expires_in),
-        "expires_on": str(now + grant.expires_in + 1),
-        "not_before": str(now - model.BACKDATED_SECONDS),
-        "resource": grant.asked.scope,
-        "access_token": token,
-    }
 
 
 def _correlation_id(request: Request) -> str:

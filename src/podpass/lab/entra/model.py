@@ -6,7 +6,6 @@ time and the resource. What comes back is a Grant, or a Refusal that knows the c
 credential that came closest. Contract: azure workload identity, sections 5.1 to 5.7.
 """
 
-import functools
 import re
 import uuid
 from collections.abc import Mapping
@@ -14,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from podpass.azure.resourceids import NotAResourceId, ResourceId
 from podpass.lab.entra.access import v1_issuer, v2_issuer
 from podpass.lab.entra.directory import Application, Tenant
 from podpass.lab.entra.documents import COMMON
@@ -24,14 +22,11 @@ from podpass.tokens import claims as read
 from podpass.tokens import federation, jwt
 from podpass.tokens.client import DiscoveryFailed
 from podpass.tokens.discovery import unfederatable
-from podpass.tokens.encoding import to_base64url
 from podpass.tokens.federation import FederatedCredential, Match, NearMiss
 from podpass.tokens.keys import JwkSet
 
 APPLICATION_SECONDS = 3599
 MANAGED_IDENTITY_SECONDS = 86399
-BACKDATED_SECONDS = 300
-"""Access tokens are valid from this long before they are issued, against clocks that are behind."""
 
 _DOMAIN = re.compile(
     r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)+"
@@ -195,50 +190,6 @@ def conclude(
     if longest is not None and lifetime is not None and lifetime > longest:
         return asked.refused(70023, maximum=f"{longest:g} seconds")
     return _granted(candidate, directory, rules)
-
-
-def access_claims(grant: Grant, *, authority: str, now: int, entropy: bytes) -> dict[str, Any]:
-    """The claims of the access token. *entropy*, 40 random bytes, makes it unlike any other.
-
-    Contract: azure workload identity, section 5.3.
-    """
-    application, tenant_id = grant.application, grant.application.tenant_id
-    start = now - BACKDATED_SECONDS
-    v1 = grant.version == 1
-    claims: dict[str, Any] = {
-        "aud": grant.audience,
-        "iss": v1_issuer(tenant_id) if v1 else v2_issuer(authority, tenant_id),
-        "iat": start,
-        "nbf": start,
-        "exp": now + grant.expires_in + 1,
-        "aio": to_base64url(entropy[:24]),
-    }
-    if v1:
-        claims |= {"appid": application.client_id, "appidacr": "2", "idp": v1_issuer(tenant_id)}
-    else:
-        claims |= {"azp": application.client_id, "azpacr": "2"}
-    claims |= {
-        "idtyp": "app",
-        "oid": application.object_id,
-        "rh": f"1.{to_base64url(uuid.UUID(tenant_id).bytes)}.",
-        "sub": application.object_id,
-        "tid": tenant_id,
-        "uti": to_base64url(entropy[24:40]),
-        "ver": "1.0" if v1 else "2.0",
-    }
-    if application.resource_id:
-        claims["xms_mirid"] = mirid(application.resource_id)
-    return claims
-
-
-@functools.lru_cache(maxsize=1024)
-def mirid(resource_id: str) -> str:
-    """A managed identity's id as its access tokens spell it, with `resourcegroups` in lower case."""
-    try:
-        parsed = ResourceId.parse(resource_id)
-    except NotAResourceId:
-        return resource_id
-    return str(parsed).replace("/resourceGroups/", "/resourcegroups/", 1)
 
 
 def peek(form: Mapping[str, str]) -> jwt.Token | None:
