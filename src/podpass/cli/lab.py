@@ -171,6 +171,33 @@ def env(*, name: Name = "default", output: Output = "table") -> int:
 
 
 @app.command
+def identity(identity_name: str = "", /, *, name: Name = "default", output: Output = "table") -> int:
+    """Print a managed identity's client id, or list all of the lab's identities.
+
+    Example: kubectl annotate serviceaccount orders azure.workload.identity/client-id=$(podpass lab identity orders)
+
+    Parameters
+    ----------
+    identity_name:
+        The identity's name. Without it all identities are listed.
+    """
+    found = Control(_paths(name)).status()["identities"]
+    if not identity_name:
+        if output == "table":
+            rows = [[entry["name"], entry["client_id"], entry["principal_id"]] for entry in found]
+            print_table(rows, heads=("NAME", "CLIENT ID", "PRINCIPAL ID"))
+        else:
+            print_value(found, output)
+        return 0
+    named = [entry for entry in found if entry["name"] == identity_name]
+    if len(named) != 1:
+        have = ", ".join(sorted(entry["name"] for entry in found)) or "none"
+        raise PodpassError("PP111", f"there is no one identity {identity_name}", identity=identity_name, have=have)
+    print_value(named[0]["client_id"] if output == "table" else named[0], output)
+    return 0
+
+
+@app.command
 def journal(
     *,
     name: Name = "default",

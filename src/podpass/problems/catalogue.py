@@ -160,6 +160,12 @@ _PROBLEMS = (
         wire="Forbidden",
     ),
     Problem(
+        "PP111",
+        title="No identity of that name",
+        cause="The lab's identities are: {have}.",
+        remedy="podpass lab identity",
+    ),
+    Problem(
         "PP501",
         title="The scenario can't be used",
         cause="It does not say what the reference of the scenario file asks for.",

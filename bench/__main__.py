@@ -1,0 +1,174 @@
+"""Measure every budget in one run and print it as a ratio: `make bench`.
+
+Rates are answers per second of the server's own CPU, so neither the client nor other load on the machine counts.
+The machine's RSA-2048 signing rate is the yardstick of everything that signs.
+"""
+
+import asyncio
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from bench import webhook_review
+from bench.rates import Rate, get, measure, post, resident_mib
+from podpass.kube.resources import SERVICEACCOUNTS
+from podpass.lab.control.client import Control
+from podpass.lab.control.starting import delete, start, stop
+from podpass.lab.demo.client import operating
+from podpass.lab.demo.plan import AUDIENCE, plan
+from podpass.lab.environment import Endpoints, LabPaths
+
+MIB_LAB = 120
+SIGN_SECONDS = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    what: str
+    measured: str
+    budget: str
+    ratio: float
+    """Above 1 is better than the budget."""
+
+
+def signing_rate() -> float:
+    """RSA-2048 PKCS#1 signatures with SHA-256 per second of one core, by the same library that podpass uses."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    count, began = 0, time.process_time()
+    while time.process_time() - began < SIGN_SECONDS:
+        for _ in range(20):
+            key.sign(b"x" * 900, padding.PKCS1v15(), hashes.SHA256())
+        count += 20
+    return count / (time.process_time() - began)
+
+
+def best(times: int, run: Callable[[], float]) -> float:
+    return min(run() for _ in range(times))
+
+
+def timed(*command: str, home: Path) -> float:
+    """Seconds of wall time that a command takes."""
+    environ = {**os.environ, "PODPASS_HOME": str(home), "NO_COLOR": "1"}
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-m", "podpass", *command], env=environ, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def at_most(what: str, measured: float, budget: float, unit: str) -> Figure:
+    return Figure(what, f"{measured:.2f} {unit}", f"<= {budget:g} {unit}", budget / measured)
+
+
+def at_least(what: str, measured: float, budget: float, unit: str) -> Figure:
+    return Figure(what, f"{measured:,.0f} {unit}", f">= {budget:,.0f} {unit}", measured / budget)
+
+
+async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
+    status = Control(paths).status()
+    endpoints, pid = Endpoints(**status["endpoints"]), int(status["pid"])
+    wanted = plan(issuer=endpoints.issuer, suffix="bench")
+    tls = ssl.create_default_context(cafile=str(paths.ca_certificate))
+    gateway_port = urlsplit(endpoints.gateway).port or 443
+    async with operating(endpoints, paths) as operator:
+        identity, _ = await operator.set_up_cloud(wanted)
+        await operator.set_up_cluster(wanted, identity)
+        request = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenRequest",
+            "spec": {"audiences": [AUDIENCE]},
+        }
+        review = await operator.kube.create_subresource(SERVICEACCOUNTS, "orders", "token", request, "shop")
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": identity.client_id,
+            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion": review["status"]["token"],
+            "scope": "https://vault.azure.net/.default",
+        }
+        webhooks = await operator.kube.read(
+            "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+            "/azure-wi-webhook-mutating-webhook-configuration"
+        )
+
+    async def through_gateway(host: str, request: bytes, count: int) -> Rate:
+        await measure(pid, gateway_port, request, tls=tls, server_name=host, count=count // 10)
+        return await measure(pid, gateway_port, request, tls=tls, server_name=host, count=count)
+
+    login = "login.microsoftonline.com"
+    path = f"/{endpoints.tenant_id}/oauth2/v2.0/token"
+    body = urlencode(form).encode()
+    tokens = await through_gateway(login, post(login, path, body, "application/x-www-form-urlencoded"), 4_000)
+    issuer = urlsplit(endpoints.issuer)
+    keys = await through_gateway(issuer.netloc, get(issuer.netloc, f"{issuer.path}openid/v1/jwks"), 20_000)
+    port, review_path = webhook_review.address(webhooks.body)
+    reviewed = post("127.0.0.1", review_path, webhook_review.review(identity.client_id), "application/json")
+    await measure(pid, port, reviewed, tls=tls, server_name="127.0.0.1", count=500)
+    reviews = await measure(pid, port, reviewed, tls=tls, server_name="127.0.0.1", count=6_000)
+    share = tokens.per_core / signing
+    return [
+        Figure("fresh federated tokens, of the signing rate", f"{share:.0%}", ">= 85%", share / 0.85),
+        at_least("  the same", tokens.per_core, 0.85 * signing, "/s/core"),
+        at_least("issuer's key set", keys.per_core, 15_000, "/s/core"),
+        at_least("webhook, a 10 KB pod", reviews.per_core, 3_000, "/s/core"),
+        at_most("  p99 at 16 connections", reviews.p99_seconds * 1_000, 15, "ms"),
+    ]
+
+
+def measure_all(home: Path) -> list[Figure]:
+    paths = LabPaths.of("bench", home=home)
+
+    def note(text: str) -> None:
+        print(f"bench: {text}", file=sys.stderr, flush=True)
+
+    note("the RSA-2048 signing rate of one core")
+    signing = signing_rate()
+    figures = [Figure("RSA-2048 signatures (the yardstick)", f"{signing:,.0f} /s/core", "", 1.0)]
+
+    note("lab up, three times")
+    timed("lab", "up", "--name", "bench", home=home)
+    stop(paths)
+
+    def up() -> float:
+        seconds = timed("lab", "up", "--name", "bench", home=home)
+        stop(paths)
+        return seconds
+
+    figures.append(at_most("lab up to ready, whole command", best(3, up), 1.0, "s"))
+    start(paths, home=home)
+    try:
+        figures.append(at_most("lab idle, resident", resident_mib(int(Control(paths).status()["pid"])), MIB_LAB, "MiB"))
+        note("rates of the token endpoint, the key set and the webhook")
+        figures += asyncio.run(server_rates(paths, signing))
+    finally:
+        stop(paths)
+        delete(paths)
+    note("the demonstration, three times")
+    figures.append(at_most("demo, whole command", best(3, lambda: timed("demo", home=home)), 3.0, "s"))
+    return figures
+
+
+def main() -> None:
+    home = Path(tempfile.mkdtemp(prefix="podpass-bench-"))
+    try:
+        figures = measure_all(home)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    width = max(len(figure.what) for figure in figures)
+    print(f"{'':<{width}}   {'measured':>16}   {'budget':>16}   ratio (above 1 is better than the budget)")
+    for figure in figures:
+        mark = "" if not figure.budget else f"{figure.ratio:5.2f}{'' if figure.ratio >= 1 else '   missed'}"
+        print(f"{figure.what:<{width}}   {figure.measured:>16}   {figure.budget:>16}   {mark}")
+
+
+if __name__ == "__main__":
+    main()
