@@ -329,7 +329,7 @@ async def test_nothing_survives_a_killed_lab(sandboxed, tmp_path, kind) -> None:
     assert lab.stdout is not None
     async with asyncio.timeout(20):
         helper = max(int(line) for line in [await lab.stdout.readline() for _ in "12"] if line != b"up\n")
-        assert _alive(marker)
+        # "exec" may still be on its way from the shell to sleep; that it has begun is enough.
         lab.kill()
         await lab.wait()
         # The container holds the other end of the lab's pipe: its end means that the container is gone.

@@ -6,6 +6,7 @@ volumes, environment, container lifecycle, status, events and logs. Two runtimes
 not to be had.
 
 Contract: kubernetes surface, sections 4.5 and 7. Follows the kubelet of Kubernetes 1.37 where it says nothing.
-Missing: probes, exec and attach, port-forward, hostNetwork, CSI and persistent volumes, sidecar containers,
-preStop and postStart hooks, resource limits, image pulls (an image is an entry of the catalogue).
+Missing: probes (an event says so), exec and attach, port-forward, hostNetwork, CSI and persistent volumes,
+ephemeral containers, preStop and postStart hooks, activeDeadlineSeconds, resource limits, changes of owner
+(fsGroup), image pulls (an image is an entry of the catalogue).
 """

@@ -39,6 +39,10 @@ class FabricFailed(Exception):
     """The helper process could not start, refused a request, or has ended."""
 
 
+class SetupFailed(FabricFailed):
+    """The sandbox around a container could not be made; the tool's words are in what the container wrote."""
+
+
 class Fabric:
     """One helper process and the containers it runs."""
 
@@ -118,17 +122,21 @@ class Fabric:
     async def run(self, container: str, /, *, descriptors: Sequence[int], **arguments: Any) -> asyncio.Future[int]:
         """Start a container; the future is its exit code, 128 + n for signal n.
 
-        The future raises FabricFailed when the helper ends first. Raises FabricFailed when the start is refused.
+        The future raises FabricFailed when the helper ends first. Raises FabricFailed when the start is refused,
+        SetupFailed when the program could not be reached.
         """
         ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         # Nobody may be waiting when the helper is lost.
         ended.add_done_callback(lambda future: future.cancelled() or future.exception())
         self._containers[container] = ended
         try:
-            await self.request("start", descriptors=descriptors, container=container, **arguments)
+            result, _ = await self.request("start", descriptors=descriptors, container=container, **arguments)
         except BaseException:
             self._containers.pop(container, None)
             raise
+        if not result["started"]:
+            await asyncio.wait([ended])
+            raise SetupFailed("the sandbox could not be made")
         return ended
 
     async def signal(self, container: str, number: int) -> bool:

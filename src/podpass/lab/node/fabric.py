@@ -64,7 +64,7 @@ class Fabric:
             case "remove-pod":
                 self._remove_pod(request["pod"])
             case "start":
-                return {"pid": await self._start(request, descriptors)}, []
+                return {"started": await self._start(request, descriptors)}, []
             case "signal":
                 return {"delivered": self._signal(request["container"], request["signal"])}, []
             case "connect":
@@ -130,7 +130,8 @@ class Fabric:
         if network >= 0:
             os.close(network)
 
-    async def _start(self, request: dict[str, Any], descriptors: list[int]) -> int:
+    async def _start(self, request: dict[str, Any], descriptors: list[int]) -> bool:
+        """Start a container; False when bubblewrap failed before the container's first process."""
         output, errors = descriptors
         container, pod = request["container"], request["pod"]
         if container in self._by_container:
@@ -138,16 +139,17 @@ class Fabric:
         if not self._sandboxed:
             process = self._spawn(request, output, errors)
             self._record(container, process, group=True)
-            return process.pid
+            return True
         if pod not in self._networks:
             raise Refused(f"pod {pod} has no network")
         process, information = self._spawn_sandboxed(request, output, errors)
         running = self._record(container, process, group=False)
         inner = await _child_pid(information)
-        if inner is not None:
-            with contextlib.suppress(ProcessLookupError):
-                running.pidfd = os.pidfd_open(inner)
-        return process.pid
+        if inner is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            running.pidfd = os.pidfd_open(inner)
+        return True
 
     def _spawn(self, request: dict[str, Any], output: int, errors: int) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(

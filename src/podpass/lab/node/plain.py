@@ -6,6 +6,7 @@ path of the container exists. The network is the host's own: `environment` must 
 """
 
 import asyncio
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from podpass.lab.node.driver import Fabric
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, Mount, PodSandbox, RuntimeKind
 
+_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 PATH_VARIABLES = (
     "AZURE_CLIENT_CERTIFICATE_PATH",
     "AZURE_CONFIG_DIR",
@@ -71,6 +73,8 @@ class PlainRuntime:
         program = shutil.which(process.argv[0], path=environment["PATH"])
         if program is None:
             raise CannotStart("StartError", f'exec: "{process.argv[0]}": executable file not found in $PATH')
+        if _ACCOUNT in {mount.path for mount in process.mounts}:
+            environment.setdefault("KUBECONFIG", str(_write_kubeconfig(process, root)))
         wanted = process.working_directory or process.image.working_directory
         directory = root / wanted.lstrip("/")
         directory.mkdir(parents=True, exist_ok=True)
@@ -105,6 +109,34 @@ def moved(path: str, mounts: Sequence[Mount], root: Path) -> str:
     for mount in mounts:
         if path == mount.path or path.startswith(mount.path.rstrip("/") + "/"):
             return str(root) + path
+    return path
+
+
+def _write_kubeconfig(process: ContainerProcess, root: Path) -> Path:
+    """A kubeconfig for clients that would read the account's files at their fixed path."""
+    account = f"{root}{_ACCOUNT}"
+    host = process.environment.get("KUBERNETES_SERVICE_HOST", "")
+    port = process.environment.get("KUBERNETES_SERVICE_PORT", "443")
+    document = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": "in-cluster",
+                "cluster": {"server": f"https://{host}:{port}", "certificate-authority": f"{account}/ca.crt"},
+            }
+        ],
+        "users": [{"name": "account", "user": {"tokenFile": f"{account}/token"}}],
+        "contexts": [
+            {
+                "name": "in-cluster",
+                "context": {"cluster": "in-cluster", "user": "account", "namespace": process.pod.namespace},
+            }
+        ],
+        "current-context": "in-cluster",
+    }
+    path = root / "kubeconfig"
+    path.write_text(json.dumps(document))
     return path
 
 

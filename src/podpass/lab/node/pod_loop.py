@@ -38,6 +38,7 @@ _log = structlog.get_logger(__name__)
 OUTPUT_SECONDS = 1.0
 """How long a container's output may still arrive after its end."""
 KILL_SECONDS = 5.0
+_PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 STOP_GRACE_SECONDS = 1.0
 """How long containers have when the whole node stops."""
 Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed, FabricFailed, OSError)
@@ -366,6 +367,10 @@ class PodLoop:
         finally:
             for descriptor in writing:
                 os.close(descriptor)
+        probes = [kind for kind in _PROBES if kind in next(s for s in _containers(self._pod) if s["name"] == name)]
+        if probes and restarts == 0:
+            message = f"{', '.join(probes)} of container {name} not run by the lab's node: it is ready while it runs"
+            self._event("Normal", "ProbesNotRun", message, spec=name)
         self._event("Normal", "Created", f"Created container: {name}", spec=name)
         self._event("Normal", "Started", f"Started container {name}", spec=name)
         self._set(self._next_run(container, Running(process.container_id, now), image_id))

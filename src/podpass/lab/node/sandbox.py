@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from podpass.lab.node.driver import Fabric, FabricFailed
+from podpass.lab.node.driver import Fabric, FabricFailed, SetupFailed
 from podpass.lab.node.rootfs import CA_BUNDLE, arguments, find_program, layout
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, PodSandbox, RuntimeKind
 
@@ -93,13 +93,18 @@ class SandboxRuntime:
 
     async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
         command = bubblewrap(process, ca_bundle=self._ca_bundle, hidden=self._hidden)
-        return await self._fabric.run(
-            process.container_id,
-            descriptors=(output, errors),
-            pod=process.pod.uid,
-            bwrap=command,
-            argv=list(process.argv),
-        )
+        try:
+            return await self._fabric.run(
+                process.container_id,
+                descriptors=(output, errors),
+                pod=process.pod.uid,
+                bwrap=command,
+                argv=list(process.argv),
+            )
+        except SetupFailed as error:
+            raise CannotStart(
+                "CreateContainerError", "bubblewrap could not make the container: its words are in the container's log"
+            ) from error
 
     async def signal(self, container_id: str, number: int) -> bool:
         return await self._fabric.signal(container_id, number)
