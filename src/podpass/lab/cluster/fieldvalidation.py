@@ -100,6 +100,14 @@ def validate_fields(kind: Kind, obj: Obj, body: bytes) -> list[str]:
     return texts[:MAX_NAMED]
 
 
+def typed_body(obj: Obj | None, api_version: str, kind: str) -> Obj:
+    """The body of a subresource without unknown members. Raises StatusError 400 for members of the wrong type."""
+    checked = check(obj or {}, api_version, kind)
+    if checked.mistyped is not None:
+        raise cannot_be_handled(api_version, kind, str(checked.mistyped))
+    return checked.obj
+
+
 def cannot_be_handled(api_version: str, kind: str, why: str) -> StatusError:
     """400 for a body that can't be read as its kind."""
     version = api_version.rpartition("/")[2]

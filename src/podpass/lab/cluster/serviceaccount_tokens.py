@@ -14,6 +14,7 @@ from podpass.kube.resources import Resource
 from podpass.kube.status import Cause, StatusError, invalid
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.cluster.extension import Objects, SubresourceCall, User
+from podpass.lab.cluster.fieldvalidation import typed_body
 from podpass.lab.cluster.kinds.volume_validation import token_seconds
 from podpass.lab.cluster.tables import seconds_of
 from podpass.lab.journal import Hop, Journal
@@ -27,6 +28,7 @@ EXTENDED_SECONDS = 3607
 YEAR_SECONDS = 365 * 24 * 3600
 LEEWAY_SECONDS = 60
 PREFIX = "system:serviceaccount:"
+_API_VERSION = "authentication.k8s.io/v1"
 _EXTRA = "authentication.kubernetes.io/"
 _BINDABLE = {
     ("v1", "Pod"): resources.PODS,
@@ -145,7 +147,7 @@ class ServiceAccountTokens:
 
     async def create(self, call: SubresourceCall) -> Obj:
         """Answer a TokenRequest. Raises StatusError as the API server would."""
-        body = call.body or {}
+        body = typed_body(call.body, _API_VERSION, "TokenRequest")
         account = self._objects.get(resources.SERVICEACCOUNTS, call.name, call.namespace)
         spec = objects.spec(body)
         seconds = spec.get("expirationSeconds")
@@ -197,7 +199,7 @@ class ServiceAccountTokens:
             requested["boundObjectRef"] = spec["boundObjectRef"]
         return {
             "kind": "TokenRequest",
-            "apiVersion": "authentication.k8s.io/v1",
+            "apiVersion": _API_VERSION,
             "metadata": {
                 "name": call.name,
                 "namespace": call.namespace,

@@ -11,6 +11,7 @@ from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError, not_supported, required, success
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.cluster.extension import Objects, SubresourceCall
+from podpass.lab.cluster.fieldvalidation import typed_body
 from podpass.lab.cluster.registry import Kind, Subresource
 from podpass.serving.asgi import Response, json_response
 
@@ -35,7 +36,7 @@ class PodBinding:
 
     async def create(self, call: SubresourceCall) -> Response:
         """Set the pod's node. Raises StatusError 409 when it has one, or is being deleted."""
-        body = call.body or {}
+        body = typed_body(call.body, "v1", "Binding")
         name = call.name or objects.name(body)
         target = body.get("target") or {}
         causes = []
