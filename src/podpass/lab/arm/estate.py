@@ -187,7 +187,7 @@ class Estate:
         """
         if not scope.parts:
             return ""
-        self._require_base(scope)
+        subscription = self._require_base(scope)
         steps: list[ResourceId] = []
         current = scope
         while current.parts:
@@ -198,6 +198,9 @@ class Estate:
             found = self.get(step)
             if found is not None:
                 shown = found.id
+                continue
+            if step.key == scope.subscription_id.key:
+                shown = f"/subscriptions/{subscription.id}"
                 continue
             if self.kind(step.type) is not None:
                 raise self.absent(step)

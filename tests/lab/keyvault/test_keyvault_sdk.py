@@ -1,0 +1,97 @@
+"""The stock SecretClient, unmodified, against a vault by its real name."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.lab.arm.azure_doors import open_doors
+from tests.lab.arm.azure_world import TENANT, VAULT_AUDIENCE, World
+
+from podpass.lab.arm.seeding import Identity
+
+PROGRAM = Path(__file__).with_name("secret_client.py")
+SECONDS = 60
+
+
+async def run(world: World, who: Identity, mode: str, directory: Path, vault: str = "kv-shop") -> dict[str, Any]:
+    """What the program saw as *who*."""
+    token = directory / "token"
+    token.write_text(world.token(who, VAULT_AUDIENCE))
+    async with open_doors(world, directory) as doors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(PROGRAM),
+            mode,
+            f"https://{vault}.vault.azure.net",
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "PODPASS_TEST_TOKEN": str(token), **doors.environ},
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+    assert process.returncode == 0, err.decode()[-2_000:]
+    seen = json.loads(out)
+    assert isinstance(seen, dict)
+    return seen
+
+
+@pytest.fixture
+def orders(world: World) -> Identity:
+    identity = world.identity("orders")
+    world.arm.seed.put_vault(world.group.id, "kv-shop")
+    return identity
+
+
+def administer(world: World, who: Identity) -> None:
+    world.arm.seed.put_role_assignment(world.group.id, "Key Vault Administrator", who.principal_id)
+
+
+async def test_the_client_does_all_it_can_do(world: World, orders: Identity, tmp_path: Path) -> None:
+    administer(world, orders)
+    seen = await run(world, orders, "sync", tmp_path)
+    assert seen == {
+        "scopes": ["https://vault.azure.net/.default"],
+        "tenants": [TENANT],
+        "newest": "two",
+        "older": "one",
+        "versions": 2,
+        "changed": [{"c": "d"}, "text/plain", "Recoverable+Purgeable"],
+        "listed": 31,
+        "deleted": ["greeting"],
+        "reused": "ObjectIsDeletedButRecoverable",
+        "recovered": "two",
+        "missing": "SecretNotFound",
+        "restored": "greeting",
+        "restored_value": "two",
+    }
+
+
+async def test_the_asynchronous_client_too(world: World, orders: Identity, tmp_path: Path) -> None:
+    administer(world, orders)
+    seen = await run(world, orders, "async", tmp_path)
+    assert seen == {
+        "scopes": ["https://vault.azure.net/.default"],
+        "tenants": [TENANT],
+        "newest": "one",
+        "listed": 1,
+        "deleted": "greeting",
+        "recovered": "one",
+    }
+
+
+@pytest.mark.parametrize(("rbac", "code"), [(True, "ForbiddenByRbac"), (False, "ForbiddenByPolicy")])
+async def test_the_client_is_told_why_it_is_refused(world: World, tmp_path: Path, rbac: bool, code: str) -> None:
+    orders = world.identity("orders")
+    world.arm.seed.put_vault(world.group.id, "kv-shop", rbac=rbac)
+    world.keyvault.set_secret("kv-shop", "greeting", "x")
+    seen = await run(world, orders, "refused", tmp_path)
+    assert (seen["status"], seen["code"]) == (403, code)
+    assert orders.principal_id in seen["message"]
+    assert [hop.outcome for hop in world.hops if hop.whom == "keyvault"] == ["noted", "refused"]
