@@ -3,7 +3,8 @@
 import base64
 import binascii
 
-_TO_STANDARD = bytes.maketrans(b"-_", b"+/")
+# The standard alphabet's own characters, and padding, become one that no alphabet has.
+_TO_STANDARD = bytes.maketrans(b"-_+/=", b"+/!!!")
 _PADDING = (b"", None, b"==", b"=")
 
 
@@ -15,8 +16,7 @@ def from_base64url(text: str | bytes) -> bytes:
     """Decode strictly. Raises ValueError for padding, for a foreign character and for an impossible length."""
     raw = text.encode("ascii") if isinstance(text, str) else text
     padding = _PADDING[len(raw) % 4]
-    # The standard alphabet's own characters must not slip through the translation.
-    if padding is None or b"+" in raw or b"/" in raw or b"=" in raw:
+    if padding is None:
         raise ValueError("not base64url")
     try:
         return binascii.a2b_base64(raw.translate(_TO_STANDARD) + padding, strict_mode=True)
