@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podpass.lab.doors.destinations import Forward, Intercept, TurnedAway, decide
@@ -109,6 +109,7 @@ def test_query_is_not_repeated() -> None:
     assert found.what == "GET http://a.example"
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["CONNECT", "GET"]), st.text(st.characters(max_codepoint=255)), st.text())
 def test_any_target_gets_a_decision_and_one_line(method: str, target: str, host: str) -> None:
     found = decide(method, target, [host], NAMES)

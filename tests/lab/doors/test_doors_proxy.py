@@ -242,7 +242,7 @@ async def test_refusal_is_one_line_and_recorded(
 class TestSlowClients:
     @pytest.fixture
     def limits(self) -> Limits:
-        return Limits(head_seconds=0.2)
+        return Limits(head_seconds=0.4)
 
     async def test_slow_head_is_refused(self, doors: Doors) -> None:
         assert (await said(doors, b"CONNECT example.com:443 HTTP/1.1\r\n"))[0] == 408
@@ -316,7 +316,7 @@ async def test_stop_ends_tunnels_whatever_their_state(
                     writer.write(b"GET / HTTP/1.1\r\nHost: management.azure.com\r\n\r\n")
                     await streaming.wait()
             before = loop.time()
-        assert loop.time() - before < 1.5
+        assert loop.time() - before < SECONDS / 2
     for writer in writers:
         writer.transport.abort()
     assert caplog.records == []
