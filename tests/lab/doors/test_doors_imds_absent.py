@@ -1,3 +1,4 @@
+import asyncio
 from typing import Any
 
 import aiohttp
@@ -77,3 +78,18 @@ async def test_answer_over_a_socket_is_recorded(journal: Journal) -> None:
     (event,) = journal.events()
     assert (event.hop.whom, event.hop.outcome) == ("imds", "refused")
     assert event.hop.decision["resource"] == "https://vault.azure.net"
+
+
+async def test_azure_identity_gives_up_at_once(journal: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = pytest.importorskip("azure.identity")
+    listener = bind_tcp()
+    monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://127.0.0.1:{listener.getsockname()[1]}")
+
+    def ask() -> None:
+        with identity.ManagedIdentityCredential() as credential:
+            credential.get_token("https://vault.azure.net/.default")
+
+    async with serving(imds_absent(journal), [listener]), asyncio.timeout(5):
+        with pytest.raises(identity.CredentialUnavailableError, match="Identity not found"):
+            await asyncio.to_thread(ask)
+    assert [event.hop.wire for event in journal.events()] == ["400"]
