@@ -187,3 +187,12 @@ async def test_any_request_gets_a_json_answer(world: World, body: bytes, path: s
         reply = await world.send(method, target, body)
         assert reply.status in (200, 400, 401, 404, 501)
         assert re.match(r"AADSTS\d+: ", reply.body["error_description"])
+
+
+@pytest.mark.parametrize("text", [r"\ud800", r"\u0000", r"\u202e", r"\ud83d\ude00", "\x7f", r"\u001b[2J"])
+async def test_odd_characters_in_claims_do_no_harm(world: World, text: str) -> None:
+    header = to_base64url(b'{"alg":"RS256","kid":"k"}')
+    claims = to_base64url(f'{{"iss":"{text}","sub":"{text}","aud":"{text}"}}'.encode())
+    reply = await world.ask(client_assertion=f"{header}.{claims}.AAAA")
+    assert reply.code in (50027, 700211)
+    assert world.hops[-1].outcome == "refused"

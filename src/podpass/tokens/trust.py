@@ -1,0 +1,105 @@
+"""What a match, or a miss, of a token and federated credentials means to a person.
+
+The names in the values fill the braces of the problem catalogue's causes and remedies. Nothing here knows where the
+credentials came from, so a lab and a real cluster are explained by the same words.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from podpass.tokens import claims as read
+from podpass.tokens.discovery import discovery_url
+from podpass.tokens.federation import FederatedCredential, Kind, Match, NearMiss, difference_kind
+
+_SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([^:]+):([^:]+)")
+
+_HOW: Mapping[Kind, str] = {
+    "trailing-slash": "they differ only by the slash at the end",
+    "letter-case": "they differ only in letter case",
+    "white-space": "they differ only by white space",
+    "missing": "the token has none",
+    "other": "they are different",
+}
+
+
+def problem_of(result: Match | NearMiss | None) -> str:
+    """The catalogue's code for what `federation.match` found; an empty string for a match."""
+    if result is None:
+        return "PP206"
+    if isinstance(result, Match):
+        return ""
+    match result.deciding.claim:
+        case "issuer":
+            return "PP201" if result.deciding.kind == "trailing-slash" else "PP202"
+        case "audience":
+            return "PP203"
+        case "subject":
+            return "PP205" if result.deciding.kind == "letter-case" else "PP204"
+
+
+def sentence(near: NearMiss) -> str:
+    """Which claim decided, and what the two sides say."""
+    decided = near.deciding
+    found, expected = " ".join(decided.found) or "nothing", " or ".join(decided.expected)
+    return (
+        f"The {decided.claim} decided: the token says {found}, the federated credential {near.credential.name}"
+        f" says {expected}; {_HOW[decided.kind]}."
+    )
+
+
+def claim_values(claims: read.Claims) -> dict[str, str]:
+    """What the token says of itself, its service account and its pod; what it does not say is left out."""
+    values = {
+        "issuer": read.issuer(claims),
+        "subject": read.subject(claims),
+        "audience": next(iter(read.audiences(claims)), ""),
+        "discovery_url": discovery_url(read.issuer(claims)),
+    }
+    if claims:
+        values["new_credential"] = new_credential_name(claims)
+    if found := _SERVICE_ACCOUNT.fullmatch(read.subject(claims)):
+        values |= {"namespace": found[1], "service_account": found[2]}
+    pod = read.kubernetes(claims).get("pod")
+    if isinstance(pod, Mapping) and (name := read.text(pod, "name")):
+        values["pod"] = name
+    return values
+
+
+def credential_values(credential: FederatedCredential) -> dict[str, str]:
+    return {
+        "credential": credential.name,
+        "credential_issuer": credential.issuer,
+        "credential_subject": credential.subject,
+        "credential_audience": next(iter(credential.audiences), ""),
+    }
+
+
+def compared(claims: read.Claims, credential: FederatedCredential) -> list[dict[str, Any]]:
+    """Each claim that counts beside the credential's, in the order of the checks; `how` where they differ."""
+    rows: list[dict[str, Any]] = []
+    pairs = (
+        ("issuer", (read.issuer(claims),), (credential.issuer,)),
+        ("audience", read.audiences(claims), credential.audiences),
+        ("subject", (read.subject(claims),), (credential.subject,)),
+    )
+    for claim, found, expected in pairs:
+        equal = any(value and value in expected for value in found)
+        row: dict[str, Any] = {"claim": claim, "token": list(found), "credential": list(expected), "equal": equal}
+        if not equal:
+            row["how"] = difference_kind(next(iter(found), ""), next(iter(expected), ""))
+        rows.append(row)
+    return rows
+
+
+def new_credential_name(claims: read.Claims) -> str:
+    """A name for a credential that would trust the token: legal, and the same for the same issuer and subject.
+
+    Contract: azure workload identity, section 6.2.
+    """
+    trusted = f"{read.issuer(claims)} {read.subject(claims)}"
+    suffix = hashlib.sha256(trusted.encode(errors="replace")).hexdigest()[:8]
+    found = _SERVICE_ACCOUNT.fullmatch(read.subject(claims))
+    words = "-".join(found.groups()) if found else "credential"
+    return f"{re.sub(r'[^a-zA-Z0-9-]', '-', words).strip('-')[:100] or 'credential'}-{suffix}"
