@@ -196,6 +196,17 @@ async def test_an_account_that_is_nowhere_denies_the_pod(authority: trustme.CA):
         assert line["code"] == 400
 
 
+@pytest.mark.parametrize("name", ["../secrets/x", "a/b", "A", "x" * 300, "a?b"])
+async def test_a_name_that_nothing_can_have_never_becomes_an_address(authority: trustme.CA, name: str):
+    async with loopback_cluster() as (cluster, client), webhook(client, tls=server_context(authority)) as running:
+        asking = {**pod(), "spec": {**pod()["spec"], "serviceAccountName": name}}
+        answer = await running.review(asking, trusting(authority.cert_pem.bytes()))
+        assert answer["response"]["status"]["code"] == 400
+        assert "not found" in answer["response"]["status"]["message"]
+        assert all(request.path == "/api/v1/serviceaccounts" for request in cluster.requests)
+        assert max(map(len, running.log.getvalue().splitlines())) < 2000
+
+
 async def test_an_api_server_that_is_gone_denies_and_does_not_hang(authority: trustme.CA):
     async with contextlib.AsyncExitStack() as stack:
         async with loopback_cluster() as (cluster, client):
@@ -305,6 +316,19 @@ async def test_a_self_signed_certificate_is_kept_for_the_next_start(tmp_path: Pa
             assert Material.from_directory(tmp_path / "own") == made
         assert not [request for request in cluster.requests if request.method != "GET"]
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "own").iterdir()} == {0o600}
+
+
+async def test_nothing_older_than_the_least_tls_version_is_spoken(tmp_path: Path):
+    settings = replace(SETTINGS, certificates=CertificateSource.SELF_SIGNED, certificate_directory=tmp_path)
+    async with loopback_cluster() as (cluster, client):
+        cluster.put(ACCOUNT_PATH, ACCOUNT)
+        async with webhook(client, settings) as running:
+            trust = trusting((tmp_path / "ca.crt").read_bytes())
+            trust.maximum_version = ssl.TLSVersion.TLSv1_2
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await running.review(pod(), trust)
+        async with webhook(client, replace(settings, tls_min_version="1.2")) as running:
+            assert (await running.review(pod(), trust))["response"]["allowed"]
 
 
 class TestRenewal:

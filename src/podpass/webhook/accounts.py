@@ -1,6 +1,7 @@
 """Service accounts as the webhook reads them: from a live copy, else once from the API server."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,8 @@ from podpass.kube.resources import SERVICEACCOUNTS
 LIVE_READ_SECONDS = 5.0
 MAX_LIVE_READS = 32
 """Live reads at a time: a flood of pods with unknown accounts must not become a flood on the API server."""
+MAX_NAME = 253
+_NAME = re.compile(r"[a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?")
 
 
 class _AnnotatedMetadata(Metadata):
@@ -61,6 +64,9 @@ class ServiceAccounts:
 
     async def read(self, namespace: str, name: str) -> Obj | Unreadable:
         """The account as the API server has it now: one created a moment before its pod must not be missed."""
+        if not _NAME.fullmatch(name) or not _NAME.fullmatch(namespace):
+            # Nothing can have this name, and it would become part of an address.
+            return Unreadable(f'serviceaccounts "{name[:MAX_NAME]}" not found')
         try:
             async with asyncio.timeout(LIVE_READ_SECONDS), self._live:
                 return await self._client.get(SERVICEACCOUNTS, name, namespace)

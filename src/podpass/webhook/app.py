@@ -20,7 +20,7 @@ from podpass.serving.asgi import (
     text_response,
 )
 from podpass.telemetry.logging import Logger
-from podpass.webhook.accounts import Unreadable
+from podpass.webhook.accounts import MAX_NAME, Unreadable
 from podpass.webhook.azure import Denial, Mutation, mutate
 from podpass.webhook.metrics import PATH, WebhookMetrics
 from podpass.webhook.review import MAX_BODY_BYTES, BadReview, PodReview, answer, parse
@@ -84,29 +84,29 @@ class Webhook:
         milliseconds = round(seconds * 1000, 3)
         if isinstance(review, BadReview):
             self._metrics.answered("", seconds)
-            self._log.warning("review.refused", uid=review.uid, code=review.code, reason=review.message)
+            self._log.warning("review.refused", uid=_cut(review.uid), code=review.code, reason=_cut(review.message))
             return
         self._metrics.answered(review.namespace if self._accounts.knows(review.namespace) else "", seconds)
         if isinstance(outcome, Denial):
             self._log.warning(
                 "review.denied",
-                uid=review.uid,
-                namespace=review.namespace,
+                uid=_cut(review.uid),
+                namespace=_cut(review.namespace),
                 pod=_name(review),
-                service_account=review.service_account,
+                service_account=_cut(review.service_account),
                 code=outcome.code,
-                reason=outcome.message,
+                reason=_cut(outcome.message),
                 dry_run=review.dry_run,
                 took_ms=milliseconds,
             )
             return
         self._log.info(
             "review.admitted",
-            uid=review.uid,
-            namespace=review.namespace,
+            uid=_cut(review.uid),
+            namespace=_cut(review.namespace),
             pod=_name(review),
-            service_account=review.service_account,
-            client_id=outcome.audit.get("client-id", ""),
+            service_account=_cut(review.service_account),
+            client_id=_cut(outcome.audit.get("client-id", "")),
             operations=len(outcome.operations),
             warnings=len(outcome.warnings),
             dry_run=review.dry_run,
@@ -125,4 +125,9 @@ def _name(review: PodReview) -> str:
     metadata = review.pod.get("metadata")
     if not isinstance(metadata, dict):
         return ""
-    return str(metadata.get("name") or f"{metadata.get('generateName') or ''} (prefix)")
+    return _cut(str(metadata.get("name") or f"{metadata.get('generateName') or ''} (prefix)"))
+
+
+def _cut(text: str) -> str:
+    """What goes into a log is as long as a name may be: the request's own words are not to fill the disk."""
+    return text[:MAX_NAME]
