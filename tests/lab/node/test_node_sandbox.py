@@ -3,6 +3,7 @@
 import asyncio
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from podpass.lab.node import driver
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, PodSandbox
 from podpass.lab.node.sandbox import DEFAULT_CAPABILITIES, SandboxRuntime
 
@@ -290,6 +292,19 @@ async def test_losing_the_helper_is_noticed_and_mended(sandbox, pod, image, outp
     assert not sandbox.lost.is_set()
     text, _ = await run(sandbox, pod, image, output, "hostname")
     assert text == "orders\n"
+
+
+async def test_a_machine_without_bubblewrap_is_found_out_at_the_start(sandboxed, tmp_path, ca_bundle, monkeypatch):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for tool in ("unshare", "ip"):
+        (tools / tool).symlink_to(shutil.which(tool))
+    monkeypatch.setattr(driver, "_environment", lambda: {"PATH": str(tools)})
+    monkeypatch.setenv("PATH", str(tools))
+    runtime = SandboxRuntime(directory=tmp_path, ca_bundle=ca_bundle)
+    with pytest.raises(driver.FabricFailed, match="bwrap is not installed"):
+        await runtime.start()
+    assert runtime.lost.is_set()
 
 
 _LAB = """

@@ -239,6 +239,36 @@ class Fabric:
         return words.decode("utf-8", "replace").strip().splitlines()[-1] if words.strip() else ""
 
 
+async def try_container(fabric: Fabric, *, gateway: str, services: str) -> None:
+    """Start an empty container in a pod of its own. Raises FabricFailed with the words of what stood in the way."""
+    if shutil.which("bwrap", path=_environment()["PATH"]) is None:
+        raise FabricFailed("bwrap is not installed")
+    address = f"{gateway.rpartition('.')[0]}.254/24"
+    reading, writing = os.pipe()
+    try:
+        await fabric.request("pod", pod="try", address=address, gateway=gateway, services=services)
+        async with asyncio.timeout(START_SECONDS):
+            ended = await fabric.run(
+                "try",
+                descriptors=(writing, writing),
+                pod="try",
+                bwrap=["--unshare-pid", "--as-pid-1", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"],
+                argv=["/bin/sh", "-c", "exit 0"],
+            )
+            code = await ended
+        if code != 0:
+            raise FabricFailed(f"bwrap: exit code {code}")
+        await fabric.request("remove-pod", pod="try")
+    except SetupFailed as error:
+        words = os.read(reading, 4096).decode("utf-8", "replace").strip().partition("\n")[0]
+        raise FabricFailed(words or str(error)) from error
+    except TimeoutError as error:
+        raise FabricFailed("an empty container did not end in time") from error
+    finally:
+        os.close(reading)
+        os.close(writing)
+
+
 def command(descriptor: int, *, sandboxed: bool) -> list[str]:
     """The command line of the helper, which inherits its socket as *descriptor*."""
     helper = [sys.executable, "-I", "-S", str(SCRIPT), str(descriptor), "sandbox" if sandboxed else "plain"]

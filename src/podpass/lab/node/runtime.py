@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from podpass.lab.node.driver import Fabric, FabricFailed
+from podpass.lab.node.driver import Fabric, FabricFailed, try_container
 from podpass.lab.node.images import ResolvedImage
 
 RuntimeKind = Literal["sandbox", "plain"]
@@ -137,32 +137,15 @@ async def probe() -> Probe:
 
 
 async def _obstacle() -> str:
-    fabric = Fabric(sandboxed=True)
-    reading, writing = os.pipe()
+    runtime = Fabric(sandboxed=True)
     try:
-        await fabric.start()
-        await fabric.request("node", gateway="10.244.0.1", prefix=24, api_address="10.96.0.1", relays=[], dns="")
-        await fabric.request("pod", pod="probe", address="10.244.0.2/24", gateway="10.244.0.1", services="10.96.0.0/16")
-        ended = await fabric.run(
-            "probe",
-            descriptors=(writing, writing),
-            pod="probe",
-            bwrap=["--unshare-pid", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"],
-            argv=["/bin/sh", "-c", "exit 0"],
-        )
-        os.close(writing)
-        writing = -1
-        async with asyncio.timeout(10):
-            code = await ended
-        if code != 0:
-            return f"bubblewrap does not start here: {_first_line(reading) or f'exit code {code}'}"
-    except (FabricFailed, TimeoutError) as error:
-        return _explained(str(error) or "the attempt took too long")
+        await runtime.start()
+        await runtime.request("node", gateway="10.244.0.1", prefix=24, api_address="10.96.0.1", relays=[], dns="")
+        await try_container(runtime, gateway="10.244.0.1", services="10.96.0.0/16")
+    except FabricFailed as error:
+        return _explained(str(error))
     finally:
-        await fabric.close()
-        os.close(reading)
-        if writing >= 0:
-            os.close(writing)
+        await runtime.close()
     return ""
 
 
@@ -176,7 +159,3 @@ def _explained(words: str) -> str:
     if "mount" in words and "proc" in words:
         return f"/proc can't be mounted inside a namespace ({words}), as is usual in a container with a masked /proc"
     return words
-
-
-def _first_line(descriptor: int) -> str:
-    return os.read(descriptor, 4096).decode("utf-8", "replace").strip().partition("\n")[0]

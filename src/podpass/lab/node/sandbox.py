@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from podpass.lab.node.driver import Fabric, FabricFailed, SetupFailed
+from podpass.lab.node.driver import Fabric, FabricFailed, SetupFailed, try_container
 from podpass.lab.node.rootfs import CA_BUNDLE, arguments, find_program, layout
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, PodSandbox, RuntimeKind
 
@@ -65,7 +65,7 @@ class SandboxRuntime:
         return self._fabric.pid
 
     async def start(self) -> None:
-        """Raises FabricFailed when this machine does not allow it."""
+        """Raises FabricFailed when this machine does not allow it; an empty container is tried to be sure."""
         if self._fabric.lost.is_set():
             self._fabric = Fabric(sandboxed=True)
         await self._fabric.start()
@@ -77,6 +77,11 @@ class SandboxRuntime:
             relays=self._relays,
             dns=self._dns,
         )
+        try:
+            await try_container(self._fabric, gateway=GATEWAY, services=SERVICES)
+        except FabricFailed:
+            await self._fabric.close()
+            raise
 
     async def close(self) -> None:
         await self._fabric.close()
