@@ -40,8 +40,8 @@ def test_a_match_is_no_problem_and_nothing_to_match_is_one() -> None:
 @given(st.text(max_size=200), st.text(max_size=50))
 def test_the_new_credentials_name_is_legal(subject: str, issuer: str) -> None:
     for name in (subject, f"system:serviceaccount:{subject}:x"):
-        given = trust.new_credential_name({"sub": name, "iss": issuer})
-        assert re.fullmatch(r"[a-zA-Z0-9]{1}[a-zA-Z0-9-_]{2,119}", given)
+        named = trust.new_credential_name({"sub": name, "iss": issuer})
+        assert re.fullmatch(r"[a-zA-Z0-9]{1}[a-zA-Z0-9-_]{2,119}", named)
 
 
 def test_the_new_credentials_name_belongs_to_issuer_and_subject() -> None:

@@ -258,6 +258,7 @@ _PROBLEMS = (
         cause="The authority could not use the discovery document or the keys of {issuer}: {reason}.",
         remedy="curl --fail --show-error {discovery_url!q}",
         wire="AADSTS50166",
+        reproduce="podpass lab fault --issuer-unreachable",
     ),
     Problem(
         "PP209",
