@@ -167,7 +167,7 @@ async def test_a_group_is_made_found_in_any_letter_case_and_removed(world: World
     assert made.body == {
         "id": f"{SUB}/resourceGroups/Web",
         "name": "Web",
-        "type": "Microsoft.Resources/subscriptions/resourceGroups",
+        "type": "Microsoft.Resources/resourceGroups",
         "location": "westeurope",
         "tags": {"a": "b"},
         "properties": {"provisioningState": "Succeeded"},

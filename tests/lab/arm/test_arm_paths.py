@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podpass.lab.arm.filters import Clause, NotAFilter, parse_filter
@@ -94,6 +94,7 @@ def test_what_is_no_id_is_refused(text: str) -> None:
 pieces = st.sampled_from(["/", "/", "subscriptions", "resourceGroups", "providers", "a", "é", "%", "\0"])
 
 
+@settings(deadline=None)
 @given(st.lists(pieces, max_size=60).map("".join))
 def test_parsing_never_fails_otherwise(path: str) -> None:
     with contextlib.suppress(NotAPath):
@@ -103,6 +104,7 @@ def test_parsing_never_fails_otherwise(path: str) -> None:
 names = st.text(alphabet="abcXYZ019-_.", min_size=1, max_size=10).filter(lambda name: name.lower() != "providers")
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(names, names), min_size=1, max_size=4), names, names, names)
 def test_ids_survive_being_written_and_read(
     pairs: list[tuple[str, str]], group: str, namespace: str, subscription: str
@@ -137,6 +139,7 @@ def test_other_filters_are_refused(text: str) -> None:
         parse_filter(text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_reading_a_filter_never_fails_otherwise(text: str) -> None:
     with contextlib.suppress(NotAFilter):

@@ -75,6 +75,8 @@ async def test_a_bad_vault_name_is_refused(world: World, name: str) -> None:
         {"softDeleteRetentionInDays": 6},
         {"softDeleteRetentionInDays": 91},
         {"enableSoftDelete": False},
+        {"publicNetworkAccess": "Sometimes"},
+        {"networkAcls": {"defaultAction": "Deny", "ipRules": [{"value": "everywhere"}]}},
         {"enablePurgeProtection": False},
         {"accessPolicies": None, "enableRbacAuthorization": False},
         {"accessPolicies": [{**POLICY, "permissions": {"secrets": ["fly"]}}]},

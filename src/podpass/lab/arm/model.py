@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from podpass.lab.arm import errors
-from podpass.lab.arm.paths import Address, ResourceId
+from podpass.lab.arm.paths import GROUP_TYPE, Address, ResourceId
 
 if TYPE_CHECKING:
     from podpass.lab.arm.estate import Estate
@@ -115,7 +115,9 @@ class Resource:
     """What the service remembers and never shows."""
 
     def to_dict(self) -> dict[str, Any]:
-        document: dict[str, Any] = {"id": self.id, "name": self.name, "type": self.type}
+        # A group is answered with a shorter type than the one its actions and scopes are named by.
+        shown = "Microsoft.Resources/resourceGroups" if self.type == GROUP_TYPE else self.type
+        document: dict[str, Any] = {"id": self.id, "name": self.name, "type": shown}
         if self.location:
             document["location"] = self.location
         if self.tags is not None:

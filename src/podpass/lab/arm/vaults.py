@@ -3,6 +3,7 @@
 Contract: secrets store, section 4.2; Azure HTTP surface, section 4.1.
 """
 
+import ipaddress
 import re
 import uuid
 from collections.abc import Mapping
@@ -148,6 +149,7 @@ def _shape(estate: Estate, draft: Draft) -> Shaped:
         )
     if given.enable_purge_protection is False:
         raise errors.bad_request('The property "enablePurgeProtection" cannot be set to false.')
+    _check_network(given)
     rbac = given.enable_rbac_authorization
     if rbac is None:
         rbac = before.get("enableRbacAuthorization", draft.api_version[:10] >= RBAC_DEFAULT_SINCE)
@@ -180,6 +182,17 @@ def _shape(estate: Estate, draft: Draft) -> Shaped:
     elif before.get("networkAcls"):
         properties["networkAcls"] = before["networkAcls"]
     return Shaped(properties=properties, hidden=hidden)
+
+
+def _check_network(given: _Properties) -> None:
+    access = given.public_network_access
+    if access is not None and access.lower() not in ("enabled", "disabled"):
+        raise errors.bad_request(f"The property \"publicNetworkAccess\" is '{access}'; it must be Enabled or Disabled.")
+    for rule in (given.network_acls.ip_rules or ()) if given.network_acls else ():
+        try:
+            ipaddress.ip_network(rule.value, strict=False)
+        except ValueError as error:
+            raise errors.bad_request(f"The value '{rule.value}' of an IP rule is no address or range.") from error
 
 
 def _claim_name(estate: Estate, draft: Draft, create_mode: str) -> tuple[dict[str, str], Mapping[str, Any] | None]:
