@@ -108,12 +108,15 @@ class Node:
         self._loop_tasks: asyncio.TaskGroup | None = None
         self._to_schedule: asyncio.Queue[Obj] = asyncio.Queue()
         self._said_unschedulable: dict[str, str] = {}
+        self._tidied = asyncio.Event()
         self.ready = asyncio.Event()
-        """Set once the node is registered and has seen every pod."""
+        """Set once the node is registered, has seen every pod and removed what earlier ones left."""
 
     async def run(self) -> None:
         """Until cancelled; then every container is ended before this returns."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Read before any pod can add to it.
+        left_behind = [entry for kind in ("pods", "logs") for entry in _entries(self._directory / kind)]
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._loop_tasks = tasks
@@ -124,7 +127,7 @@ class Node:
                 tasks.create_task(self._keep_registered())
                 tasks.create_task(self._watch_clock())
                 tasks.create_task(self._watch_runtime())
-                tasks.create_task(self._forget_orphans())
+                tasks.create_task(self._forget_orphans(left_behind))
         finally:
             self._loop_tasks = None
             self._loops.clear()
@@ -273,7 +276,7 @@ class Node:
                     )
                     await self._api.register(registration.node_object(self.name, self._machine), status)
                     registered = True
-                    await self._pods.synced.wait()
+                    await self._tidied.wait()
                     self.ready.set()
                 await self._api.renew_lease(now)
             except _Failures as error:
@@ -309,15 +312,14 @@ class Node:
                 continue
             self.resync()
 
-    async def _forget_orphans(self) -> None:
-        """Remove what pods left behind that were deleted while the node was down."""
+    async def _forget_orphans(self, left_behind: Sequence[Path]) -> None:
+        """Remove what is *left_behind* by pods that were deleted while the node was down."""
         await self._pods.synced.wait()
         known = {objects.uid(pod) for pod in self._pods.items()}
-        for kind in ("pods", "logs"):
-            directory = self._directory / kind
-            for entry in await asyncio.to_thread(_entries, directory):
-                if entry.name.rpartition("_")[2] not in known:
-                    await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
+        for entry in left_behind:
+            if entry.name.rpartition("_")[2] not in known:
+                await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
+        self._tidied.set()
 
 
 def _as_pod(pod: Obj) -> Obj:

@@ -1,0 +1,246 @@
+"""The node as a whole, against an API of a few lines: registration, scheduling, pods, logs, stop."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from conftest import InMemoryApi
+from podpass.kube.client import ApiError, Listing, WatchEvent
+from podpass.lab.node.lifecycle import BackOffTimes
+from podpass.lab.node.logs import LogOptions
+from podpass.lab.node.loop import Node, NoLog
+
+
+class SmallCluster(InMemoryApi):
+    """Pods with list, watch, binding and status; everything else as InMemoryApi does it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pods: dict[str, dict[str, Any]] = {}
+        self.created: list[tuple[str, str]] = []
+        self._changes: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        self._version = 1
+
+    async def pages(self, resource, namespace=None, **options) -> AsyncIterator[Listing]:
+        yield Listing(list(self.pods.values()), str(self._version))
+
+    async def watch(self, resource, namespace=None, **options) -> AsyncIterator[WatchEvent]:
+        while True:
+            yield await self._changes.get()
+
+    def apply(self, pod: dict[str, Any], kind: str = "MODIFIED") -> None:
+        self._version += 1
+        pod = {**pod, "metadata": {**pod["metadata"], "resourceVersion": str(self._version)}}
+        name = pod["metadata"]["name"]
+        if kind == "DELETED":
+            self.pods.pop(name, None)
+        else:
+            self.pods[name] = pod
+        self._changes.put_nowait(WatchEvent(kind, pod, str(self._version)))
+
+    async def create(self, resource, obj, namespace=None) -> dict[str, Any]:
+        self.created.append((resource.plural, obj["metadata"]["name"]))
+        return await super().create(resource, obj, namespace) if resource.plural == "events" else obj
+
+    async def patch(self, resource, name, patch, namespace=None, **options) -> dict[str, Any]:
+        if resource.plural == "leases" and ("leases", name) not in self.created:
+            raise ApiError(404, "NotFound", "no lease")
+        if resource.plural != "pods":
+            return patch
+        if name not in self.pods:
+            raise ApiError(404, "NotFound", f'pods "{name}" not found')
+        self.apply({**self.pods[name], "status": {**self.pods[name].get("status", {}), **patch["status"]}})
+        return await super().patch(resource, name, patch, namespace, **options)
+
+    async def delete(self, resource, name, namespace=None, **options) -> dict[str, Any]:
+        self.apply(self.pods[name], "DELETED")
+        return await super().delete(resource, name, namespace, **options)
+
+    async def create_subresource(self, resource, name, subresource, body, namespace=None) -> dict[str, Any]:
+        if subresource != "binding":
+            return await super().create_subresource(resource, name, subresource, body, namespace)
+        pod = self.pods[name]
+        self.apply({**pod, "spec": {**pod["spec"], "nodeName": body["target"]["name"]}})
+        return {}
+
+
+@pytest.fixture
+def api() -> SmallCluster:
+    return SmallCluster()
+
+
+@pytest.fixture
+async def node(api, clock, journal, plain, tmp_path) -> AsyncIterator[Node]:
+    made = Node(
+        name="lab-node",
+        client=api,
+        runtime=plain,
+        clock=clock,
+        journal=journal,
+        state_directory=tmp_path / "state",
+        times=BackOffTimes(0.02, 0.05),
+        retry_seconds=0.02,
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(made.run())
+        async with asyncio.timeout(10):
+            await made.ready.wait()
+        yield made
+        running.cancel()
+
+
+def unbound(pod: dict[str, Any]) -> dict[str, Any]:
+    return {**pod, "spec": {key: value for key, value in pod["spec"].items() if key != "nodeName"}}
+
+
+async def text(node: Node, name: str, **options: Any) -> str:
+    async with asyncio.timeout(20):
+        return b"".join([chunk async for chunk in node.logs("shop", name, "", LogOptions(**options))]).decode()
+
+
+async def test_the_node_registers_and_renews_its_lease(node, api) -> None:
+    await api.until(lambda: True)
+    assert ("nodes", "lab-node") in api.created
+    assert ("leases", "lab-node") in api.created
+
+
+async def test_a_pod_is_bound_run_and_read(node, api, pod_object, container) -> None:
+    api.apply(unbound(pod_object(container("echo hello"))), "ADDED")
+    await api.status(lambda status: status["phase"] == "Succeeded")
+    assert await text(node, "orders", follow=True) == "hello\n"
+    await api.until(lambda: "Scheduled" in api.reasons())
+    scheduled = next(event for event in api.events if event["reason"] == "Scheduled")
+    assert scheduled["message"] == "Successfully assigned shop/orders to lab-node"
+    assert scheduled["source"]["component"] == "default-scheduler"
+
+
+async def test_a_pod_that_fits_no_node_stays_pending(node, api, pod_object, container) -> None:
+    api.apply(unbound(pod_object(container("exit 0"), nodeSelector={"disk": "ssd"})), "ADDED")
+    await api.until(lambda: "FailedScheduling" in api.reasons())
+    condition = api.statuses[-1]["conditions"][0]
+    assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
+
+
+async def test_a_pod_of_another_node_is_left_alone(node, api, pod_object, container) -> None:
+    api.apply(pod_object(container("exit 0"), name="elsewhere", nodeName="other"), "ADDED")
+    api.apply(pod_object(container("exit 0")), "ADDED")
+    await api.status(lambda status: status["phase"] == "Succeeded")
+    with pytest.raises(NoLog, match='pods "elsewhere" not found'):
+        node.logs("shop", "elsewhere")
+
+
+async def test_a_pod_of_the_same_name_follows_the_deleted_one(node, api, pod_object, container) -> None:
+    first = pod_object(container("echo first; exec sleep 300"))
+    api.apply(first, "ADDED")
+    await api.status(lambda status: status["phase"] == "Running")
+    api.apply(api.pods["orders"], "DELETED")
+    second = pod_object(container("echo second"))
+    second["metadata"]["uid"] = "another"
+    api.apply(second, "ADDED")
+    await api.status(lambda status: status["phase"] == "Succeeded")
+    assert await text(node, "orders") == "second\n"
+
+
+async def test_the_previous_run_can_be_read(node, api, pod_object, container) -> None:
+    script = 'echo run; test -e "$LAB_ROOT/data/been" && exec sleep 300; touch "$LAB_ROOT/data/been"; exit 1'
+    api.apply(
+        pod_object(
+            container(script, volumeMounts=[{"name": "data", "mountPath": "/data"}]),
+            restartPolicy="OnFailure",
+            volumes=[{"name": "data", "emptyDir": {}}],
+        ),
+        "ADDED",
+    )
+    await api.status(
+        lambda status: (
+            status["containerStatuses"][0]["restartCount"] == 1 and "running" in status["containerStatuses"][0]["state"]
+        )
+    )
+    assert await text(node, "orders", previous=True) == "run\n"
+    with pytest.raises(NoLog, match="is not valid"):
+        node.logs("shop", "orders", "nobody")
+
+
+async def test_logs_of_a_container_that_waits_say_why(node, api, pod_object, container) -> None:
+    api.apply(pod_object(container(image="acme/none")), "ADDED")
+    await api.until(lambda: any("ImagePullBackOff" in str(status) for status in api.statuses))
+    with pytest.raises(NoLog, match=r'container "app" in pod "orders" is waiting to start: (Image|Err)'):
+        node.logs("shop", "orders")
+
+
+async def test_moving_the_clock_refreshes_tokens(node, api, pod_object, container, clock) -> None:
+    volume = {
+        "name": "token",
+        "projected": {"sources": [{"serviceAccountToken": {"path": "token", "expirationSeconds": 3600}}]},
+    }
+    api.apply(pod_object(container("exec sleep 300"), volumes=[volume]), "ADDED")
+    await api.status(lambda status: status["phase"] == "Running")
+    clock.advance(3000)
+
+    async def refreshed() -> None:
+        async for event in node._journal.follow():
+            if event.hop.what == "refresh projected token":
+                return
+
+    async with asyncio.timeout(10):
+        await refreshed()
+    assert len(api.token_requests) == 2
+
+
+async def test_a_lost_helper_is_replaced_and_pods_start_again(node, api, pod_object, container, plain) -> None:
+    api.apply(pod_object(container("exec sleep 300"), restartPolicy="Always"), "ADDED")
+    await api.status(lambda status: status["phase"] == "Running")
+    os.kill(plain.pid, signal.SIGKILL)
+    status = await api.status(
+        lambda status: (
+            status["containerStatuses"][0]["restartCount"] == 1 and "running" in status["containerStatuses"][0]["state"]
+        )
+    )
+    ended = status["containerStatuses"][0]["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (137, "ContainerStatusUnknown")
+
+
+async def test_what_deleted_pods_left_is_removed_and_others_stay(
+    api, clock, journal, plain, tmp_path, pod_object, container
+):
+    pod = pod_object(container("exit 0"))
+    pod["status"] = {"phase": "Succeeded"}
+    api.apply(pod, "ADDED")
+    directory = tmp_path / "state" / "logs"
+    for name in ("shop_gone_uid-of-gone", "shop_orders_uid-of-orders"):
+        (directory / name).mkdir(parents=True)
+    node = Node(
+        name="lab-node", client=api, runtime=plain, clock=clock, journal=journal, state_directory=tmp_path / "state"
+    )
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(node.run())
+        async with asyncio.timeout(10):
+            await node.ready.wait()
+        running.cancel()
+    assert os.listdir(directory) == ["shop_orders_uid-of-orders"]
+
+
+async def test_stopping_the_node_ends_its_containers(
+    api, clock, journal, plain, tmp_path, pod_object, container
+) -> None:
+    node = Node(
+        name="lab-node",
+        client=api,
+        runtime=plain,
+        clock=clock,
+        journal=journal,
+        state_directory=tmp_path / "state",
+    )
+    api.apply(pod_object(container("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done")), "ADDED")
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(node.run())
+        await api.status(lambda status: status["phase"] == "Running")
+        following = aiter(node.logs("shop", "orders", "", LogOptions(follow=True)))
+        assert await anext(following) == b"up\n"
+        running.cancel()
+        assert [chunk async for chunk in following] == [b"bye\n"]
+    assert api.deleted == []
