@@ -488,3 +488,21 @@ async def test_requests_sent_ahead_are_answered_in_order(listener: socket.socket
     async with serving(ECHO, [listener]), client_of(listener) as client:
         client.writer.write(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in range(5)))
         assert [(await client.answer())[1] for _ in range(5)] == [f"GET /{number}? 0" for number in range(5)]
+
+
+async def test_request_before_a_malformed_one_is_answered(listener: socket.socket) -> None:
+    async with serving(ECHO, [listener]), client_of(listener) as client:
+        client.writer.write(b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\nGET /2 HTTP/1.1\r\nHost: a\r\n\r\nnonsense\r\n\r\n")
+        assert [(await client.answer())[1] for _ in range(2)] == ["GET /1? 0", "GET /2? 0"]
+        assert await client.closed()
+
+
+async def test_body_that_breaks_off_after_100_continue_is_answered_once(
+    listener: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with serving(ECHO, [listener]), client_of(listener) as client:
+        client.writer.write(head + b"zz\r\n")
+        assert (await client.answer())[0] == 400
+        assert await client.closed()
+    assert caplog.records == []

@@ -219,7 +219,11 @@ class HttpConnection(HttpToolsProtocol):
     # --- refusals
 
     def refuse(self, status: int, why: str) -> None:
-        """Answer *status* with one line of text, unless an answer is under way, and close."""
+        """Answer *status* with one line of text and close.
+
+        Requests before this one are answered first, then the connection is closed without this answer. An answer
+        that is already being sent is cut off.
+        """
         transport = self.transport
         if self._finished or transport is None:
             return
@@ -228,10 +232,15 @@ class HttpConnection(HttpToolsProtocol):
         self.terms.refused(Refused(self.client[0] if self.client else "", status, why, self.asked))
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
-            if cycle.response_started:
+            if cycle.response_started or (cycle.more_body and self.pipeline):
                 transport.abort()
                 return
+            if not cycle.more_body:
+                cycle.keep_alive = False
+                return
+            # The fault is in this very request's body: its service hears that the client has gone.
             cycle.disconnected = True
+            cycle.waiting_for_100_continue = False
             cycle.message_event.set()
         text = f"{why}\n".encode("ascii", "replace")
         transport.write(
