@@ -327,7 +327,7 @@ async def main():
     await runtime.create_pod(pod)
     image = Catalogue().resolve("busybox")
     argv = ("sh", "-c", "echo up; exec sleep " + sys.argv[3])
-    await runtime.run(ContainerProcess("c", pod, image, argv, dict(image.environment)), 1, 1)
+    await runtime.run(ContainerProcess("c", pod, image, argv, dict(image.environment)), 2, 2)
     print(runtime.pid, flush=True)
     await asyncio.Event().wait()
 
@@ -339,16 +339,18 @@ asyncio.run(main())
 async def test_nothing_survives_a_killed_lab(sandboxed, tmp_path, kind) -> None:
     marker = f"{100000 + os.getpid()}.{7 if kind == 'plain' else 8}"
     lab = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _LAB, str(tmp_path), kind, marker, stdout=subprocess.PIPE
+        sys.executable, "-c", _LAB, str(tmp_path), kind, marker, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert lab.stdout is not None
+    assert lab.stderr is not None
     async with asyncio.timeout(20):
-        helper = max(int(line) for line in [await lab.stdout.readline() for _ in "12"] if line != b"up\n")
+        helper = int(await lab.stdout.readline())
+        assert await lab.stderr.readline() == b"up\n"
         # "exec" may still be on its way from the shell to sleep; that it has begun is enough.
         lab.kill()
         await lab.wait()
         # The container holds the other end of the lab's pipe: its end means that the container is gone.
-        await lab.stdout.read()
+        await lab.stderr.read()
         await asyncio.to_thread(_wait_for_the_end_of, helper)
     assert not _alive(marker)
 
