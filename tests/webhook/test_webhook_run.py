@@ -24,9 +24,10 @@ from podpass.kube.client import Client
 from podpass.serving.server import bind_tcp
 from podpass.telemetry.logging import make_logger
 from podpass.webhook import Settings, run
-from podpass.webhook.certificates import Material, due, renewed, serving_name
+from podpass.webhook.certificates import Material, due, renewed
 from podpass.webhook.manifests import CONFIGURATION, SECRET, SERVICE, certificate_secret, webhook_configuration
 from podpass.webhook.settings import CertificateSource
+from podpass.webhook.tls import serving_name
 
 NAMESPACE = "azure-workload-identity-system"
 NAME = serving_name(SERVICE, NAMESPACE)

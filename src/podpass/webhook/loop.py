@@ -19,11 +19,11 @@ from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 from podpass.webhook.accounts import ServiceAccounts
 from podpass.webhook.app import Webhook
-from podpass.webhook.certificates import ServingContext, serving_name
+from podpass.webhook.keeper import CertificateFiles, CertificateKeeper
 from podpass.webhook.manifests import SERVICE
 from podpass.webhook.metrics import WebhookMetrics
-from podpass.webhook.rotation import CertificateFiles, CertificateKeeper, ClusterCertificate, OwnCertificate
 from podpass.webhook.settings import Address, CertificateSource, Settings
+from podpass.webhook.tls import ServingContext, serving_name
 
 GRACE_SECONDS = 5.0
 RESTART_SECONDS = 1.0
@@ -116,16 +116,15 @@ def _keeper(
     failed: Failures,
 ) -> CertificateKeeper:
     directory = settings.certificate_directory
-    match settings.certificates:
-        case CertificateSource.SECRET:
-            return ClusterCertificate(
-                client, settings.namespace, context, loaded, metrics, log, now=now, on_failure=failed
-            )
-        case CertificateSource.FILES:
-            poll_seconds = settings.certificate_poll_seconds
-            return CertificateFiles(directory, context, loaded, metrics, log, poll_seconds=poll_seconds)
-        case CertificateSource.SELF_SIGNED:
-            return OwnCertificate(directory, settings.namespace, context, loaded, metrics, log, now=now)
+    if settings.certificates is CertificateSource.FILES:
+        poll_seconds = settings.certificate_poll_seconds
+        return CertificateFiles(directory, context, loaded, metrics, log, poll_seconds=poll_seconds)
+    # Making certificates needs a library of 7 MiB, which a webhook with given files does without.
+    from podpass.webhook.rotation import ClusterCertificate, OwnCertificate
+
+    if settings.certificates is CertificateSource.SELF_SIGNED:
+        return OwnCertificate(directory, settings.namespace, context, loaded, metrics, log, now=now)
+    return ClusterCertificate(client, settings.namespace, context, loaded, metrics, log, now=now, on_failure=failed)
 
 
 async def _kept(name: str, work: Callable[[], Awaitable[None]], metrics: WebhookMetrics, log: Logger) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Keeps a certificate in the serving context: from the cluster's Secret, from files, or made on this machine.
+"""Makes and renews the webhook's certificate, in the cluster's Secret or on this machine.
 
 Contract: azure workload identity, section 1.12.
 """
@@ -6,7 +6,6 @@ Contract: azure workload identity, section 1.12.
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
 from podpass.kube.credentials import CredentialsFailed
@@ -14,18 +13,11 @@ from podpass.kube.objects import Obj
 from podpass.kube.reflector import Failures, Reflector
 from podpass.kube.resources import MUTATINGWEBHOOKCONFIGURATIONS, SECRETS
 from podpass.telemetry.logging import Logger
-from podpass.webhook.certificates import (
-    CertificateUnusable,
-    Material,
-    ServingContext,
-    due,
-    read_pair,
-    renewed,
-    serving_name,
-    with_ca_bundle,
-)
+from podpass.webhook.certificates import Material, due, renewed, with_ca_bundle
+from podpass.webhook.keeper import Keeper
 from podpass.webhook.manifests import CONFIGURATION, SECRET, SERVICE
 from podpass.webhook.metrics import WebhookMetrics
+from podpass.webhook.tls import CertificateUnusable, ServingContext, serving_name
 
 CHECK_SECONDS = 12 * 3600.0
 FIRST_WAIT_SECONDS = 1.0
@@ -34,35 +26,7 @@ SETTLE_SECONDS = 0.2
 """After a write, so that two who disagree about the caBundle do not fight at full speed."""
 
 
-class CertificateKeeper(Protocol):
-    """Fills a serving context and keeps it filled; run by the caller's TaskGroup."""
-
-    @property
-    def reason(self) -> str:
-        """Why there is no certificate, or why the API server would not accept it; empty when all is well."""
-        ...
-
-    async def run(self) -> None: ...
-
-
-class _Keeper:
-    def __init__(self, serving: ServingContext, loaded: asyncio.Event, metrics: WebhookMetrics, log: Logger) -> None:
-        self.reason = "no certificate was loaded yet"
-        self._serving, self._loaded, self._metrics, self._log = serving, loaded, metrics, log
-
-    def _load(self, certificate: bytes, key: bytes) -> None:
-        try:
-            changed = self._serving.load(certificate, key)
-        except CertificateUnusable:
-            self._metrics.certificate_errors.inc()
-            raise
-        if changed:
-            self._metrics.certificates_read.inc()
-            self._log.info("certificate.loaded")
-        self._loaded.set()
-
-
-class ClusterCertificate(_Keeper):
+class ClusterCertificate(Keeper):
     """The certificate in the Secret, made and renewed by whichever replica comes first; the caBundle follows it."""
 
     def __init__(
@@ -157,42 +121,7 @@ class ClusterCertificate(_Keeper):
         return wrote
 
 
-class CertificateFiles(_Keeper):
-    """tls.crt and tls.key that somebody else renews; read again every few seconds.
-
-    Files are compared by content: the kubelet swaps a symbolic link, and a rename keeps neither inode nor time.
-    """
-
-    def __init__(
-        self,
-        directory: Path,
-        serving: ServingContext,
-        loaded: asyncio.Event,
-        metrics: WebhookMetrics,
-        log: Logger,
-        *,
-        poll_seconds: float,
-    ) -> None:
-        super().__init__(serving, loaded, metrics, log)
-        self._directory, self._poll_seconds = directory, poll_seconds
-
-    async def run(self) -> None:
-        told = ""
-        while True:
-            try:
-                self._load(*read_pair(self._directory))
-                self.reason = told = ""
-            except CertificateUnusable as error:
-                # What is being served stays in service; a pair half written is whole at the next look.
-                if not self._serving.loaded:
-                    self.reason = str(error)
-                if str(error) != told:
-                    told = str(error)
-                    self._log.warning("certificate.unusable", reason=told)
-            await asyncio.sleep(self._poll_seconds)
-
-
-class OwnCertificate(_Keeper):
+class OwnCertificate(Keeper):
     """An authority and a leaf made on this machine and kept in a directory, with nothing written to a cluster."""
 
     def __init__(
