@@ -1,1 +1,224 @@
-"""The Kubernetes API of the lab: discovery, objects, watches, admission, and the controllers a cluster needs."""
+"""The Kubernetes API of the lab: discovery, objects, watches, admission, and the controllers a cluster needs.
+
+It imitates the API server of Kubernetes 1.37 for the kinds of `kinds/`, closely enough for unmodified clients. Missing:
+exec, attach and port forwarding (501), workloads and services, custom resources.
+Contract: kubernetes surface.
+"""
+
+import asyncio
+import secrets
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from podpass.kube import objects
+from podpass.kube.resources import NAMESPACES
+from podpass.lab.clock import Clock
+from podpass.lab.cluster.admission import Admission
+from podpass.lab.cluster.authentication import AUTHENTICATED, Authenticator
+from podpass.lab.cluster.authorization import MASTERS, Authorizer
+from podpass.lab.cluster.client import ResolveService, WebhookClient, no_services
+from podpass.lab.cluster.controllers import Expiry, GarbageCollector, Loop, NamespaceFurniture, NamespaceLifecycle
+from podpass.lab.cluster.default_roles import default_access
+from podpass.lab.cluster.extension import User
+from podpass.lab.cluster.fieldvalidation import validate_fields
+from podpass.lab.cluster.http import KubernetesApi, Parts
+from podpass.lab.cluster.issuer import Issuer
+from podpass.lab.cluster.kinds.access import access_kinds
+from podpass.lab.cluster.kinds.configuration import configmaps
+from podpass.lab.cluster.kinds.configuration import secrets as secret_kind
+from podpass.lab.cluster.kinds.events import event_kinds
+from podpass.lab.cluster.kinds.identities import namespaces, service_accounts
+from podpass.lab.cluster.kinds.nodes import leases, nodes
+from podpass.lab.cluster.kinds.pods import pods
+from podpass.lab.cluster.kinds.reviews import review_kinds
+from podpass.lab.cluster.kinds.webhooks import webhook_kinds
+from podpass.lab.cluster.openapi import OpenApi
+from podpass.lab.cluster.pod_subresources import NodeConnector, PodSubresources
+from podpass.lab.cluster.protobuf import decode_body
+from podpass.lab.cluster.registry import Registry, Subresource
+from podpass.lab.cluster.serviceaccount_tokens import ServiceAccountTokens
+from podpass.lab.cluster.signing_keys import SigningKeys
+from podpass.lab.cluster.storage import HistoryLimits, Storage
+from podpass.lab.cluster.tables import Tables
+from podpass.lab.cluster.verbs import Verbs
+from podpass.lab.cluster.watch import Watches
+from podpass.lab.journal import Journal
+from podpass.lab.store import Store
+from podpass.serving.asgi import App
+
+DEFAULT_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+NODE_NAME = "lab-node"
+ADMIN = User("kubernetes-admin", groups=(MASTERS, AUTHENTICATED))
+
+
+class Cluster:
+    """One embedded cluster. Open it with `open`, use it as a context manager, and keep `run` running."""
+
+    node: NodeConnector | None = None
+    """Whoever has the containers' logs; set by the lab."""
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        store: Store,
+        clock: Clock,
+        journal: Journal,
+        keys: SigningKeys,
+        tokens: dict[str, str],
+        issuer: str,
+        ca_pem: bytes,
+        api_audiences: tuple[str, ...] = (),
+        resolve_service: ResolveService = no_services,
+        history: HistoryLimits | None = None,
+    ) -> None:
+        self.name = name
+        self.keys = keys
+        self.admin_token, self.node_token = tokens["admin"], tokens["node"]
+        self.registry = Registry()
+        self.storage = Storage(store, clock, cluster=name, limits=history)
+        self.verbs = Verbs(self.registry, self.storage, clock, journal)
+        self.tokens = ServiceAccountTokens(self.verbs, keys, clock, journal, issuer=issuer, api_audiences=api_audiences)
+        self._authorizer = Authorizer(self.verbs)
+        self._webhooks = WebhookClient(resolve_service)
+        self._watches = Watches(self.verbs)
+        self._issuer = Issuer(issuer, keys, journal)
+        self._register(clock)
+        self.verbs.admission = Admission(self.verbs, self._webhooks, self._authorizer, journal)
+        self.verbs.check_fields = validate_fields
+        self._furniture = NamespaceFurniture(self.verbs, ca_pem)
+        self._loops = [
+            Loop(controller)
+            for controller in (self._furniture, NamespaceLifecycle(self.verbs), GarbageCollector(self.verbs))
+        ]
+        self._expiry = Expiry(self.verbs)
+        for loop in self._loops:
+            self.storage.listen(loop.notice)
+        node = User(f"system:node:{NODE_NAME}", groups=("system:nodes", AUTHENTICATED, MASTERS))
+        self.app: App = KubernetesApi(
+            self.verbs,
+            self._watches,
+            journal,
+            Parts(
+                authenticator=Authenticator(
+                    {self.admin_token: ADMIN, self.node_token: node}, self.tokens, self._authorizer
+                ),
+                authorizer=self._authorizer,
+                tables=Tables(clock),
+                protobuf=decode_body,
+                openapi=OpenApi(self.registry),
+                document=self._issuer.document,
+                live=self._fault,
+            ),
+        )
+        self.issuer_app: App = self._issuer.app
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        name: str,
+        store: Store,
+        clock: Clock,
+        journal: Journal,
+        keys_directory: Path,
+        issuer: str,
+        ca_pem: bytes,
+        api_audiences: tuple[str, ...] = (),
+        resolve_service: ResolveService = no_services,
+        history: HistoryLimits | None = None,
+    ) -> Self:
+        """The cluster of that name in *store*, made with all that a new one has if there is none.
+
+        *ca_pem* is the certificate that pods verify the API with. Raises UnusableKey, OSError.
+        """
+        keys = await SigningKeys.open(keys_directory)
+        tokens = {who: _static_token(keys_directory / f"{who}.token") for who in ("admin", "node")}
+        cluster = cls(
+            name=name,
+            store=store,
+            clock=clock,
+            journal=journal,
+            keys=keys,
+            tokens=tokens,
+            issuer=issuer,
+            ca_pem=ca_pem,
+            api_audiences=api_audiences,
+            resolve_service=resolve_service,
+            history=history,
+        )
+        await cluster._fill()
+        return cluster
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close_watches()
+        await self._webhooks.close()
+
+    async def run(self) -> None:
+        """The controllers, until cancelled; then every watch is ended."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for loop in self._loops:
+                    group.create_task(loop.run())
+                group.create_task(self._expiry.run())
+        finally:
+            await self.close_watches()
+
+    async def close_watches(self) -> None:
+        """End every watch, so that the servers that carry them can stop at once."""
+        self._watches.close()
+
+    def _register(self, clock: Clock) -> None:
+        token = Subresource(
+            "token", ("create",), "TokenRequest", "authentication.k8s.io", "v1", handler=self.tokens.create
+        )
+        finalize = Subresource("finalize", ("update",), "Namespace")
+        pod_subresources = PodSubresources(self.verbs, clock, lambda: self.node)
+        for kind in (
+            pods(pod_subresources.table()),
+            namespaces({"finalize": finalize}),
+            service_accounts({"token": token}),
+            secret_kind(),
+            configmaps(),
+            nodes(),
+            leases(),
+            *event_kinds(),
+            *access_kinds(),
+            *webhook_kinds(),
+            *review_kinds(self._authorizer, self.tokens, clock),
+        ):
+            self.registry.add(kind)
+
+    async def _fill(self) -> None:
+        """What a cluster has from its first moment: namespaces with their accounts, default roles."""
+        for name in DEFAULT_NAMESPACES:
+            if self.verbs.find(NAMESPACES, name) is None:
+                await self.verbs.create(NAMESPACES, {"metadata": {"name": name}})
+            await self._furniture.reconcile((name,))
+        for resource, obj in default_access():
+            if self.verbs.find(resource, objects.name(obj)) is None:
+                await self.verbs.create(resource, obj)
+
+    def _fault(self) -> str:
+        return next((loop.fault for loop in self._loops if loop.fault), "")
+
+
+def _static_token(path: Path) -> str:
+    """The token in a file of mode 0600, made when there is none: the kubeconfig stays good over restarts."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        pass
+    token = secrets.token_urlsafe(32)
+    path.touch(mode=0o600)
+    path.write_text(token)
+    return token
+
+
+__all__ = ["ADMIN", "DEFAULT_NAMESPACES", "NODE_NAME", "Cluster"]

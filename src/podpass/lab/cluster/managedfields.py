@@ -170,7 +170,13 @@ def track(new: Obj, old: Obj | None, manager: Manager, rules: MapRule, *, time: 
     if own or changed:
         kept.append(manager.entry(own | changed, time))
     if kept:
-        new["metadata"]["managedFields"] = kept
+        new["metadata"]["managedFields"] = sorted(kept, key=_order)
+
+
+def _order(entry: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(
+        str(entry.get(member) or "") for member in ("operation", "time", "manager", "apiVersion", "subresource")
+    )
 
 
 def apply(live: Obj | None, config: Obj, manager: Manager, rules: MapRule, *, time: str, force: bool) -> Applied:
@@ -211,7 +217,7 @@ def apply(live: Obj | None, config: Obj, manager: Manager, rules: MapRule, *, ti
         entries.append(previous_entry)
     elif paths:
         entries.append(manager.entry(paths, time))
-    merged["metadata"] = {**merged["metadata"], "managedFields": entries}
+    merged["metadata"] = {**merged["metadata"], "managedFields": sorted(entries, key=_order)}
     return Applied(merged, () if force else tuple(conflicts))
 
 

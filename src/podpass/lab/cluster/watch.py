@@ -1,0 +1,271 @@
+"""Watches: a stream of changes to the objects of one kind, one JSON document a line.
+
+A watch has no queue of its own. It remembers how far it has read in the collection's history and is woken by writes,
+so a slow client costs nothing but its place; one that falls behind the history, or does not read, is disconnected.
+Contract: kubernetes surface, section 2.5.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from podpass.kube.objects import Obj
+from podpass.kube.status import StatusError
+from podpass.lab.cluster.bodies import Form
+from podpass.lab.cluster.extension import Tables
+from podpass.lab.cluster.options import WatchOptions, check_not_ahead
+from podpass.lab.cluster.registry import Kind
+from podpass.lab.cluster.storage import Change, ChangeType, Collection, Compacted, Stored
+from podpass.lab.cluster.verbs import Verbs, opening
+from podpass.serving.asgi import App, Receive, Scope, Send
+
+DEFAULT_TIMEOUT_SECONDS = (1800, 3600)
+BOOKMARK_SECONDS = 60.0
+BOOKMARK_BEFORE_END_SECONDS = 2.0
+UNREAD_SECONDS = 60.0
+"""A client that takes nothing for so long is disconnected."""
+CHUNK_BYTES = 256 * 1024
+
+_encode = msgspec.json.Encoder().encode
+IncludeObject = Literal["None", "Metadata", "Object"]
+
+
+class Watches:
+    """Opens watches, and ends all of them at shutdown, in front of everything else."""
+
+    def __init__(self, verbs: Verbs) -> None:
+        self._verbs = verbs
+        self._open: set[asyncio.Event] = set()
+        self.closing = False
+
+    def close(self) -> None:
+        """End every watch cleanly; later ones end after their first events."""
+        self.closing = True
+        for wake in self._open:
+            wake.set()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def stream(
+        self,
+        kind: Kind,
+        namespace: str,
+        options: WatchOptions,
+        *,
+        form: Form,
+        tables: Tables | None,
+        include_object: IncludeObject,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> App:
+        """The answer to a watch. Raises StatusError 504 for a resourceVersion that is yet to come."""
+        check_not_ahead(options.rv, self._verbs.storage.rv)
+        lines = _Lines(self._verbs, kind, namespace, options, _shaper(kind, form, tables, include_object))
+
+        async def app(_: Scope, receive: Receive, send: Send) -> None:
+            given = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": 200,
+                    "headers": [(b"Content-Type", b"application/json"), *given],
+                }
+            )
+            wake = asyncio.Event()
+            self._open.add(wake)
+            lines.collection.wakers.add(wake.set)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    gone = group.create_task(_until_gone(receive, wake))
+                    try:
+                        await self._run(lines, options, wake, gone, send)
+                    finally:
+                        gone.cancel()
+            finally:
+                lines.collection.wakers.discard(wake.set)
+                self._open.discard(wake)
+
+        return app
+
+    async def _run(
+        self, lines: "_Lines", options: WatchOptions, wake: asyncio.Event, gone: "asyncio.Task[None]", send: Send
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        seconds = options.timeout_seconds or random.randint(*DEFAULT_TIMEOUT_SECONDS)  # noqa: S311 no secret
+        end = loop.time() + seconds
+        next_bookmark = loop.time() + min(BOOKMARK_SECONDS, max(seconds - BOOKMARK_BEFORE_END_SECONDS, 0))
+        try:
+            for chunk in _chunks(lines.initial()):
+                await _send(send, chunk)
+            while not self.closing and not gone.done():
+                wake.clear()
+                for chunk in _chunks(lines.fresh()):
+                    await _send(send, chunk)
+                if wake.is_set():
+                    continue
+                until = min(end, next_bookmark) if options.bookmarks else end
+                try:
+                    async with asyncio.timeout_at(until):
+                        await wake.wait()
+                except TimeoutError:
+                    if loop.time() >= end:
+                        break
+                    await _send(send, lines.bookmark())
+                    next_bookmark = loop.time() + BOOKMARK_SECONDS
+                    if next_bookmark > end - BOOKMARK_BEFORE_END_SECONDS > loop.time():
+                        next_bookmark = end - BOOKMARK_BEFORE_END_SECONDS
+        except Compacted as error:
+            await _send(send, lines.expired(error))
+        except TimeoutError:
+            # The client does not read. Ending the answer in the middle tells it, when it comes back.
+            return
+        if not gone.done():
+            await _send(send, b"", more=False)
+
+
+async def _until_gone(receive: Receive, wake: asyncio.Event) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    wake.set()
+
+
+async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
+    async with asyncio.timeout(UNREAD_SECONDS):
+        await send({"type": "http.response.body", "body": body, "more_body": more})
+
+
+def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines joined to pieces that are worth a system call."""
+    waiting: list[bytes] = []
+    size = 0
+    for line in lines:
+        waiting.append(line)
+        size += len(line)
+        if size >= CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield b"".join(waiting)
+
+
+Shaper = Callable[[str, Obj], Obj]
+
+
+def _shaper(kind: Kind, form: Form, tables: Tables | None, include_object: IncludeObject) -> Shaper | None:
+    """Turns an object into the form the client asked for; None where it stays what it is."""
+    if form.shape == "Table" and tables is not None:
+        first = True
+
+        def table(event: str, obj: Obj) -> Obj:
+            nonlocal first
+            items = [] if event == "BOOKMARK" else [obj]
+            metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            if "annotations" in obj["metadata"] and event == "BOOKMARK":
+                metadata["annotations"] = obj["metadata"]["annotations"]
+            rendered = tables.render(kind, items, metadata=metadata, include_object=include_object, with_columns=first)
+            first = False
+            return rendered
+
+        return table
+    if form.shape != "object":
+        return lambda _, obj: partial_metadata(obj)
+    return None
+
+
+def partial_metadata(obj: Obj) -> Obj:
+    return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": obj["metadata"]}
+
+
+class _Lines:
+    """What one watch sends: decides which changes concern it, and as what."""
+
+    def __init__(self, verbs: Verbs, kind: Kind, namespace: str, options: WatchOptions, shaper: Shaper | None) -> None:
+        self._verbs = verbs
+        self._kind = kind
+        self._namespace = namespace
+        self._options = options
+        self._accepts = options.selection.accepts(kind)
+        self._shaper = shaper
+        self._read = options.rv
+        self.collection: Collection = verbs.storage.collection(kind.storage)
+
+    def initial(self) -> Iterator[bytes]:
+        if not self._options.initial_events:
+            if self._options.rv == 0:
+                self._read = self._verbs.storage.rv
+            return
+        page = self._verbs.storage.page(self._kind.storage, self._namespace, accepts=self._accepts)
+        self._read = page.rv
+        for stored in page.items:
+            yield self._line("ADDED", stored)
+        if self._options.initial_bookmark:
+            yield self.bookmark(page.rv, initial=True)
+
+    def fresh(self) -> Iterator[bytes]:
+        """Raises Compacted before the first line when the history does not reach back."""
+        changes = self.collection.changes_after(self._read)
+        return self._of(changes)
+
+    def _of(self, changes: list[Change]) -> Iterator[bytes]:
+        for change in changes:
+            self._read = change.rv
+            if self._namespace and change.stored.key[0] != self._namespace:
+                continue
+            if self._accepts is None:
+                yield self._shared(change)
+            elif (line := self._selected(change)) is not None:
+                yield line
+
+    def _shared(self, change: Change) -> bytes:
+        if self._shaper is not None or self._kind.from_stored is not None:
+            return self._line(change.type, change.stored)
+        start = opening(self._kind)
+        line = change.lines.get(start)
+        if line is None:
+            line = change.lines[start] = self._line(change.type, change.stored)
+        return line
+
+    def _selected(self, change: Change) -> bytes | None:
+        assert self._accepts is not None
+        before = change.previous is not None and self._accepts(change.previous)
+        now = change.type != "DELETED" and self._accepts(change.stored)
+        if now:
+            return self._line("MODIFIED" if before else "ADDED", change.stored)
+        if not before:
+            return None
+        if change.type == "DELETED":
+            return self._line("DELETED", change.stored)
+        # It no longer matches: to this watch it is gone, in the last state that matched.
+        assert change.previous is not None
+        obj = self._verbs.present(self._kind, change.previous)
+        obj["metadata"]["resourceVersion"] = str(change.rv)
+        return self._encoded("DELETED", obj)
+
+    def _line(self, event: ChangeType, stored: Stored) -> bytes:
+        if self._shaper is not None:
+            return self._encoded(event, self._verbs.present(self._kind, stored))
+        return b'{"type":"%b","object":%b}\n' % (event.encode(), self._verbs.encoded(self._kind, stored))
+
+    def _encoded(self, event: str, obj: Obj) -> bytes:
+        shaped = obj if self._shaper is None else self._shaper(event, obj)
+        return _encode({"type": event, "object": shaped}) + b"\n"
+
+    def bookmark(self, rv: int | None = None, *, initial: bool = False) -> bytes:
+        metadata: Obj = {
+            "resourceVersion": str(self._verbs.storage.rv if rv is None else rv),
+            "creationTimestamp": None,
+        }
+        if initial:
+            metadata["annotations"] = {"k8s.io/initial-events-end": "true"}
+        resource = self._kind.resource
+        return self._encoded(
+            "BOOKMARK", {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        )
+
+    @staticmethod
+    def expired(error: Compacted) -> bytes:
+        status = StatusError.expired(f"too old resource version: {error.asked} ({error.oldest})")
+        return _encode({"type": "ERROR", "object": status.to_dict()}) + b"\n"
