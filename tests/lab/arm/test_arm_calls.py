@@ -389,3 +389,9 @@ async def test_the_clouds_description_has_the_shape_of_its_version(world: World,
 async def test_no_request_breaks_the_service(world: World, method: str, path: str, body: bytes, base: str) -> None:
     reply = await world.call(method, base + quote(path), body)
     assert reply.status < 500 or reply.status == 501
+
+
+async def test_a_list_tells_a_stranger_nothing_of_what_is_absent(world: World) -> None:
+    path = f"{SUB}/resourceGroups/none/providers/Microsoft.KeyVault/vaults"
+    assert (await world.call("GET", path)).code == "ResourceGroupNotFound"
+    assert (await world.call("GET", path, who=world.identity("orders"))).code == "AuthorizationFailed"

@@ -17,9 +17,10 @@ from collections.abc import Callable
 from podpass.lab.arm import vaults
 from podpass.lab.arm.authorization import Allowed, Denied
 from podpass.lab.arm.catalogue import TYPES
+from podpass.lab.arm.endpoint import PUBLIC, Endpoint
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
-from podpass.lab.arm.http import PUBLIC, ArmHttp, Endpoint
+from podpass.lab.arm.http import ArmHttp
 from podpass.lab.arm.seeding import Seeding
 from podpass.lab.arm.vaults import Vault
 from podpass.lab.clock import Clock

@@ -3,39 +3,26 @@
 Contract: Azure HTTP surface, sections 1, 1.1, 1.3 and 4.
 """
 
-import base64
-import binascii
 import re
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from podpass.lab.arm import errors, metadata
 from podpass.lab.arm.authorization import Allowed, Denied
+from podpass.lab.arm.endpoint import PUBLIC, Endpoint, refused
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.model import Answer, Call
+from podpass.lab.arm.paging import page
 from podpass.lab.arm.paths import Address, NotAPath, parse
 from podpass.lab.arm.principals import actor, described, facts
 from podpass.lab.arm.routing import Route, route
 from podpass.lab.clock import rfc3339
-from podpass.lab.entra.access import AccessTokens, Caller, Refusal
+from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 
 MAX_BODY = 4 * 1024 * 1024
-PAGE_SIZE = 1_000
-
-AUDIENCES = (
-    "https://management.azure.com/",
-    "https://management.azure.com",
-    "https://management.core.windows.net/",
-    "https://management.core.windows.net",
-    # The client id of ARM itself, which v2 tokens carry.
-    "797f4846-ba00-4fd7-ba43-dac1f8f63013",
-)
 
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(?:-[A-Za-z0-9.-]{1,30})?")
 _FIXED_HEADERS = (
@@ -46,18 +33,6 @@ _FIXED_HEADERS = (
     ("Strict-Transport-Security", "max-age=31536000; includeSubDomains"),
     ("X-Content-Type-Options", "nosniff"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where ARM and its login service are reached, and which audiences count."""
-
-    authority: str = "https://login.microsoftonline.com"
-    cloud: str = "AzureCloud"
-    audiences: tuple[str, ...] = AUDIENCES
-
-
-PUBLIC = Endpoint()
 
 
 class ArmHttp:
@@ -134,7 +109,8 @@ class ArmHttp:
         )
         if isinstance(found, Caller):
             return found
-        error = self._refused(found, tenant_id)
+        now = rfc3339(self._estate.clock.now())
+        error = refused(found, self._endpoint, tenant_id=tenant_id, now=now)
         self._journal.record(
             Hop(
                 who="unknown caller",
@@ -156,45 +132,6 @@ class ArmHttp:
             )
         )
         return error
-
-    def _refused(self, refusal: Refusal, tenant_id: str | None) -> ArmError:
-        authority = self._endpoint.authority
-        match refusal.code:
-            case "missing":
-                code, message = "AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."
-                description = "The authentication failed because of missing 'Authorization' header."
-            case "expired":
-                now = rfc3339(self._estate.clock.now())
-                code = "ExpiredAuthenticationToken"
-                message = f"{refusal.message} The current UTC time is '{now}'."
-                description = "The access token expired."
-            case "issuer":
-                code = "InvalidAuthenticationTokenTenant"
-                message = (
-                    f"The access token is from the wrong issuer '{refusal.found}'. It must match the tenant "
-                    f"'https://sts.windows.net/{tenant_id}/' associated with this subscription. Please use the "
-                    f"authority (URL) '{authority}/{tenant_id}' to get the token. Note, if the subscription is "
-                    "transferred to another tenant there is no impact to the services, but information about new "
-                    "tenant could take time to propagate (up to an hour). If you just transferred your "
-                    "subscription and see this error message, please try back later."
-                )
-                description = "The access token is from the wrong issuer. It must match the tenant of the subscription."
-            case "audience":
-                allowed = ",".join(f"'{audience}'" for audience in self._endpoint.audiences)
-                code = "InvalidAuthenticationToken"
-                message = (
-                    f"The access token has been obtained for wrong audience or resource '{refusal.found}'. It should "
-                    f"exactly match with one of the allowed audiences {allowed}."
-                )
-                description = "The access token has been obtained for wrong audience or resource."
-            case _:
-                code, message = "InvalidAuthenticationToken", "The access token is invalid."
-                description = "The access token is invalid."
-        challenge = (
-            f'Bearer authorization_uri="{authority}/{tenant_id or "common"}", error="invalid_token", '
-            f'error_description="{description}"'
-        )
-        return ArmError(401, code, message, headers=(("WWW-Authenticate", challenge),))
 
     # What the journal is told
 
@@ -278,7 +215,11 @@ def _listed_anyway(estate: Estate, call: Call, found: Route) -> Answer | None:
     """What a list still shows to a caller who may not read the whole scope; None when it is to be refused."""
     if found.lists is None:
         return None
-    answer = found.run(estate, call)
+    try:
+        answer = found.run(estate, call)
+    except ArmError:
+        # What is absent is nobody's business who may not read here.
+        return None
     return answer if answer.items or found.lists.hides_unreadable else None
 
 
@@ -298,32 +239,10 @@ def _origin(request: Request) -> str:
 def _answer_response(request: Request, answer: Answer) -> Response:
     headers = (*_headers(request), *answer.headers)
     if answer.items is not None:
-        return json_response(answer.status, _page(request, answer.items), headers)
+        return json_response(answer.status, page(request, answer.items, _origin(request)), headers)
     if answer.body is None:
         return Response(answer.status, b"", headers)
     return json_response(answer.status, answer.body, headers)
-
-
-def _page(request: Request, items: tuple[Mapping[str, Any], ...]) -> dict[str, Any]:
-    top, start = request.query.get("$top", ""), _skipped(request.query.get("$skiptoken", ""))
-    size = min(int(top), PAGE_SIZE) if top.isascii() and top.isdigit() and 0 < len(top) < 6 and int(top) else PAGE_SIZE
-    page: dict[str, Any] = {"value": items[start : start + size]}
-    if start + size < len(items):
-        token = base64.urlsafe_b64encode(str(start + size).encode()).decode().rstrip("=")
-        kept = [(name, value) for name, value in request.query_list if name.lower() != "$skiptoken"]
-        query = urlencode([*kept, ("$skiptoken", token)], quote_via=quote, safe="$")
-        page["nextLink"] = f"{_origin(request)}{request.raw_path}?{query}"
-    return page
-
-
-def _skipped(token: str) -> int:
-    try:
-        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode() if token else "0"
-    except (binascii.Error, ValueError) as error:
-        raise errors.invalid_request("The $skiptoken is invalid.", "InvalidSkipToken") from error
-    if not (text.isascii() and text.isdigit() and len(text) < 12):
-        raise errors.invalid_request("The $skiptoken is invalid.", "InvalidSkipToken")
-    return int(text)
 
 
 def _rendered(request: Request, error: ArmError) -> Response:

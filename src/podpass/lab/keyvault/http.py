@@ -11,11 +11,12 @@ from typing import Any
 
 from podpass.lab.arm import Allowed, Arm, Denied, Vault
 from podpass.lab.arm.principals import described, facts
-from podpass.lab.entra.access import AccessTokens, Caller, Refusal
+from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.lab.keyvault import calls, errors
 from podpass.lab.keyvault.errors import KeyVaultError
 from podpass.lab.keyvault.model import Decision, DeniedByPolicy, decide_by_policy, network_refusal
+from podpass.lab.keyvault.refusals import forbidden, outside_network, token_refusal
 from podpass.lab.keyvault.secrets import Secrets
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 
@@ -29,7 +30,6 @@ _API_VERSION = re.compile(
     r"2015-06-01|2016-10-01|7\.[0-6](?:[-.]preview(?:\.\d)?)?|202[5-9]-\d{2}-\d{2}(?:-preview(?:\.\d)?)?"
 )
 _SERVICE_VERSION = "1.9.2089.1"
-_HELP = "For help resolving this issue, please see https://go.microsoft.com/fwlink/?linkid=2125287"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,8 @@ class KeyVaultHttp:
         known = {**facts(caller), "principal": who, "vault": vault.name}
         what = f"{request.method} {request.path}"
         try:
-            self._check_network(request, vault)
+            if inner := network_refusal(vault, request.peer):
+                raise outside_network(inner, vault, request.peer or "an unknown address")
             call = calls.call_of(request.method, request.path)
         except KeyVaultError as error:
             outcome: Outcome = "noted" if error.status == 501 else "refused"
@@ -87,7 +88,7 @@ class KeyVaultHttp:
         known = {**known, "secret": call.name, "permission": call.operation.permission}
         decision = self._decide(vault, caller, call)
         if isinstance(decision, Denied | DeniedByPolicy):
-            refusal = _forbidden(decision, vault, caller, call)
+            refusal = forbidden(decision, vault, caller)
             self._record(who, what, "refused", decision.why, {**known, **decision.to_dict()}, refusal)
             raise refusal
         try:
@@ -116,7 +117,7 @@ class KeyVaultHttp:
         if isinstance(found, Caller):
             return found
         challenge = f'Bearer authorization="{self._endpoint.authority}/{vault.tenant_id}", resource="{resource}"'
-        error = errors.unauthorized(_refusal_text(found, resource), challenge)
+        error = errors.unauthorized(token_refusal(found, resource), challenge)
         what = f"{request.method} {request.path}"
         if found.code == "missing":
             why = f"no token yet: the client was told to fetch one for {resource}"
@@ -134,26 +135,6 @@ class KeyVaultHttp:
         }
         self._record("unknown caller", what, "refused", found.message, {"vault": vault.name}, error)
         return error
-
-    def _check_network(self, request: Request, vault: Vault) -> None:
-        inner = network_refusal(vault, request.peer)
-        if not inner:
-            return
-        address = request.peer or "an unknown address"
-        message = (
-            "Public network access is disabled and request is not from a trusted service nor via an approved private "
-            "link."
-            if inner == "ForbiddenByConnection"
-            else f"Client address is not authorized and caller is not a trusted service.\r\nClient address: {address}"
-        )
-        raise KeyVaultError(
-            403,
-            "Forbidden",
-            f"{message}\r\nVault: {vault.name};location={vault.location}",
-            inner,
-            problem="PP308",
-            values={"vault": vault.name, "address": address},
-        )
 
     def _decide(self, vault: Vault, caller: Caller, call: calls.Call) -> Decision:
         if not vault.is_rbac:
@@ -210,66 +191,6 @@ def _origin(request: Request) -> str:
 
 def _scope(vault: Vault, call: calls.Call) -> str:
     return f"{vault.id}/secrets/{call.name}" if call.name else vault.id
-
-
-def _forbidden(decision: Denied | DeniedByPolicy, vault: Vault, caller: Caller, call: calls.Call) -> KeyVaultError:
-    asker = f"appid={caller.client_id};oid={caller.object_id};iss={caller.issuer}"
-    where = f"{vault.name};location={vault.location}"
-    values: dict[str, Any] = {"object_id": caller.object_id, "vault": vault.name, "why": decision.why}
-    if isinstance(decision, DeniedByPolicy):
-        message = (
-            f"The user, group or application '{asker}' does not have secrets {decision.permission} permission on key "
-            f"vault '{where}'. {_HELP}"
-        )
-        return KeyVaultError(
-            403,
-            "Forbidden",
-            message,
-            "ForbiddenByPolicy",
-            problem="PP302",
-            values={**values, "kind": "secret", "permission": decision.permission},
-        )
-    message = "\r\n".join(
-        (
-            "Caller is not authorized to perform action on resource.",
-            "If role assignments, deny assignments or role definitions were changed recently, please observe "
-            "propagation time.",
-            f"Caller: {asker}",
-            f"Action: '{decision.action}'",
-            f"Resource: '{decision.scope}'",
-            "Assignment: (not found)",
-            "DenyAssignmentId: null",
-            "DecisionReason: null",
-            f"Vault: {where}",
-            "",
-        )
-    )
-    role = decision.granting_roles[0] if decision.granting_roles else "Key Vault Administrator"
-    return KeyVaultError(
-        403,
-        "Forbidden",
-        message,
-        "ForbiddenByRbac",
-        problem="PP301",
-        # The remedy is for the whole vault; the decision was about one object of it.
-        values={**values, "role": role, "scope": vault.id, "resource": decision.scope},
-    )
-
-
-def _refusal_text(refusal: Refusal, resource: str) -> str:
-    match refusal.code:
-        case "missing":
-            return "AKV10000: Request is missing a Bearer or PoP token."
-        case "audience":
-            return f"AKV10022: Invalid audience. Expected {resource}, found: {refusal.found}."
-        case "issuer":
-            return f"AKV10032: Invalid issuer. Expected one of {refusal.expected}, found {refusal.found}."
-        case "bad-signature":
-            return "AKV10046: Unable to resolve the key used for signature validation."
-        case "expired":
-            return f"Error validating token: IDX10223: Lifetime validation failed. {refusal.message}"
-        case "malformed":
-            return f"Error validating token: IDX12709: The token is not well formed. {refusal.message}"
 
 
 def _api_version(request: Request) -> str:
