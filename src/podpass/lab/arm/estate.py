@@ -26,7 +26,7 @@ from podpass.lab.arm.model import (
     location_name,
     timestamp,
 )
-from podpass.lab.arm.paths import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, resource_id
+from podpass.lab.arm.paths import GROUP_TYPE, ResourceId, resource_id
 from podpass.lab.arm.roles import BY_GUID
 from podpass.lab.clock import Clock
 from podpass.lab.entra.directory import Directory
@@ -114,7 +114,7 @@ class Estate:
     def listed(self, scope: ResourceId, kind: ResourceType) -> list[Resource]:
         """The resources of one type in a subscription, a group or a parent. Raises ArmError when that is absent."""
         self._require_base(scope)
-        if scope.type and scope.type.lower() not in (SUBSCRIPTION_TYPE.lower(), GROUP_TYPE.lower()):
+        if scope.key != scope.subscription_id.key:
             self.require(scope)
         return self.below(scope, kind.name)
 
