@@ -169,3 +169,17 @@ def test_every_reference_in_a_document_leads_somewhere() -> None:
 
     for reference in references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas
+
+
+def test_lists_say_by_what_key_they_merge() -> None:
+    document = msgspec.json.decode(documents([PODS])["api/v1"].body)
+    schemas = document["components"]["schemas"]
+    containers = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"]
+    assert containers["x-kubernetes-patch-merge-key"] == "name"
+    assert containers["x-kubernetes-patch-strategy"] == "merge"
+    container = schemas["io.k8s.api.core.v1.Container"]["properties"]
+    assert container["ports"]["x-kubernetes-patch-merge-key"] == "containerPort"
+    assert container["ports"]["x-kubernetes-list-map-keys"] == ["containerPort", "protocol"]
+    assert "x-kubernetes-patch-merge-key" not in container["args"]
+    volumes = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["volumes"]
+    assert volumes["x-kubernetes-patch-strategy"] == "merge,retainKeys"

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from podpass.kube.merging import ListRule, MapRule, rules_for
 from podpass.kube.resources import Resource
 from podpass.lab.cluster import fields
 from podpass.lab.cluster.fields import Field
@@ -44,6 +45,10 @@ _SPECIAL_SCHEMAS: dict[str, dict[str, Any]] = {
     "authentication.v1.ExtraValue": {"type": "array", "items": {"type": "string"}},
     "authorization.v1.ExtraValue": {"type": "array", "items": {"type": "string"}},
 }
+
+_NO_RULES = MapRule()
+_RETAIN_KEYS = frozenset({("core.v1.PodSpec", "volumes"), ("core.v1.PodSpec", "resourceClaims")})
+"""Lists whose elements are unions: what a patch leaves out of an element goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +119,7 @@ def _document(path: str, resources: list[Resource]) -> Document:
         gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
         reference: dict[str, Any] = {}
         if message is not None:
-            _collect(message, schemas)
+            _collect(message, rules_for(resource.group, resource.kind), schemas)
             _mark_kind(schemas[schema_name(message)], gvk)
             reference = {"$ref": f"#/components/schemas/{schema_name(message)}"}
         place = resource.path("{namespace}" if resource.namespaced else None) + "/{name}"
@@ -169,26 +174,53 @@ def _mark_kind(schema: dict[str, Any], gvk: dict[str, str]) -> None:
     schema.setdefault("x-kubernetes-group-version-kind", []).append(gvk)
 
 
-def _collect(message: str, schemas: dict[str, Any]) -> None:
-    todo = [message]
+def _collect(message: str, rules: MapRule, schemas: dict[str, Any]) -> None:
+    """Add the schemas of *message* and of all that it holds, with the merge keys that *rules* give their lists."""
+    todo: list[tuple[str, MapRule]] = [(message, rules)]
+    seen: set[tuple[str, int]] = set()
     while todo:
-        name = todo.pop()
-        if schema_name(name) in schemas:
+        name, rule = todo.pop()
+        if (name, id(rule)) in seen:
             continue
+        seen.add((name, id(rule)))
         if name in _SPECIAL_SCHEMAS:
             schemas[schema_name(name)] = _SPECIAL_SCHEMAS[name]
             continue
         members = fields.members(name)
-        schemas[schema_name(name)] = {
-            "type": "object",
-            "properties": {member: _property(field) for member, field in sorted(members.items())},
-        }
-        todo.extend(field.type for field in members.values() if field.type not in fields.SCALARS)
+        schema = schemas.setdefault(
+            schema_name(name),
+            {"type": "object", "properties": {member: _property(members[member]) for member in sorted(members)}},
+        )
+        for member, field in members.items():
+            inner = rule.of(member)
+            if isinstance(inner, ListRule):
+                schema["properties"][member] |= _merging(name, member, inner)
+                inner = inner.item
+            if field.type not in fields.SCALARS:
+                todo.append((field.type, inner or _NO_RULES))
+
+
+def _merging(message: str, member: str, rule: ListRule) -> dict[str, Any]:
+    """How a list merges, in the words by which kubectl makes its patches.
+
+    It trusts these over what it knows itself: without them it replaces a pod's containers whole.
+    """
+    found: dict[str, Any] = {}
+    if rule.keys:
+        found |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(rule.keys)}
+    elif rule.is_set:
+        found["x-kubernetes-list-type"] = "set"
+    if rule.merge_key:
+        found["x-kubernetes-patch-merge-key"] = rule.merge_key
+    if rule.merge_key or rule.is_set:
+        retained = (message, member) in _RETAIN_KEYS
+        found["x-kubernetes-patch-strategy"] = "merge,retainKeys" if retained else "merge"
+    return found
 
 
 def _property(field: Field) -> dict[str, Any]:
     if field.type in _SCALAR_SCHEMAS:
-        one = _SCALAR_SCHEMAS[field.type]
+        one = dict(_SCALAR_SCHEMAS[field.type])
     else:
         one = {"allOf": [{"$ref": f"#/components/schemas/{schema_name(field.type)}"}], "default": {}}
     if field.shape == "list":
