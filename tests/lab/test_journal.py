@@ -1,6 +1,8 @@
 """The journal: redacted, durable, followed live, bounded."""
 
 import asyncio
+import contextlib
+import sqlite3
 
 from podpass.lab import journal as module
 from podpass.lab.clock import LabClock
@@ -89,3 +91,25 @@ def test_numbers_go_on_after_a_restart(tmp_path) -> None:  # type: ignore[no-unt
     event = journal.record(hop("after"))
     assert event.number == 2
     assert [kept.hop.what for kept in journal.events()] == ["before", "after"]
+
+
+async def test_a_transaction_that_is_taken_back_takes_no_events_with_it() -> None:
+    store = Store.open(None)
+    journal = Journal(store, LabClock())
+    with contextlib.suppress(RuntimeError), store.transaction():
+        journal.record(hop("refused"))
+        assert journal.newest == 1
+        journal.flush()
+        raise RuntimeError
+    assert [event.hop.what for event in journal.events()] == ["refused"]
+
+
+async def test_events_reach_the_file_without_being_asked_for(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    store = Store.open(tmp_path / "lab.sqlite")
+    journal = Journal(store, LabClock())
+    journal.record(hop("soon"))
+    other = sqlite3.connect(tmp_path / "lab.sqlite")
+    async with asyncio.timeout(10):
+        while other.execute("SELECT count(*) FROM journal").fetchone() == (0,):
+            await asyncio.sleep(0.005)
+    other.close()

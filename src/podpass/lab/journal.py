@@ -17,7 +17,7 @@ import msgspec
 
 from podpass.lab.clock import Clock
 from podpass.lab.store import Store
-from podpass.telemetry.redaction import redact, redact_text
+from podpass.telemetry.redaction import redact_text
 
 Outcome = Literal["done", "granted", "refused", "failed", "noted"]
 """done: an action ended well; granted, refused: a decision; failed: something broke; noted: worth knowing."""
@@ -28,6 +28,8 @@ TRACE_HEADER = "x-podpass-trace"
 KEPT_EVENTS = 20_000
 _TRIM_EVERY = 500
 _QUEUE_LENGTH = 4_096
+_MOST_PENDING = 512
+FLUSH_SECONDS = 0.05
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
@@ -92,29 +94,33 @@ class Journal:
         self._store = store
         self._clock = clock
         self._followers: set[asyncio.Queue[Event | None]] = set()
+        self._pending: list[tuple[int, str, bytes]] = []
+        self._flush_timer: asyncio.TimerHandle | None = None
         store.connection.executescript(_SCHEMA)
+        self._newest = int(store.connection.execute("SELECT max(number) FROM journal").fetchone()[0] or 0)
 
     def record(self, hop: Hop) -> Event:
-        """Append one event under the current trace. Everything that looks like a token is replaced first."""
-        clean = Hop(
-            who=redact_text(hop.who),
-            whom=hop.whom,
-            what=redact_text(hop.what),
-            outcome=hop.outcome,
-            why=redact_text(hop.why),
-            decision=redact(hop.decision),
-            wire=hop.wire,
-            problem=hop.problem,
-        )
+        """Append one event under the current trace. Everything that looks like a token is replaced first.
+
+        Followers hear of it at once; the file does within FLUSH_SECONDS. A transaction for each event would cost the
+        hot paths more than the decision it records.
+        """
+        self._newest += 1
         trace = current_trace() or uuid.uuid4().hex[:12]
         now, real = self._clock.now(), time.time()
-        body = msgspec.json.encode({"time": now, "real_time": real, "hop": clean})
-        with self._store.transaction() as connection:
-            number = connection.execute("INSERT INTO journal (trace, body) VALUES (?, ?)", (trace, body)).lastrowid
-            assert number is not None
-            if number % _TRIM_EVERY == 0:
-                connection.execute("DELETE FROM journal WHERE number <= ?", (number - KEPT_EVENTS,))
-        event = Event(number=number, trace=trace, time=now, real_time=real, hop=clean)
+        # Redacted as one text: a look at the whole costs less than one at each member.
+        written = msgspec.json.encode({"time": now, "real_time": real, "hop": hop})
+        text = written.decode()
+        if (clean := redact_text(text)) != text:
+            written = clean.encode()
+            hop = _decode_body(written).hop
+        self._pending.append((self._newest, trace, written))
+        event = Event(number=self._newest, trace=trace, time=now, real_time=real, hop=hop)
+        self._tell(event)
+        self._flush_soon()
+        return event
+
+    def _tell(self, event: Event) -> None:
         for queue in list(self._followers):
             try:
                 queue.put_nowait(event)
@@ -123,10 +129,38 @@ class Journal:
                 self._followers.discard(queue)
                 queue.get_nowait()
                 queue.put_nowait(None)
-        return event
+
+    def _flush_soon(self) -> None:
+        if len(self._pending) >= _MOST_PENDING:
+            self.flush()
+        elif self._flush_timer is None:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                self.flush()
+            else:
+                self._flush_timer = loop.call_later(FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what was recorded since the last time, in one transaction."""
+        if self._flush_timer is not None:
+            self._flush_timer.cancel()
+            self._flush_timer = None
+        if not self._pending:
+            return
+        if self._store.in_transaction:
+            # What somebody else's transaction takes back must not take events with it.
+            self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
+            return
+        pending, self._pending = self._pending, []
+        with self._store.transaction() as connection:
+            connection.executemany("INSERT INTO journal (number, trace, body) VALUES (?, ?, ?)", pending)
+            if pending[0][0] // _TRIM_EVERY != (pending[-1][0] + 1) // _TRIM_EVERY:
+                connection.execute("DELETE FROM journal WHERE number <= ?", (self._newest - KEPT_EVENTS,))
 
     def events(self, *, after: int = 0, trace: str = "", limit: int = 1_000) -> list[Event]:
         """Events numbered above *after*, oldest first; only those of *trace* when it is given."""
+        self.flush()
         rows = self._store.connection.execute(
             "SELECT number, trace, body FROM journal"
             " WHERE number > ? AND (? = '' OR trace = ?) ORDER BY number LIMIT ?",
@@ -137,8 +171,7 @@ class Journal:
     @property
     def newest(self) -> int:
         """The newest event's number, 0 before the first."""
-        row = self._store.connection.execute("SELECT max(number) FROM journal").fetchone()
-        return int(row[0] or 0)
+        return self._newest
 
     async def follow(self, *, after: int = 0) -> AsyncGenerator[Event, None]:
         """Events numbered above *after*, past ones first, then each as it happens. Ends when the journal closes."""
@@ -158,7 +191,8 @@ class Journal:
             self._followers.discard(queue)
 
     def close(self) -> None:
-        """End every follower."""
+        """Write what is left and end every follower. Nothing is recorded afterwards."""
+        self.flush()
         for queue in list(self._followers):
             with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(None)

@@ -55,6 +55,10 @@ class Store:
     def close(self) -> None:
         self.connection.close()
 
+    @property
+    def in_transaction(self) -> bool:
+        return self._depth > 0
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All writes inside commit together or not at all. Transactions nest; the outermost one commits."""

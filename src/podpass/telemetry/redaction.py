@@ -24,7 +24,10 @@ def redact_text(text: str) -> str:
         text = _PEM_KEY.sub("[private key]", text)
     if "eyJ" in text:
         text = _JWS.sub(lambda found: f"[token {fingerprint(found.group())}]", text)
-    return _BEARER.sub(lambda found: f"{found.group(1)} [{fingerprint(found.group())}]", text)
+    lower = text.lower()
+    if "bearer" in lower or "basic" in lower:
+        text = _BEARER.sub(lambda found: f"{found.group(1)} [{fingerprint(found.group())}]", text)
+    return text
 
 
 def redact(value: Any) -> Any:
