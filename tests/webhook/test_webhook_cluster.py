@@ -201,7 +201,10 @@ async def test_the_copy_follows_the_embedded_api(tmp_path: Path):
 async def test_a_watch_from_a_forgotten_version_is_refused_as_expired(tmp_path: Path):
     listener = bind_tcp()
     with listener:
-        async with lab(tmp_path, listener, history=HistoryLimits(2, 3, 0.0)) as (_, admin):
+        async with lab(tmp_path, listener, history=HistoryLimits(kept_always=2, kept_at_most=3, age_seconds=0.0)) as (
+            _,
+            admin,
+        ):
             first = await admin.create(CONFIGMAPS, {"metadata": {"name": "first"}}, "default")
             for number in range(7):
                 await admin.create(CONFIGMAPS, {"metadata": {"name": f"c{number}"}}, "default")
