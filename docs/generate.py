@@ -12,7 +12,7 @@ def problem_page(entry: Problem) -> str:
     lines = [GENERATED, f"# {entry.code}: {entry.title}", ""]
     if entry.wire:
         lines += ["## Symptom", "", f"The client reports `{entry.wire}`.", ""]
-    lines += ["## Cause", "", entry.cause, "", "## Remedy", "", f"```\n{entry.remedy}\n```", ""]
+    lines += ["## Cause", "", entry.cause_for(), "", "## Remedy", "", f"```\n{entry.remedy_for()}\n```", ""]
     lines += ["Words in braces are filled in with the values of your case wherever podpass prints this problem.", ""]
     if entry.reproduce:
         lines += ["## See it in the lab", "", f"```\n{entry.reproduce}\n```", ""]

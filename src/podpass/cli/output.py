@@ -31,6 +31,13 @@ def styled(text: str, style: str, stream: TextIO) -> str:
     return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if coloured(stream) else text
 
 
+def printable(text: object) -> str:
+    """*text* with control characters made visible: what comes from a token or a program must not steer the terminal."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in str(text)
+    )
+
+
 def note(text: str) -> None:
     """Progress or advice for the person at the terminal."""
     print(text, file=sys.stderr, flush=True)

@@ -31,7 +31,7 @@ def problem(code: str = "", /, *, output: Annotated[Format, Parameter(help="tabl
         print_error(f"there is no problem {code}", hint="podpass problem")
         return 1
     if output == "table":
-        shown = {"code": entry.code, "title": entry.title, "cause": entry.cause, "remedy": entry.remedy}
+        shown = {"code": entry.code, "title": entry.title, "cause": entry.cause_for(), "remedy": entry.remedy_for()}
         print_value({**shown, "wire": entry.wire} if entry.wire else shown, output)
     else:
         print_value(entry, output)

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from podpass.cli.output import Format, print_value, styled
+from podpass.cli.output import Format, print_value, printable, styled
 from podpass.problems import PodpassError
 from podpass.tokens import jwt
 from podpass.tokens.inspection import Inspection, Verdict, explain, verify
@@ -45,7 +45,7 @@ def inspect(
     try:
         inspection = explain(token, time.time())
     except jwt.Malformed as error:
-        raise PodpassError("PP503", f"not a token: {error.reason}", reason=f"The text is {error.reason}.") from error
+        raise PodpassError("PP503", f"not a token: {error.reason}", reason=f"{error.reason}.") from error
     verdict = asyncio.run(_verify(token, verify_against)) if verify_against else None
     if output == "table":
         _print(inspection, verdict)
@@ -83,20 +83,20 @@ def _print(inspection: Inspection, verdict: Verdict | None) -> None:
     print(styled(inspection.kind, "bold", sys.stdout))
     print("\nheader")
     for name, value in inspection.header.items():
-        print(f"  {name}: {value}")
+        print(f"  {printable(name)}: {printable(value)}")
     print("\nclaims")
     for claim in inspection.claims:
-        note = f"   {styled('# ' + claim.note, 'dim', sys.stdout)}" if claim.note else ""
-        print(f"  {claim.name}: {claim.value}{note}")
+        note = f"   {styled('# ' + printable(claim.note), 'dim', sys.stdout)}" if claim.note else ""
+        print(f"  {printable(claim.name)}: {printable(claim.value)}{note}")
     for heading, remarks, style in (("warnings", inspection.warnings, "yellow"), ("notes", inspection.notes, "dim")):
         if remarks:
             print(f"\n{heading}")
             for remark in remarks:
-                print(f"  {styled(remark, style, sys.stdout)}")
+                print(f"  {styled(printable(remark), style, sys.stdout)}")
     if verdict is None:
         print("\nnot verified: --verify ISSUER checks it against the issuer's keys")
     else:
         good = verdict.genuine and verdict.current
         said = "genuine" if verdict.genuine else "NOT genuine"
         time_said = "" if verdict.current else ", outside its time"
-        print(f"\n{styled(said + time_said, 'green' if good else 'red', sys.stdout)}: {verdict.reason}")
+        print(f"\n{styled(said + time_said, 'green' if good else 'red', sys.stdout)}: {printable(verdict.reason)}")

@@ -44,7 +44,7 @@ class Plan:
     location: str = "eastus"
     identity: str = "orders"
     credential: str = "orders-in-cluster"
-    secret: str = "payments-connection"
+    secret: str = "payments-connection"  # noqa: S105 - its name, not its value
 
     @property
     def vault(self) -> str:
