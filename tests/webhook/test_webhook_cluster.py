@@ -1,9 +1,12 @@
 """The webhook in the lab's cluster, with its own account, its own permissions and its own certificate."""
 
 import asyncio
+import base64
 import contextlib
 import io
+import json
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -174,6 +177,42 @@ async def test_labelled_pods_are_mutated_and_others_are_left_alone(tmp_path: Pat
         )
         secret = await admin.get(SECRETS, manifests.SECRET, manifests.NAMESPACE)
         assert set(secret["data"]) == {"ca.crt", "ca.key", "tls.crt", "tls.key"}
+
+
+async def test_kubectl_shows_the_warning_of_an_account_without_a_client_id(tmp_path: Path):
+    async with installed(tmp_path) as admin:
+        kubectl = Path(sys.executable).with_name("kubectl")
+        config = tmp_path / "config"
+        config.write_text(json.dumps(kubeconfig(admin.access)))
+        process = await asyncio.create_subprocess_exec(
+            kubectl,
+            "--kubeconfig",
+            config,
+            "apply",
+            "--filename",
+            "-",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={"HOME": str(tmp_path)},
+        )
+        async with asyncio.timeout(30):
+            out, error = await process.communicate(json.dumps(pod(account="default")).encode())
+    assert out == b"pod/orders created\n"
+    assert error.decode() == (
+        "Warning: service account default/default has no annotation "
+        "azure.workload.identity/client-id, so AZURE_CLIENT_ID is not set\n"
+    )
+
+
+def kubeconfig(access: Access) -> dict:
+    certificate = base64.b64encode(access.ca_pem).decode()
+    return {
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "clusters": [{"name": "test", "cluster": {"server": access.server, "certificate-authority-data": certificate}}],
+        "users": [{"name": "test", "user": {"token": access.credential.token}}],
+    }
 
 
 async def test_the_copy_follows_the_embedded_api(tmp_path: Path):

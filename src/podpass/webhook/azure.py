@@ -176,13 +176,11 @@ def _mutate(
 
     if not client_id and any("AZURE_CLIENT_ID" not in container.environment for container in wanted):
         warnings.append(
-            f"{PREFIX}: service account {where}/{account_name} has no annotation {CLIENT_ID}, "
-            "so AZURE_CLIENT_ID is not set"
+            f"service account {where}/{account_name} has no annotation {CLIENT_ID}, so AZURE_CLIENT_ID is not set"
         )
     if not tenant_id:
         warnings.append(
-            f"{PREFIX}: annotation {TENANT_ID} of service account {where}/{account_name} is empty, "
-            "so AZURE_TENANT_ID is not set"
+            f"annotation {TENANT_ID} of service account {where}/{account_name} is empty, so AZURE_TENANT_ID is not set"
         )
     if settings.strict_annotations:
         warnings += _id_warnings(client_id, tenant_id, f"{where}/{account_name}")
