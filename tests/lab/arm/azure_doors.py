@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.arm.azure_world import World
-
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.doors.http import ForwardProxy, Gateway
 from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import serve_forward_proxy
 from podpass.lab.doors.traces import TraceSeal
 from podpass.serving.server import bind_tcp
+from tests.lab.arm.azure_world import World
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.lab.arm.azure_world import World
 
 from podpass.tokens.keys import SigningKey
+from tests.lab.arm.azure_world import World
 
 
 @pytest.fixture(scope="session")

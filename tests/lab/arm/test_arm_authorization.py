@@ -200,3 +200,39 @@ def test_matching_and_covering_never_fail(one: str, other: str) -> None:
 
 def test_role_guids_and_names_are_unique() -> None:
     assert len(BY_GUID) == len(BY_NAME) == len(BUILT_IN)
+
+
+roles = st.sampled_from([role.name for role in BUILT_IN])
+scopes = st.sampled_from(["/", SUBSCRIPTION, GROUP, VAULT, SECRET, IDENTITY, "/subscriptions/other"])
+actions = st.sampled_from([(GET_SECRET, True), (SET_SECRET, True), (ASSIGN, False), (WRITE_VAULT, False)])
+assignments = st.lists(st.builds(held, roles, scopes, st.sampled_from(["p", "q"])), max_size=5)
+
+
+@settings(deadline=None)
+@given(asked_for=actions, scope=scopes, present=assignments, more=assignments)
+def test_another_assignment_never_takes_a_right_away(
+    asked_for: tuple[str, bool], scope: str, present: list[Assignment], more: list[Assignment]
+) -> None:
+    action, data = asked_for
+    if isinstance(asked(action, scope, *present, data=data), Allowed):
+        assert isinstance(asked(action, scope, *more, *present, data=data), Allowed)
+
+
+@settings(deadline=None)
+@given(asked_for=actions, scope=scopes, present=assignments)
+def test_a_right_at_a_scope_holds_below_it(asked_for: tuple[str, bool], scope: str, present: list[Assignment]) -> None:
+    action, data = asked_for
+    if isinstance(asked(action, scope, *present, data=data), Allowed):
+        assert isinstance(asked(action, f"{scope.rstrip('/')}/below/it", *present, data=data), Allowed)
+
+
+@settings(deadline=None)
+@given(asked_for=actions, scope=scopes, present=assignments)
+def test_a_refusal_names_roles_that_would_help(
+    asked_for: tuple[str, bool], scope: str, present: list[Assignment]
+) -> None:
+    action, data = asked_for
+    denied = asked(action, scope, *present, data=data)
+    if isinstance(denied, Denied):
+        for role in denied.granting_roles:
+            assert isinstance(asked(action, scope, *present, held(role, scope), data=data), Allowed)

@@ -6,11 +6,11 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.lab.arm.azure_world import ARM_AUDIENCE, OTHER_TENANT, SUBSCRIPTION, TENANT, VAULT_AUDIENCE, World, send
 
 from podpass.lab.arm.paths import resource_id
 from podpass.problems import problem
 from podpass.tokens.keys import SigningKey
+from tests.lab.arm.azure_world import ARM_AUDIENCE, OTHER_TENANT, SUBSCRIPTION, TENANT, VAULT_AUDIENCE, World, send
 
 SUB = f"/subscriptions/{SUBSCRIPTION}"
 GROUP = f"{SUB}/resourceGroups/shop"

@@ -1,11 +1,11 @@
 """Managed identities, federated credentials, and seeding through the same rules."""
 
 import pytest
-from tests.lab.arm.azure_world import SUBSCRIPTION, TENANT, World
 
 from podpass.lab.arm import ArmError
 from podpass.lab.arm.managed_identity import MAX_CREDENTIALS
 from podpass.tokens.federation import FederatedCredential
+from tests.lab.arm.azure_world import SUBSCRIPTION, TENANT, World
 
 GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/shop"
 IDENTITIES = f"{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities"

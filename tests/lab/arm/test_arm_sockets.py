@@ -5,6 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+
 from tests.lab.arm.azure_doors import open_doors
 from tests.lab.arm.azure_world import SUBSCRIPTION, World
 

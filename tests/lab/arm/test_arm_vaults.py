@@ -3,9 +3,9 @@
 from typing import Any
 
 import pytest
-from tests.lab.arm.azure_world import SUBSCRIPTION, TENANT, World
 
 from podpass.lab.arm.access_policies import merged
+from tests.lab.arm.azure_world import SUBSCRIPTION, TENANT, World
 
 SUB = f"/subscriptions/{SUBSCRIPTION}"
 VAULTS = f"{SUB}/resourceGroups/shop/providers/Microsoft.KeyVault/vaults"

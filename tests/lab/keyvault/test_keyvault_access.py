@@ -3,13 +3,13 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.lab.arm.azure_world import OTHER_TENANT, TENANT, VAULT_AUDIENCE, World, send
 
 from podpass.lab.arm.access_policies import AccessPolicy
 from podpass.lab.arm.vaults import Vault
 from podpass.lab.keyvault.http import vault_name
 from podpass.lab.keyvault.model import AllowedByPolicy, DeniedByPolicy, Operation, decide_by_policy, network_refusal
 from podpass.problems import problem
+from tests.lab.arm.azure_world import OTHER_TENANT, TENANT, VAULT_AUDIENCE, World, send
 
 URL = "https://kv-shop.vault.azure.net/secrets/greeting/?api-version=7.4"
 CHALLENGE = f'Bearer authorization="https://login.microsoftonline.com/{TENANT}", resource="https://vault.azure.net"'

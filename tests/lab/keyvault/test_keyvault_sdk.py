@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.arm.azure_doors import open_doors
-from tests.lab.arm.azure_world import TENANT, VAULT_AUDIENCE, World
 
 from podpass.lab.arm.seeding import Identity
+from tests.lab.arm.azure_doors import open_doors
+from tests.lab.arm.azure_world import TENANT, VAULT_AUDIENCE, World
 
 PROGRAM = Path(__file__).with_name("secret_client.py")
 SECONDS = 60

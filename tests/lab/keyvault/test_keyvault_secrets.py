@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.lab.arm.azure_world import NOW, SUBSCRIPTION, TENANT, Reply, World
 
 from podpass.lab.keyvault import KeyVaultError
 from podpass.lab.keyvault.model import MAX_VALUE_BYTES, SecretValue
+from tests.lab.arm.azure_world import NOW, SUBSCRIPTION, TENANT, Reply, World
 
 ORIGIN = "https://kv-shop.vault.azure.net"
 
