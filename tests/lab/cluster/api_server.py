@@ -16,34 +16,13 @@ import yaml
 
 from podpass.kube import resources
 from podpass.lab.clock import SystemClock
-from podpass.lab.cluster.admission import Admission
-from podpass.lab.cluster.authentication import Authenticator
-from podpass.lab.cluster.authorization import Authorizer
-from podpass.lab.cluster.client import Endpoint, ServiceUnreachable, WebhookClient
-from podpass.lab.cluster.default_roles import default_access
-from podpass.lab.cluster.extension import User
-from podpass.lab.cluster.fieldvalidation import validate_fields
-from podpass.lab.cluster.http import KubernetesApi, Parts
-from podpass.lab.cluster.issuer import Issuer
-from podpass.lab.cluster.kinds.builtin import builtin_kinds
-from podpass.lab.cluster.openapi import OpenApi
-from podpass.lab.cluster.protobuf import decode_body
-from podpass.lab.cluster.registry import Registry
-from podpass.lab.cluster.serviceaccount_tokens import ServiceAccountTokens
-from podpass.lab.cluster.signing_keys import SigningKeys
-from podpass.lab.cluster.storage import Storage
-from podpass.lab.cluster.tables import Tables
-from podpass.lab.cluster.verbs import Verbs
-from podpass.lab.cluster.watch import Watches
+from podpass.lab.cluster import Cluster
+from podpass.lab.cluster.client import Endpoint, ServiceUnreachable
 from podpass.lab.journal import Hop, Journal
 from podpass.lab.store import Store
 from podpass.serving.server import bind_tcp, serving
-from podpass.tokens.keys import SigningKey
 
 ISSUER = "https://issuer.example.test/cluster/"
-ADMIN = User("kubernetes-admin", groups=("system:masters", "system:authenticated"))
-ANN = User("ann", groups=("developers", "system:authenticated"))
-STATIC = {"admin-token": ADMIN, "ann-token": ANN}
 
 
 def kubectls() -> list[str]:
@@ -63,81 +42,34 @@ class Ran:
 class ApiServer:
     """One cluster's API. `services` maps (namespace, name) to the local ports that webhooks listen on."""
 
-    def __init__(self, directory: Path, key: SigningKey) -> None:
+    def __init__(
+        self, directory: Path, cluster: Cluster, journal: Journal, services: dict[tuple[str, str], int]
+    ) -> None:
         self.directory = directory
-        self.clock = SystemClock()
-        store = Store.open(None)
-        self.journal = Journal(store, self.clock)
-        self.registry = Registry()
-        self.verbs = Verbs(self.registry, Storage(store, self.clock, cluster="test"), self.clock, self.journal)
-        self.services: dict[tuple[str, str], int] = {}
-        self.webhooks = WebhookClient(self._resolve)
-        authorizer = Authorizer(self.verbs)
-        self.keys = SigningKeys(directory, key)
-        tokens = ServiceAccountTokens(self.verbs, self.keys, self.clock, self.journal, issuer=ISSUER)
-        for kind in builtin_kinds(self.verbs, self.clock, tokens=tokens, rights=authorizer):
-            self.registry.add(kind)
-        self.verbs.admission = Admission(self.verbs, self.webhooks, authorizer, self.journal)
-        self.verbs.check_fields = validate_fields
-        self.watches = Watches(self.verbs)
-        parts = Parts(
-            authenticator=Authenticator(STATIC, tokens, authorizer),
-            authorizer=authorizer,
-            tables=Tables(self.clock),
-            protobuf=decode_body,
-            openapi=OpenApi(self.registry),
-            document=Issuer(ISSUER, self.keys).document,
-        )
-        self.app = KubernetesApi(self.verbs, self.watches, self.journal, parts)
+        self.cluster = cluster
+        self.journal = journal
+        self.services = services
 
-    def _resolve(self, namespace: str, name: str, _port: int) -> Endpoint:
-        if (namespace, name) not in self.services:
-            raise ServiceUnreachable(f'service "{name}" not found')
-        return Endpoint("127.0.0.1", self.services[namespace, name])
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator["ApiServer"]:
-        for resource, obj in default_access():
-            await self.verbs.create(resource, obj)
-        for name in ("default", "kube-system", "shop"):
-            await self.verbs.create(resources.NAMESPACES, {"metadata": {"name": name}})
-            await self.verbs.create(resources.SERVICEACCOUNTS, {"metadata": {"name": "default"}}, name)
-        authority = trustme.CA()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(context)
-        listener = bind_tcp()
-        bundle = self.directory / "ca.pem"
-        authority.cert_pem.write_to_path(bundle)
-        self._write_kubeconfig(f"https://127.0.0.1:{listener.getsockname()[1]}", bundle)
-        async with serving(self.app, [listener], tls=context, grace_seconds=1):
-            try:
-                yield self
-            finally:
-                self.watches.close()
-                await self.webhooks.close()
-
-    def _write_kubeconfig(self, server: str, bundle: Path) -> None:
-        users = [{"name": token, "user": {"token": token}} for token in STATIC]
-        contexts = [
-            {"name": token, "context": {"cluster": "c", "user": token, "namespace": "shop"}} for token in STATIC
-        ]
+    def write_kubeconfig(self, server: str, bundle: Path) -> None:
+        user = {"token": self.cluster.admin_token}
+        context = {"cluster": "c", "user": "admin", "namespace": "shop"}
         config = {
             "apiVersion": "v1",
             "kind": "Config",
             "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority": str(bundle)}}],
-            "users": users,
-            "contexts": contexts,
-            "current-context": "admin-token",
+            "users": [{"name": "admin", "user": user}],
+            "contexts": [{"name": "c", "context": context}],
+            "current-context": "c",
         }
         (self.directory / "kubeconfig").write_text(yaml.safe_dump(config))
 
-    async def kubectl(self, binary: str, *arguments: str, stdin: str | dict[str, Any] = "", user: str = "admin") -> Ran:
-        """Run kubectl as *user*; an object on stdin is written as YAML."""
+    async def kubectl(self, binary: str, *arguments: str, stdin: str | dict[str, Any] = "", user: str = "") -> Ran:
+        """Run kubectl, as the administrator or in the name of *user*; an object on stdin is written as YAML."""
         process = await asyncio.create_subprocess_exec(
             binary,
             f"--kubeconfig={self.directory / 'kubeconfig'}",
             f"--cache-dir={self.directory / 'cache'}",
-            f"--context={user}-token",
+            *([f"--as={user}", "--as-group=developers"] if user else []),
             *arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -155,3 +87,45 @@ class ApiServer:
             for event in self.journal.events()
             if (not problem or event.hop.problem == problem) and (not whom or event.hop.whom == whom)
         ]
+
+
+@contextlib.asynccontextmanager
+async def api_server(directory: Path) -> AsyncIterator[ApiServer]:
+    """A cluster with the namespace `shop` and its default account, on a TLS socket."""
+    services: dict[tuple[str, str], int] = {}
+
+    def resolve(namespace: str, name: str, _port: int) -> Endpoint:
+        if (namespace, name) not in services:
+            raise ServiceUnreachable(f'service "{name}" not found')
+        return Endpoint("127.0.0.1", services[namespace, name])
+
+    clock = SystemClock()
+    store = Store.open(None)
+    journal = Journal(store, clock)
+    authority = trustme.CA()
+    bundle = directory / "ca.pem"
+    authority.cert_pem.write_to_path(bundle)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    async with await Cluster.open(
+        name="test",
+        store=store,
+        clock=clock,
+        journal=journal,
+        keys_directory=directory / "keys",
+        issuer=ISSUER,
+        ca_pem=bundle.read_bytes(),
+        resolve_service=resolve,
+    ) as cluster:
+        await cluster.verbs.create(resources.NAMESPACES, {"metadata": {"name": "shop"}})
+        await cluster.verbs.create(resources.SERVICEACCOUNTS, {"metadata": {"name": "default"}}, "shop")
+        server = ApiServer(directory, cluster, journal, services)
+        listener = bind_tcp()
+        server.write_kubeconfig(f"https://127.0.0.1:{listener.getsockname()[1]}", bundle)
+        async with serving(cluster.app, [listener], tls=context, grace_seconds=1):
+            try:
+                yield server
+            finally:
+                await cluster.close_watches()
+    journal.close()
+    store.close()

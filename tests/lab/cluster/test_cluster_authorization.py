@@ -1,12 +1,12 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.lab.cluster.memory_objects import MemoryObjects
 
 from podpass.kube import resources
 from podpass.lab.cluster.authorization import Authorizer, Grant, Rule, decide, escalation, missing_rules
 from podpass.lab.cluster.default_roles import default_access
 from podpass.lab.cluster.extension import ANONYMOUS, Allowed, Attributes, Denied, User
+from tests.lab.cluster.memory_objects import MemoryObjects
 
 ANN = User("ann", groups=("developers", "system:authenticated"))
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))

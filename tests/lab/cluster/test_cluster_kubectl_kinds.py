@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.cluster.api_server import ISSUER, ApiServer, Ran, kubectls
 
+from podpass.lab.cluster.signing_keys import SIGNING_FILE
 from podpass.tokens import jwt
 from podpass.tokens.keys import SigningKey
+from tests.lab.cluster.api_server import ISSUER, ApiServer, Ran, api_server, kubectls
 
 POD = {
     "apiVersion": "v1",
@@ -24,28 +25,26 @@ class Kubectl:
         self.server = server
         self._binary = binary
 
-    async def run(self, line: str, stdin: str | dict[str, Any] = "", user: str = "admin") -> Ran:
+    async def run(self, line: str, stdin: str | dict[str, Any] = "", user: str = "") -> Ran:
         return await self.server.kubectl(self._binary, *line.split(), stdin=stdin, user=user)
 
-    async def __call__(self, line: str, stdin: str | dict[str, Any] = "", user: str = "admin") -> str:
+    async def __call__(self, line: str, stdin: str | dict[str, Any] = "", user: str = "") -> str:
         found = await self.run(line, stdin, user)
         assert found.code == 0, f"kubectl {line}: {found.err}"
         return found.out
 
-    async def fails(self, line: str, stdin: str | dict[str, Any] = "", user: str = "admin") -> str:
+    async def fails(self, line: str, stdin: str | dict[str, Any] = "", user: str = "") -> str:
         found = await self.run(line, stdin, user)
         assert found.code != 0, f"kubectl {line}: {found.out}"
         return found.err + found.out
 
 
-@pytest.fixture(scope="session")
-def signing_key() -> SigningKey:
-    return SigningKey.generate()
-
-
 @pytest.fixture(params=kubectls(), ids=lambda path: path.replace("/", "-").strip("-"))
 async def kubectl(request: pytest.FixtureRequest, tmp_path: Path, signing_key: SigningKey) -> AsyncIterator[Kubectl]:
-    async with ApiServer(tmp_path, signing_key).running() as server:
+    keys = tmp_path / "keys"
+    keys.mkdir(mode=0o700)
+    (keys / SIGNING_FILE).write_bytes(signing_key.to_pem())
+    async with api_server(tmp_path) as server:
         yield Kubectl(server, request.param)
 
 
@@ -74,7 +73,7 @@ async def test_a_token_is_created_for_an_account(kubectl: Kubectl) -> None:
     assert claims["sub"] == "system:serviceaccount:shop:orders"
     assert claims["aud"] == ["api://AzureADTokenExchange"]
     assert claims["exp"] - claims["iat"] == 600
-    jwt.verify_signature(token, kubectl.server.keys.published)
+    jwt.verify_signature(token, kubectl.server.cluster.keys.published)
     assert "may not specify a duration less than 10 minutes" in await kubectl.fails("create token orders --duration=1m")
     assert 'serviceaccounts "nobody" not found' in await kubectl.fails("create token nobody")
 
@@ -144,7 +143,8 @@ async def test_who_i_am_and_what_i_may(kubectl: Kubectl) -> None:
     assert "configmaps" in await kubectl("auth can-i --list", user="ann")
     text = await kubectl.fails("get pods --as=system:serviceaccount:shop:default")
     assert 'User "system:serviceaccount:shop:default" cannot list resource "pods"' in text
-    assert "cannot impersonate resource" in await kubectl.fails("get pods --as=bob", user="ann")
+    token = (await kubectl("create token default")).strip()
+    assert "cannot impersonate resource" in await kubectl.fails(f"get pods --as=bob --token={token}")
 
 
 async def test_rights_are_not_handed_out_by_those_who_lack_them(kubectl: Kubectl) -> None:

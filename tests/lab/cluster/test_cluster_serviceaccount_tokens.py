@@ -5,7 +5,6 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.lab.cluster.memory_objects import MemoryObjects
 
 from podpass.kube import resources
 from podpass.kube.status import StatusError
@@ -25,17 +24,13 @@ from podpass.lab.store import Store
 from podpass.serving.asgi import Request
 from podpass.tokens import jwt
 from podpass.tokens.keys import SigningKey
+from tests.lab.cluster.memory_objects import MemoryObjects
 
 NOW = 1_800_000_000
 ISSUER = "https://eastus.oic.prod-aks.azure.com/tenant/cluster/"
 KUBELET = User("system:node:lab-node", groups=("system:nodes",))
 ADMIN = User("admin", groups=("system:masters", "system:authenticated"))
 ANN = User("ann", groups=("system:authenticated",))
-
-
-@pytest.fixture(scope="session")
-def signing_key() -> SigningKey:
-    return SigningKey.generate()
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 
 from conftest import InMemoryApi
 from podpass.kube.client import ApiError, Listing, WatchEvent
+from podpass.kube.config import Access
 from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions
 from podpass.lab.node.loop import Node, NoLog
@@ -20,6 +21,7 @@ class SmallCluster(InMemoryApi):
 
     def __init__(self) -> None:
         super().__init__()
+        self.access = Access(server="https://127.0.0.1:6443")
         self.pods: dict[str, dict[str, Any]] = {}
         self.created: list[tuple[str, str]] = []
         self._changes: asyncio.Queue[WatchEvent] = asyncio.Queue()

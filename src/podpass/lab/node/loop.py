@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -50,8 +51,9 @@ class NoLog(Exception):
 class Node:
     """One node of the lab.
 
-    *runtime* has been started and is closed by the caller. *api_address* is where pods find the API server, *why*
-    the sentence of the runtime's choice. `run` is to be owned by the caller's TaskGroup.
+    *runtime* has been started and is closed by the caller. *api_address* is where pods find the API server: by
+    default its service address in the sandbox, elsewhere the address that *client* uses. *why* is the sentence of the
+    runtime's choice. `run` is to be owned by the caller's TaskGroup.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class Node:
         journal: Journal,
         state_directory: Path,
         images: Catalogue | None = None,
-        api_address: tuple[str, int] = (API_ADDRESS, 443),
+        api_address: tuple[str, int] | None = None,
         why: str = "",
         host_roots: Sequence[Path] = (),
         times: BackOffTimes | None = None,
@@ -94,7 +96,7 @@ class Node:
             images=images or Catalogue(),
             times=times or BackOffTimes(),
             jitter_seconds=jitter_seconds or (lambda: random.uniform(0, MOST_JITTER_SECONDS)),  # noqa: S311
-            services=registration.service_variables(*api_address),
+            services=registration.service_variables(*(api_address or _api_address(client, runtime))),
             node_name=name,
             host_ip=self._host_ip,
             allocatable=registration.allocatable(self._machine),
@@ -320,6 +322,13 @@ class Node:
             if entry.name.rpartition("_")[2] not in known:
                 await asyncio.to_thread(shutil.rmtree, entry, ignore_errors=True)
         self._tidied.set()
+
+
+def _api_address(client: Client, runtime: Runtime) -> tuple[str, int]:
+    if runtime.kind == "sandbox":
+        return API_ADDRESS, 443
+    server = urlsplit(client.access.server)
+    return server.hostname or "127.0.0.1", server.port or 443
 
 
 def _as_pod(pod: Obj) -> Obj:
