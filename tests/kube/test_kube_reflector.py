@@ -183,3 +183,21 @@ async def test_a_failing_key_waits_twice_as_long_each_time():
     assert await queue.next() == "a"
     queue.done("a")
     queue.close()
+
+
+@pytest.mark.parametrize(
+    ("watches", "failures"),
+    [
+        pytest.param([Answer(410, status(410, "Expired", "too old"))], 1, id="right-after-the-list"),
+        pytest.param(
+            [Answer(events=[event("ADDED", pod("a", "5"))]), Answer(410, status(410, "Expired", "too old"))],
+            0,
+            id="after-a-watch-that-worked",
+        ),
+    ],
+)
+async def test_a_server_that_forgets_at_once_is_not_asked_in_a_tight_loop(watches: list[Answer], failures: int):
+    waits: list[float] = []
+    script = Script([listing("3"), listing("30")], watches)
+    async with following(script, on_failure=lambda _, error, wait: waits.append(wait)):
+        assert len(waits) == failures

@@ -129,8 +129,9 @@ class Reflector(Generic[T]):
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
+            listed = not self._resource_version
             try:
-                if not self._resource_version:
+                if listed:
                     await self._list()
                 await self._watch()
                 wait = self._first_wait_seconds
@@ -139,9 +140,10 @@ class Reflector(Generic[T]):
                 await asyncio.sleep(pause)
             except (ApiError, Unreachable, AnswerUnusable, CredentialsFailed) as error:
                 if isinstance(error, ApiError) and error.expired and self._resource_version:
-                    # Our place in the history is gone; that is ordinary and needs no wait.
                     self._resource_version = ""
-                    continue
+                    if not listed:
+                        # Our place in the history is gone; that is ordinary and needs no wait.
+                        continue
                 if isinstance(error, AnswerUnusable) or (isinstance(error, ApiError) and error.status in _START_OVER):
                     self._resource_version = ""
                 if loop.time() - started > STEADY_SECONDS:
