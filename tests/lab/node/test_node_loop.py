@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-
 from conftest import InMemoryApi
+
 from podpass.kube.client import ApiError, Listing, WatchEvent
 from podpass.kube.config import Access
 from podpass.lab.node.lifecycle import BackOffTimes

@@ -51,6 +51,19 @@ async def test_a_container_sees_only_its_own_environment(sandbox, pod, image, ou
     }
 
 
+@pytest.mark.parametrize("value", ["x\0--bind\0/\0/host", "\0"])
+async def test_a_variable_can_not_smuggle_arguments_into_the_sandbox(sandbox, pod, image, output, value) -> None:
+    with pytest.raises(CannotStart, match="NUL byte"):
+        await run(sandbox, pod, image, output, "ls /host", environment={"X": value})
+    await output.text()
+
+
+async def test_a_variable_may_hold_bytes_that_are_no_text(sandbox, pod, image, output) -> None:
+    value = b"\xff\xfe".decode("utf-8", "surrogateescape")
+    text, _ = await run(sandbox, pod, image, output, 'printf %s "$X" | od -An -tx1', environment={"X": value})
+    assert text.split() == ["ff", "fe"]
+
+
 async def test_volumes_appear_at_their_exact_paths(sandbox, pod, image, output, volume) -> None:
     paths = [
         "/data",

@@ -168,7 +168,7 @@ class Fabric:
         self, request: dict[str, Any], output: int, errors: int
     ) -> tuple["subprocess.Popen[bytes]", int]:
         """bubblewrap in the pod's network, and the descriptor on which it tells the pid of the container."""
-        arguments = _sealed(b"".join(argument.encode() + b"\0" for argument in request["bwrap"]))
+        arguments = _sealed(b"".join(os.fsencode(argument) + b"\0" for argument in request["bwrap"]))
         reading, writing = os.pipe()
         try:
             with self._inside(self._networks[request["pod"]]):

@@ -68,6 +68,8 @@ class PlainRuntime:
         root = process.pod.directory / "roots" / process.container_id
         _lay_out(root, process.mounts)
         environment = plain_environment(process, root, self._environment)
+        if any("\0" in text for text in (*process.argv, *environment.values())):
+            raise CannotStart("CreateContainerError", "invalid argument: a variable or argument holds a NUL byte")
         # An image's PATH names places of the image; the machine's own programs follow it.
         environment["PATH"] = f"{environment.get('PATH', '')}:{os.environ.get('PATH', os.defpath)}".strip(":")
         program = shutil.which(process.argv[0], path=environment["PATH"])
@@ -142,7 +144,7 @@ def _write_kubeconfig(process: ContainerProcess, root: Path) -> Path:
 
 def _lay_out(root: Path, mounts: Sequence[Mount]) -> None:
     """Every mount path below *root*, as a symbolic link to its volume. Raises CannotStart."""
-    (root / "root").mkdir(mode=0o700, parents=True, exist_ok=True)
+    root.mkdir(mode=0o700, parents=True, exist_ok=True)
     for mount in sorted(mounts, key=lambda mount: len(Path(mount.path).parts)):
         place = root / os.path.normpath(mount.path).lstrip("/")
         if any(parent.is_symlink() for parent in place.parents if parent != root):
@@ -152,3 +154,4 @@ def _lay_out(root: Path, mounts: Sequence[Mount]) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         if not place.is_symlink():
             place.symlink_to(mount.source)
+    (root / "root").mkdir(mode=0o700, exist_ok=True)

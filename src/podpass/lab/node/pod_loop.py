@@ -171,6 +171,7 @@ class PodLoop:
     async def stop(self, grace_seconds: float) -> None:
         """End every container, whatever the pod says: the node stops."""
         await self._end_processes(list(self._processes.values()), grace_seconds)
+        await self._tools.runtime.remove_pod(self.uid)
 
     async def _turn(self) -> float | None:
         """Do what is due; how many seconds until something else may be, None when the pod is gone for good."""
@@ -374,7 +375,7 @@ class PodLoop:
         self._event("Normal", "Created", f"Created container: {name}", spec=name)
         self._event("Normal", "Started", f"Started container {name}", spec=name)
         self._set(self._next_run(container, Running(process.container_id, now), image_id))
-        self._record("container started", "done", container=name, restarts=restarts, command=process.argv[0])
+        self._record(f"start container {name}", "done", container=name, restarts=restarts, command=process.argv[0])
         running = _Process(process.container_id, name, ended, log)
         self._processes[name] = running
         assert self._tasks is not None
@@ -419,7 +420,7 @@ class PodLoop:
                 ended = replace(lifecycle.ended_state(137, container.state, now, lost), reason="ContainerStatusUnknown")
             self._set(replace(container, state=ended))
             self._record(
-                "container ended",
+                f"container {process.name} ended: exit code {ended.exit_code}",
                 "done" if ended.exit_code == 0 else "failed",
                 container=process.name,
                 exit_code=ended.exit_code,
@@ -535,21 +536,23 @@ class PodLoop:
             involved["fieldPath"] = f"spec.{'initContainers' if init else 'containers'}{{{spec}}}"
         self._tools.events.record(involved, kind, reason, message)
 
-    def _record(self, what: str, outcome: str, **decision: object) -> None:
+    def _record(self, what: str, outcome: str, *, why: str = "", **decision: object) -> None:
         self._tools.journal.record(
             Hop(
                 who="kubelet",
                 whom="node",
                 what=what,
                 outcome=outcome,  # type: ignore[arg-type]
+                why=why,
                 decision={"pod": objects.name(self._pod), "namespace": objects.namespace(self._pod), **decision},
             )
         )
 
     def _record_token(self, pod: Obj, key: TokenKey, token: ProjectedToken, *, again: bool) -> None:
         self._record(
-            "refresh projected token" if again else "project token",
+            f"{'refresh' if again else 'write'} token into volume {_volume_of(pod, key)}",
             "done",
+            why=f"{fingerprint(token.token)}, expires {rfc3339(token.expires_at)}",
             volume=_volume_of(pod, key),
             service_account=key.service_account,
             audience=key.audience,

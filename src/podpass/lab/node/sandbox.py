@@ -133,6 +133,8 @@ def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[P
         **dict.fromkeys(CA_VARIABLES, CA_BUNDLE),
         **process.environment,
     }
+    if any("\0" in argument for argument in process.argv):
+        raise CannotStart("CreateContainerError", "invalid argument: the command holds a NUL byte")
     if find_program(made, process.argv[0], environment.get("PATH", ""), working_directory) is None:
         raise CannotStart("StartError", f'exec: "{process.argv[0]}": executable file not found in $PATH')
     result = [
@@ -159,6 +161,9 @@ def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[P
     result += ["--chdir", working_directory or "/", "--clearenv"]
     for name, value in environment.items():
         result += ["--setenv", name, value]
+    if any("\0" in argument for argument in result):
+        # The arguments travel with NUL between them: one inside would be the start of another argument.
+        raise CannotStart("CreateContainerError", "invalid argument: a variable or path holds a NUL byte")
     return result
 
 
