@@ -356,12 +356,14 @@ async def test_nothing_survives_a_killed_lab(sandboxed, tmp_path, kind) -> None:
     )
     assert lab.stdout is not None
     assert lab.stderr is not None
-    async with asyncio.timeout(20):
-        helper = int(await lab.stdout.readline())
-        assert await lab.stderr.readline() == b"up\n"
-        # "exec" may still be on its way from the shell to sleep; that it has begun is enough.
+    try:
+        async with asyncio.timeout(20):
+            helper = int(await lab.stdout.readline())
+            assert await lab.stderr.readline() == b"up\n"
+    finally:
         lab.kill()
         await lab.wait()
+    async with asyncio.timeout(20):
         # The container holds the other end of the lab's pipe: its end means that the container is gone.
         await lab.stderr.read()
         await asyncio.to_thread(_wait_for_the_end_of, helper)
