@@ -31,7 +31,7 @@ def test_a_pod_reads_its_secret_and_every_hop_is_shown(podpass) -> None:  # type
     assert done.returncode == 0, done.stdout + done.stderr
     assert "DefaultAzureCredential()" in done.stdout
     for hop in ("cluster", "webhook", "node", "issuer", "entra", "keyvault"):
-        assert f" {hop} " in done.stdout, f"no hop of {hop} in\n{done.stdout}"
+        assert f" → {hop}: " in done.stdout, f"no hop of {hop} in\n{done.stdout}"
     assert "read secret 'payments-connection' from https://kv-shop-" in done.stdout
 
 

@@ -128,9 +128,10 @@ class _Show:
         self._start = time.monotonic()
 
     def hop(self, event: dict[str, Any]) -> None:
-        if self._quiet:
+        # What the issuer says of a request and what Entra says of the same one are one hop to a reader.
+        if self._quiet or (event["whom"] == "issuer" and event["who"] != "entra"):
             return
-        lines = event_lines({**event, "problem": ""})
+        lines = event_lines({**event, "problem": ""}, stream=sys.stdout)
         since = time.monotonic() - self._start
         print(f"  {since:5.2f}s {lines[0]}")
         for line in lines[1:]:
@@ -176,6 +177,8 @@ async def _run_pod(
     control.set_faults(
         {"issuer_unreachable": wanted.issuer_unreachable, "cluster_skew_seconds": wanted.cluster_skew_seconds}
     )
+    # The operator's own sign-in made Entra fetch the keys; forgetting them shows that hop as well.
+    control.forget_issuer_keys()
     show.heading("The pod, hop by hop")
     show.start_clock()
     began = time.monotonic()

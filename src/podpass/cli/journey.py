@@ -1,34 +1,38 @@
 """Events of the journal as lines for a person: who asked whom for what, how it ended, and why."""
 
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 from podpass.cli.output import printable, styled
 from podpass.problems import CATALOGUE
 
 _STYLES = {"granted": "green", "done": "green", "refused": "red", "failed": "red", "noted": "yellow"}
+_INDENT = " " * 9
 
 
-def event_lines(event: dict[str, Any], *, colour_for: Any = None) -> list[str]:
-    """The event as one line, and one more for each of: why, the wire code with its remedy."""
-    stream = colour_for or sys.stdout
+def event_lines(event: dict[str, Any], *, stream: TextIO) -> list[str]:
+    """The event as a line of how it ended and who asked whom for what, and one more for each thing that says why."""
     outcome = styled(f"{event['outcome']:<8}", _STYLES.get(event["outcome"], "dim"), stream)
-    whom = styled(f"{event['whom']:<8}", "bold", stream)
-    lines = [f"{outcome} {whom} {printable(event['what'])}   {styled('for ' + printable(event['who']), 'dim', stream)}"]
-    indent = " " * 18
+    whom = styled(printable(event["whom"]), "bold", stream)
+    lines = [f"{outcome} {asker(printable(event['who']))} → {whom}: {printable(event['what'])}"]
     if event["why"]:
-        lines.append(f"{indent}{printable(event['why'])}")
-    if event["wire"] or event["problem"]:
-        codes = " ".join(code for code in (event["wire"], event["problem"]) if code)
-        lines.append(f"{indent}{styled(codes, 'yellow', stream)}")
+        lines.append(_INDENT + styled(printable(event["why"]), "dim", stream))
+    if codes := " ".join(code for code in (event["wire"], event["problem"]) if code):
+        lines.append(_INDENT + styled(codes, "yellow", stream))
     if entry := CATALOGUE.get(event["problem"]):
-        lines.append(f"{indent}remedy: {printable(entry.remedy_for(**event['decision']))}")
+        lines.append(f"{_INDENT}remedy: {printable(entry.remedy_for(**event['decision']))}")
     return lines
+
+
+def asker(who: str) -> str:
+    """*who*, short: `appid … oid … (orders)` is known to people as orders."""
+    name = who.rpartition(" (")[2].removesuffix(")")
+    return name if who.startswith("appid ") and who.endswith(")") else who
 
 
 def print_event(event: dict[str, Any], *, new_trace: bool) -> None:
     if new_trace:
         print(styled(f"trace {event['trace']}", "dim", sys.stdout))
-    for line in event_lines(event):
+    for line in event_lines(event, stream=sys.stdout):
         print(f"  {line}")
     sys.stdout.flush()

@@ -142,6 +142,10 @@ class Lab:
         self._cluster_clock.skew_seconds = self.faults.cluster_skew_seconds
         return asdict(self.faults)
 
+    def forget_issuer_keys(self) -> None:
+        """Make the clouds ask every issuer for its keys again, as they do when their copies are old."""
+        self._issuer_keys.forget()
+
     # The start, each step after what it needs
 
     async def _start(self) -> None:
@@ -250,12 +254,13 @@ class Lab:
         session = lab_session(self._ca, gateway, names, seal=seal)
         await self._stack.enter_async_context(session)
         self._directory = Directory(self._store, self.clock)
+        self._issuer_keys = KeyFetcher(session, self.clock)
         entra = Entra(
             self._store,
             self.clock,
             self.journal,
             self._directory,
-            KeyFetcher(session, self.clock),
+            self._issuer_keys,
             signing=signing,
             faults=self.faults,
         )
@@ -339,14 +344,17 @@ class Lab:
     async def _start_loops(self) -> None:
         """Controllers, the webhook, the node. Returns when a pod could be created and would run."""
         kube = await self._client(self._cluster.admin_token)
+        await install_operator(kube)
+        webhook_client = await self._client(await install_webhook(kube))
+        node_client = await self._client(self._cluster.node_token)
+        # Entered after the clients, so that the loops end before what they call with.
         self._supervision = await self._stack.enter_async_context(Supervision(self._log))
         self._supervision.start("controllers", self._cluster.run)
-        await install_operator(kube)
         webhook_ready = asyncio.Event()
-        await self._start_webhook(kube, webhook_ready)
+        await self._start_webhook(kube, webhook_client, webhook_ready)
         node = Node(
             name=NODE_NAME,
-            client=await self._client(self._cluster.node_token),
+            client=node_client,
             runtime=self._opened.runtime,
             clock=self._cluster_clock,
             journal=self.journal,
@@ -358,13 +366,11 @@ class Lab:
             await webhook_ready.wait()
             await node.ready.wait()
 
-    async def _start_webhook(self, kube: Client, ready: asyncio.Event) -> None:
+    async def _start_webhook(self, kube: Client, client: Client, ready: asyncio.Event) -> None:
         """The webhook as a cluster runs it: its own account, its own TLS address, registered with the API server."""
         listeners = self._listeners
         address = f"{LOOPBACK}:{port_of(listeners.webhook)}"
-        token = await install_webhook(kube)
         settings = WebhookSettings.read({"AZURE_TENANT_ID": self.endpoints.tenant_id})
-        client = await self._client(token)
         tls = self._ca.context_for(LOOPBACK)
 
         async def webhook() -> None:

@@ -8,7 +8,7 @@ Contract: Kubernetes API surface, sections 3.1 to 3.3 and 4.6.
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from podpass.kube import objects, resources
@@ -184,9 +184,8 @@ class Admission:
             self._record(attributes, webhook, "failed", error.message, told, wire=error.reason, problem="PP411")
             raise
         told["operations"] = len(reviewed.patch or ())
-        if obj is not None and patched is not None:
-            told |= additions(obj, patched)
-        self._record(attributes, webhook, "done", "", told)
+        added = additions(obj, patched) if obj is not None and patched is not None else {}
+        self._record(attributes, webhook, "done", sentence(added, len(reviewed.patch or ())), {**told, **added})
         return patched
 
     def _patched(
@@ -365,6 +364,14 @@ def lacks_client_id(pod: Obj) -> bool:
         and not (found.get("AZURE_CLIENT_ID") or {}).get("valueFrom")
         for found in variables
     )
+
+
+def sentence(added: Mapping[str, list[str]], operations: int) -> str:
+    """What a review changed, for a person; each name once, however many containers got it."""
+    if not operations:
+        return "nothing to change"
+    groups = {kind: list(dict.fromkeys(name.rpartition(": ")[2] for name in names)) for kind, names in added.items()}
+    return "added " + "; ".join(f"{kind} {', '.join(names)}" for kind, names in groups.items()) if groups else "changed"
 
 
 def additions(before: Obj, after: Obj) -> dict[str, list[str]]:

@@ -175,6 +175,7 @@ class ServiceAccountTokens:
             now=now,
             token_id=str(uuid.uuid4()),
         )
+        bound_to = "" if bound is None else f"{bound.kind.lower()}/{objects.name(bound.obj)}"
         key = self._keys.signing
         token = jwt.sign(claims, key)
         self._journal.record(
@@ -183,6 +184,7 @@ class ServiceAccountTokens:
                 whom="cluster",
                 what=what,
                 outcome="granted",
+                why=f"for {_go_list(claims['aud'])}, {seconds} s" + (f", bound to {bound_to}" if bound_to else ""),
                 decision={
                     "issuer": self.issuer,
                     "subject": claims["sub"],
@@ -190,7 +192,7 @@ class ServiceAccountTokens:
                     "expires": claims["exp"],
                     "kid": key.kid,
                     "token_id": claims["jti"],
-                    "bound_to": "" if bound is None else f"{bound.kind.lower()}/{objects.name(bound.obj)}",
+                    "bound_to": bound_to,
                 },
             )
         )

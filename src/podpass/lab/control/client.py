@@ -56,6 +56,10 @@ class Control:
         found: dict[str, Any] = self._call("PUT", "/faults", faults)
         return found
 
+    def forget_issuer_keys(self) -> None:
+        """Make the clouds fetch the issuer's keys anew."""
+        self._call("DELETE", "/issuer-keys")
+
     def journal(self, *, after: int = 0, trace: str = "", limit: int = 1_000) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._call("GET", f"/journal?after={after}&trace={trace}&limit={limit}")
         return found

@@ -37,6 +37,8 @@ class Controlled(Protocol):
         """Raises ValueError for what is not a fault."""
         ...
 
+    def forget_issuer_keys(self) -> None: ...
+
 
 def control_app(lab: Controlled, request_stop: Callable[[], None]) -> App:
     async def handle(request: Request) -> Response:
@@ -73,6 +75,9 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
             return json_response(200, lab.status()["clock"])
         case ("PUT", "/faults"):
             return json_response(200, lab.set_faults(msgspec.json.decode(request.body, type=dict[str, Any])))
+        case ("DELETE", "/issuer-keys"):
+            lab.forget_issuer_keys()
+            return json_response(200, {})
         case ("POST", "/stop"):
             request_stop()
             return json_response(202, {"stopping": True})

@@ -71,8 +71,11 @@ class Runtime(Protocol):
     kind: RuntimeKind
     note: str
     """What this runtime can't show, for status messages; empty when nothing is missing."""
-    lost: asyncio.Event
-    """Set when the helper process has ended: every container is gone; `start` makes a new one."""
+
+    @property
+    def lost(self) -> asyncio.Event:
+        """Set when the helper process has ended: every container is gone; `start` makes a new one."""
+        ...
 
     async def start(self) -> None: ...
 
