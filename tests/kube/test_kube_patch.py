@@ -123,9 +123,7 @@ def containers(*found: Any) -> dict[str, Any]:
             containers({"name": "a", "image": "1", "args": ["y"]}, {"name": "b"}),
             id="args-are-replaced",
         ),
-        pytest.param(
-            containers({"$patch": "delete", "name": "a"}), containers({"name": "b"}), id="an-item-is-deleted"
-        ),
+        pytest.param(containers({"$patch": "delete", "name": "a"}), containers({"name": "b"}), id="an-item-is-deleted"),
         pytest.param(
             containers({"$patch": "replace"}, {"name": "z"}), containers({"name": "z"}), id="the-list-is-replaced"
         ),
