@@ -47,7 +47,7 @@ def demo(
     mend: Annotated[bool, Parameter(negative=())] = False,
     keep: Annotated[bool, Parameter(negative=())] = False,
     runtime: str = "auto",
-    output: Format = "table",
+    output: Annotated[Format, Parameter(name=["--output", "-o"])] = "table",
 ) -> int:
     """A pod reads its secret with the stock Azure SDK and no password; each hop is shown.
 

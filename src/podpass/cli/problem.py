@@ -8,7 +8,7 @@ from podpass.cli.output import Format, print_error, print_table, print_value
 from podpass.problems import CATALOGUE
 
 
-def problem(code: str = "", /, *, output: Annotated[Format, Parameter(help="table, json or yaml")] = "table") -> int:
+def problem(code: str = "", /, *, output: Annotated[Format, Parameter(name=["--output", "-o"])] = "table") -> int:
     """Explain one problem, or list all of them.
 
     Example: podpass problem PP201

@@ -12,11 +12,18 @@ import msgspec
 
 from podpass.kube.objects import Obj
 from podpass.kube.status import StatusError
-from podpass.lab.cluster.extension import AdmissionAttributes
+from podpass.lab.cluster.extension import AdmissionAttributes, Operation
 
 API_VERSION = "admission.k8s.io/v1"
 MAX_WARNING_CHARACTERS = 256
 MAX_WARNINGS_CHARACTERS = 4096
+
+_OPTIONS: dict[Operation, str] = {
+    "CREATE": "CreateOptions",
+    "UPDATE": "UpdateOptions",
+    "DELETE": "DeleteOptions",
+    "CONNECT": "CreateOptions",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +61,7 @@ def review_body(attributes: AdmissionAttributes, uid: str, obj: Obj | None, old:
         "object": _typed(attributes, obj),
         "oldObject": _typed(attributes, old),
         "dryRun": attributes.dry_run,
-        "options": attributes.options or None,
+        "options": attributes.options or {"kind": _OPTIONS[attributes.operation], "apiVersion": "meta.k8s.io/v1"},
     }
     if attributes.subresource:
         request["subResource"] = request["requestSubResource"] = attributes.subresource

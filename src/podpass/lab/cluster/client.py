@@ -8,6 +8,7 @@ import asyncio
 import base64
 import binascii
 import ipaddress
+import os
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -216,5 +217,6 @@ def _certificate_fault(error: Any) -> str:
 
 
 def _system_text(error: aiohttp.ClientConnectorError) -> str:
-    text = error.os_error.strerror or str(error.os_error)
-    return text.lower() if "refused" in text.lower() else text
+    # asyncio puts its own sentence in the place of the system's.
+    number = error.os_error.errno
+    return os.strerror(number).lower() if number else str(error.os_error)
