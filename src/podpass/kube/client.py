@@ -5,7 +5,6 @@ because a lost answer does not say whether the write happened.
 Contract: the Kubernetes API surface, sections 1.4, 2.3-2.8, 8.1.
 """
 
-import asyncio
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -19,9 +18,23 @@ from yarl import URL
 
 from podpass.kube.config import Access
 from podpass.kube.credentials import Credentials
+from podpass.kube.errors import AnswerUnusable, ApiError, Unreachable, api_error, reason
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
-from podpass.telemetry.redaction import redact_text
+
+__all__ = [
+    "APPLY_PATCH",
+    "JSON_PATCH",
+    "MERGE_PATCH",
+    "STRATEGIC_MERGE_PATCH",
+    "AnswerUnusable",
+    "ApiError",
+    "Client",
+    "Listing",
+    "RawAnswer",
+    "Unreachable",
+    "WatchEvent",
+]
 
 T = TypeVar("T")
 
@@ -35,56 +48,6 @@ TIMEOUT_SECONDS = 30.0
 MAX_BODY_BYTES = 64 * 1024 * 1024
 MAX_EVENT_BYTES = 8 * 1024 * 1024
 BOOKMARK_SECONDS = 60.0
-MAX_MESSAGE = 1024
-
-
-class ApiError(Exception):
-    """The API server refused. *reason* is the machine-readable word ("NotFound"), *status* the HTTP code.
-
-    *body* is the Status object, or empty when something else answered (a proxy, say).
-    """
-
-    def __init__(
-        self,
-        status: int,
-        reason: str,
-        message: str,
-        body: Obj | None = None,
-        *,
-        retry_after_seconds: float | None = None,
-    ) -> None:
-        super().__init__(f"{reason or status}: {message}" if message else reason or str(status))
-        self.status, self.reason, self.message, self.body = status, reason, message, body or {}
-        self.retry_after_seconds = retry_after_seconds
-
-    @property
-    def not_found(self) -> bool:
-        return self.status == 404
-
-    @property
-    def conflict(self) -> bool:
-        return self.reason == "Conflict"
-
-    @property
-    def already_exists(self) -> bool:
-        return self.reason == "AlreadyExists"
-
-    @property
-    def expired(self) -> bool:
-        """The resourceVersion or continue token is too old: list again from the start."""
-        return self.status == 410 or self.reason in ("Expired", "Gone")
-
-
-class Unreachable(Exception):
-    """No answer came from the API server: refused, cut, timed out, not verified. A write may have happened."""
-
-    def __init__(self, server: str, reason: str) -> None:
-        super().__init__(f"{server}: {reason}")
-        self.server, self.reason = server, reason
-
-
-class AnswerUnusable(Exception):
-    """The answer was too large or not what the API server sends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +341,7 @@ class Client:
                 try:
                     event = _EVENT.decode(line)
                     if event.type == "ERROR":
-                        raise _api_error(0, bytes(event.object))
+                        raise api_error(0, bytes(event.object))
                     version = _VERSIONED.decode(event.object).metadata.resource_version
                     decoded = None if event.type == "BOOKMARK" else decoder.decode(event.object)
                 except msgspec.MsgspecError as error:
@@ -402,7 +365,7 @@ class Client:
                 async for chunk in answer.content.iter_any():
                     yield chunk
             except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Unreachable(self.access.server, _reason(error)) from error
+                raise Unreachable(self.access.server, reason(error)) from error
 
     async def _object(
         self,
@@ -457,7 +420,7 @@ class Client:
 
     async def _accept(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status >= 300:
-            raise _api_error(answer.status, await self._whole(answer), answer.headers.get("Retry-After", ""))
+            raise api_error(answer.status, await self._whole(answer), answer.headers.get("Retry-After", ""))
 
     async def _send(
         self,
@@ -491,7 +454,7 @@ class Client:
                 allow_redirects=False,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(self.access.server, _reason(error)) from error
+            raise Unreachable(self.access.server, reason(error)) from error
 
     async def _whole(self, answer: aiohttp.ClientResponse) -> bytes:
         if (answer.content_length or 0) > self._max_body_bytes:
@@ -505,7 +468,7 @@ class Client:
                     raise AnswerUnusable(f"the answer is larger than {self._max_body_bytes} bytes")
                 chunks.append(chunk)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(self.access.server, _reason(error)) from error
+            raise Unreachable(self.access.server, reason(error)) from error
         return b"".join(chunks)
 
     async def _lines(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
@@ -524,37 +487,8 @@ class Client:
                     if line.strip():
                         yield line
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(self.access.server, _reason(error)) from error
+            raise Unreachable(self.access.server, reason(error)) from error
         # An event without its newline was cut off in the middle: it comes again after the resume.
-
-
-def _api_error(status: int, body: bytes, retry_after: str = "") -> ApiError:
-    wait = float(retry_after) if retry_after.isdigit() else None
-    try:
-        document = msgspec.json.decode(body, type=Obj)
-    except msgspec.MsgspecError:
-        document = {}
-    if document.get("kind") != "Status":
-        # Not the API server's words: say little, for it may be anything.
-        text = redact_text(body[:256].decode("utf-8", "replace")).strip()
-        return ApiError(status, "", text, retry_after_seconds=wait)
-    details = document.get("details")
-    if wait is None and isinstance(details, dict) and isinstance(details.get("retryAfterSeconds"), int):
-        wait = float(details["retryAfterSeconds"]) or None
-    code = document.get("code")
-    return ApiError(
-        status or (code if isinstance(code, int) else 500),
-        str(document.get("reason") or ""),
-        redact_text(str(document.get("message") or ""))[:MAX_MESSAGE],
-        document,
-        retry_after_seconds=wait,
-    )
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
-        return "no answer in time"
-    return redact_text(str(error))[:256] or type(error).__name__
 
 
 def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
