@@ -185,7 +185,7 @@ async def test_moving_the_clock_refreshes_tokens(node, api, pod_object, containe
 
     async def refreshed() -> None:
         async for event in node._journal.follow():
-            if event.hop.what == "refresh projected token":
+            if event.hop.what == "refresh token into volume token":
                 return
 
     async with asyncio.timeout(10):

@@ -101,7 +101,7 @@ async def test_an_unknown_image_is_not_pulled(pod_loop, pod_object, container, a
     await api.until(lambda: any("ImagePullBackOff" in json.dumps(status) for status in api.statuses))
     failed = next(event for event in api.events if event["reason"] == "Failed")
     assert "ghcr.io/acme/shop:1" in failed["message"]
-    assert "scenario file" in failed["message"]
+    assert "- pattern: ghcr.io/acme/shop" in failed["message"]
 
 
 async def test_a_missing_program_is_a_start_error(pod_loop, pod_object, container, api) -> None:
@@ -190,7 +190,7 @@ async def test_a_projected_token_is_bound_to_the_pod_and_refreshed(
     async with asyncio.timeout(5):
         event = await anext(followed)
     assert file.read_text() == "token-2"
-    assert event.hop.what == "refresh projected token"
+    assert event.hop.what == "refresh token into volume azure-identity-token"
     assert event.hop.decision["audience"] == "api://AzureADTokenExchange"
     assert "token-2" not in json.dumps(dict(event.hop.decision))
     await followed.aclose()

@@ -227,6 +227,41 @@ def test_a_missing_program_says_what_to_do() -> None:
     assert "pip install azure-cli" in found.message
 
 
+def test_a_users_own_entries_come_first_and_are_read_again(tmp_path: Path) -> None:
+    file = tmp_path / "images.yaml"
+    catalogue = Catalogue(file=file)
+    missing = catalogue.resolve("ghcr.io/acme/shop:1")
+    assert isinstance(missing, NoImage)
+    assert str(file) in missing.message
+    file.write_text(
+        "- {pattern: ghcr.io/acme/shop, command: [python, -m, shop], interpreter: true}\n"
+        "- {pattern: busybox, command: [cat]}\n"
+    )
+    found = catalogue.resolve("ghcr.io/acme/shop:1")
+    assert isinstance(found, ResolvedImage)
+    assert found.argv((), ()) == ("python", "-m", "shop")
+    assert catalogue.resolve("busybox").argv((), ()) == ("cat",)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("- {command: [x]}", "missing required field `pattern`"),
+        ("- {pattern: x, comand: [x]}", "unknown field `comand`"),
+        ("- {pattern: x, paths: [relative]}", "'relative' must be an absolute path"),
+        ("- {pattern: x, root: /no/such/root}", "is not a directory"),
+        ("- [", "while parsing"),
+        ("x" * 1_100_000, "larger than"),
+    ],
+)
+def test_a_fault_in_the_users_file_is_told_with_its_place(tmp_path: Path, text: str, fault: str) -> None:
+    (tmp_path / "images.yaml").write_text(text)
+    found = Catalogue(file=tmp_path / "images.yaml").resolve("busybox")
+    assert isinstance(found, NoImage)
+    assert fault in found.message
+    assert "images.yaml" in found.message
+
+
 @pytest.mark.parametrize(
     ("probe", "kind", "words"),
     [

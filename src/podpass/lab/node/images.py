@@ -1,7 +1,12 @@
 """The image catalogue: which program of this machine stands for which image.
 
 The lab pulls nothing. An entry maps an image name to a root file system (by default this machine's, read-only), an
-entry point, a default command and environment. Users put their own entries before these.
+entry point, a default command and environment. A user's own entries stand in a file and come before these:
+
+    - pattern: ghcr.io/acme/shop       # any tag; "shop:1.*" would mean only those
+      command: [python, -m, shop]
+      interpreter: true                # with the Python that runs the lab
+      paths: [/srv/shop]               # shown read-only at their own place
 """
 
 import fnmatch
@@ -13,7 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+MOST_BYTES = 1024 * 1024
 _SEEN_IN_PREFIX = ("bin", "lib", "lib64", "libexec", "share", "include", "pyvenv.cfg")
 
 
@@ -90,28 +98,39 @@ BUILTIN: tuple[Image, ...] = (
 )
 
 
+class UnusableCatalogue(Exception):
+    """The user's file of images can't be used; the text says where and why."""
+
+
 class Catalogue:
-    """Entries in the order in which they are tried."""
+    """Entries in the order in which they are tried: those of *file* first, which is read again for each image."""
 
     def __init__(
         self,
         images: Sequence[Image] = BUILTIN,
         *,
+        file: Path | None = None,
         which: Callable[[str], str | None] = shutil.which,
     ) -> None:
         self.images = tuple(images)
+        self._file = file
         self._which = which
 
     def resolve(self, reference: str) -> ResolvedImage | NoImage:
         """What runs for *reference*, or why nothing can."""
-        for image in self.images:
+        try:
+            images = (*read_images(self._file), *self.images) if self._file is not None else self.images
+        except UnusableCatalogue as error:
+            return NoImage(reference, str(error))
+        for image in images:
             if matches(image.pattern, reference):
                 return self._resolved(image, reference)
-        known = ", ".join(sorted({image.pattern for image in self.images}))
+        known = ", ".join(sorted({image.pattern for image in images}))
+        where = f" to {self._file}" if self._file is not None else ""
         return NoImage(
             reference,
             f'image "{reference}" is not in the lab\'s image catalogue, and the lab pulls nothing: add an entry'
-            f" under images: in the scenario file (pattern, command), or use one of {known}",
+            f"{where} (- pattern: {split(reference)[0]}, command: [...]), or use one of {known}",
         )
 
     def _resolved(self, image: Image, reference: str) -> ResolvedImage | NoImage:
@@ -144,6 +163,58 @@ class Catalogue:
             root=image.root,
             paths=tuple(dict.fromkeys(paths)),
         )
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, rename="camel"):
+    """An entry as the user writes it; the members mean what Image's do."""
+
+    pattern: str
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    environment: dict[str, str] = {}
+    working_directory: str = "/"
+    root: str = ""
+    paths: tuple[str, ...] = ()
+    needs: str = ""
+    interpreter: bool = False
+
+
+def read_images(path: Path) -> tuple[Image, ...]:
+    """The entries of a user's file; none when there is no file. Raises UnusableCatalogue."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise UnusableCatalogue(f"{path}: {error.strerror}") from error
+    if len(text) > MOST_BYTES:
+        raise UnusableCatalogue(f"{path}: larger than {MOST_BYTES} bytes")
+    try:
+        entries = msgspec.yaml.decode(text, type=list[_Entry]) if text.strip() else []
+    except msgspec.MsgspecError as error:
+        raise UnusableCatalogue(f"{path}: {error}") from error
+    for entry in entries:
+        missing = [place for place in (entry.root, *entry.paths) if place and not os.path.isabs(place)]
+        if missing:
+            raise UnusableCatalogue(f"{path}: {entry.pattern}: {missing[0]!r} must be an absolute path")
+        if entry.root and not os.path.isdir(entry.root):
+            raise UnusableCatalogue(f"{path}: {entry.pattern}: the root {entry.root} is not a directory")
+    return tuple(
+        Image(
+            pattern=entry.pattern,
+            entrypoint=entry.entrypoint,
+            command=entry.command,
+            environment=entry.environment,
+            working_directory=entry.working_directory,
+            root=Path(entry.root) if entry.root else None,
+            paths=tuple(Path(place) for place in entry.paths),
+            needs=entry.needs,
+            remedy=f"install {entry.needs} on this machine",
+            interpreter=entry.interpreter,
+        )
+        for entry in entries
+    )
 
 
 def matches(pattern: str, reference: str) -> bool:

@@ -51,9 +51,10 @@ class NoLog(Exception):
 class Node:
     """One node of the lab.
 
-    *runtime* has been started and is closed by the caller. *api_address* is where pods find the API server: by
-    default its service address in the sandbox, elsewhere the address that *client* uses. *why* is the sentence of the
-    runtime's choice. `run` is to be owned by the caller's TaskGroup.
+    *runtime* has been started and is closed by the caller; *why* is the sentence of its choice. *api_address* is
+    where pods find the API server: by default its service address in the sandbox, elsewhere the address that *client*
+    uses. Without *images*, a user's entries are read from images.yaml in *state_directory*. `run` is to be owned by
+    the caller's TaskGroup.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Node:
             clock=clock,
             journal=journal,
             events=self._events,
-            images=images or Catalogue(),
+            images=images or Catalogue(file=state_directory / "images.yaml"),
             times=times or BackOffTimes(),
             jitter_seconds=jitter_seconds or (lambda: random.uniform(0, MOST_JITTER_SECONDS)),  # noqa: S311
             services=registration.service_variables(*(api_address or _api_address(client, runtime))),

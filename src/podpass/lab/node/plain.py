@@ -65,6 +65,11 @@ class PlainRuntime:
         """Nothing is shared between a pod's processes that outlives them."""
 
     async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
+        if process.image.root is not None:
+            raise CannotStart(
+                "CreateContainerError",
+                f"image {process.image.reference} has a root of its own, which needs the sandbox",
+            )
         root = process.pod.directory / "roots" / process.container_id
         _lay_out(root, process.mounts)
         environment = plain_environment(process, root, self._environment)
