@@ -23,7 +23,7 @@ MAX_BYTES = 256 * 1024
 
 @app.command
 def inspect(
-    file: str = "-",
+    file: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-",
     /,
     *,
     verify_against: Annotated[str, Parameter(name="--verify")] = "",

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from podpass.tokens.keys import SigningKey

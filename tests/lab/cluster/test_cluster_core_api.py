@@ -72,7 +72,12 @@ async def test_a_name_is_generated_from_its_prefix(api: Api) -> None:
         ),
         pytest.param(MAPS, {"kind": "Pod", "metadata": {"name": "a"}}, 400, "BadRequest", "expected kind", id="kind"),
         pytest.param(
-            MAPS, {"apiVersion": "v2", "metadata": {"name": "a"}}, 400, "BadRequest", "expected API version", id="version"
+            MAPS,
+            {"apiVersion": "v2", "metadata": {"name": "a"}},
+            400,
+            "BadRequest",
+            "expected API version",
+            id="version",
         ),
         pytest.param(
             MAPS,
@@ -114,7 +119,12 @@ async def test_a_name_is_generated_from_its_prefix(api: Api) -> None:
         pytest.param("/api/v1/nonsense", {}, 404, "NotFound", "the server could not find", id="no-such-resource"),
         pytest.param(f"{MAPS}/a", {}, 405, "MethodNotAllowed", "", id="post-to-an-object"),
         pytest.param(
-            f"{MAPS}?dryRun=Some", {"metadata": {"name": "a"}}, 422, "Invalid", 'dryRun: Unsupported value: "Some"', id="dry"
+            f"{MAPS}?dryRun=Some",
+            {"metadata": {"name": "a"}},
+            422,
+            "Invalid",
+            'dryRun: Unsupported value: "Some"',
+            id="dry",
         ),
         pytest.param(
             f"{MAPS}?fieldValidation=Strict",
@@ -239,9 +249,7 @@ async def test_a_stale_write_conflicts(api: Api) -> None:
         pytest.param([{"op": "replace", "path": "", "value": 1}], JSON_PATCH, 400, "not an object", id="no-object"),
     ],
 )
-async def test_patches_that_are_refused(
-    api: Api, patch: Any, content_type: str, status: int, message: str
-) -> None:
+async def test_patches_that_are_refused(api: Api, patch: Any, content_type: str, status: int, message: str) -> None:
     await api.made(MAPS, config("a", x="1"))
     answer = await api("PATCH", f"{MAPS}/a", patch, content_type=content_type)
     assert answer.status == status, answer.raw
@@ -370,9 +378,9 @@ async def test_selectors(api: Api) -> None:
     await api.made(MAPS, {"metadata": {"name": "a", "labels": {"app": "x"}}})
     await api.made(MAPS, {"metadata": {"name": "b", "labels": {"app": "y"}}})
     assert [i["metadata"]["name"] for i in (await api("GET", f"{MAPS}?labelSelector=app%3Dx")).body["items"]] == ["a"]
-    assert [i["metadata"]["name"] for i in (await api("GET", f"{MAPS}?fieldSelector=metadata.name%3Db")).body["items"]] == [
-        "b"
-    ]
+    assert [
+        i["metadata"]["name"] for i in (await api("GET", f"{MAPS}?fieldSelector=metadata.name%3Db")).body["items"]
+    ] == ["b"]
     bad = await api("GET", f"{MAPS}?fieldSelector=data.x%3D1")
     assert (bad.status, body_of(bad)) == (400, "field label not supported: data.x")
     assert (await api("GET", f"{MAPS}?labelSelector=a%20b")).status == 400
@@ -419,10 +427,14 @@ async def test_discovery(api: Api) -> None:
     assert by_name["pods"]["shortNames"] == ["po"]
     assert by_name["serviceaccounts/token"]["kind"] == "TokenRequest"
     assert "pods/status" in by_name
-    aggregated = await api("GET", "/apis", accept="application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
+    aggregated = await api(
+        "GET", "/apis", accept="application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+    )
     assert aggregated.headers["content-type"].endswith("as=APIGroupDiscoveryList")
     assert "rbac.authorization.k8s.io" in [item["metadata"]["name"] for item in aggregated.body["items"]]
-    older = await api("GET", "/apis", accept="application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList")
+    older = await api(
+        "GET", "/apis", accept="application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"
+    )
     assert older.status in (200, 406)
     assert (await api("GET", "/apis/nothing.example/v1")).raw == b"404 page not found\n"
     assert (await api("GET", "/nothing")).raw == b"404 page not found\n"
@@ -453,7 +465,9 @@ values = st.recursive(
     max_leaves=8,
 )
 members = st.dictionaries(
-    st.sampled_from(["metadata", "data", "spec", "kind", "labels", "name", "finalizers", "ownerReferences", "managedFields"]),
+    st.sampled_from(
+        ["metadata", "data", "spec", "kind", "labels", "name", "finalizers", "ownerReferences", "managedFields"]
+    ),
     values | st.dictionaries(st.sampled_from(["name", "labels", "ownerReferences", "managedFields"]), values),
     max_size=4,
 )

@@ -3,7 +3,6 @@
 Contract: Kubernetes API surface, sections 2.11, 3.1 and 4.6.
 """
 
-import copy
 import secrets
 from collections.abc import Iterator
 
@@ -32,14 +31,16 @@ def with_service_account(pod: Obj, account: Obj) -> Obj:
 
     Idempotent: run again after webhooks, it mounts the volume that is there into containers they added.
     """
-    pod = copy.deepcopy(pod)
-    spec = pod.setdefault("spec", {})
+    spec = dict(objects.spec(pod))
+    for member in ("initContainers", "containers"):
+        if spec.get(member):
+            spec[member] = [dict(container) for container in spec[member]]
     spec["serviceAccountName"] = spec["serviceAccount"] = objects.name(account)
     if not spec.get("imagePullSecrets") and account.get("imagePullSecrets"):
         spec["imagePullSecrets"] = [{"name": entry.get("name") or ""} for entry in account["imagePullSecrets"]]
     if _wants_token(spec, account):
         _mount_token(spec)
-    return pod
+    return {**pod, "spec": spec}
 
 
 def _wants_token(spec: Obj, account: Obj) -> bool:

@@ -43,7 +43,7 @@ from podpass.lab.cluster.options import (
 from podpass.lab.cluster.paths import GroupVersion, NoResource, Target
 from podpass.lab.cluster.registry import Kind, Subresource
 from podpass.lab.cluster.storage import Compacted, Stored
-from podpass.lab.cluster.verbs import Verbs, opening
+from podpass.lab.cluster.verbs import Verbs, check_type, opening
 from podpass.lab.cluster.watch import IncludeObject, Watches, partial_metadata
 from podpass.lab.journal import Hop, Journal, current_trace, tracing
 from podpass.serving.asgi import (
@@ -349,6 +349,7 @@ class KubernetesApi:
         return obj
 
     def _check_fields(self, kind: Kind, obj: Obj, raw: bytes, write: Write) -> None:
+        check_type(kind, obj)
         check = self._verbs.check_fields
         if check is None:
             return

@@ -409,6 +409,8 @@ def opening(kind: Kind) -> bytes:
 def check_type(kind: Kind, obj: Obj) -> None:
     """Raises StatusError 400 for an object of another kind or version than the path's."""
     api_version, name = obj.get("apiVersion"), obj.get("kind")
+    if not isinstance(api_version, str | None) or not isinstance(name, str | None):
+        raise StatusError.bad_request("couldn't get version/kind; apiVersion and kind must be strings")
     if api_version and api_version != kind.resource.api_version:
         raise StatusError.bad_request(
             f"the API version in the data ({api_version}) does not match the expected API version"

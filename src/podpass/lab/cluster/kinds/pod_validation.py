@@ -4,7 +4,6 @@ Covers what people get wrong; security contexts, affinity and the storage source
 as they are. Contract: Kubernetes API surface, sections 2.2, 2.3 and 2.11.
 """
 
-import copy
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -329,12 +328,12 @@ def _deadline_change(new: Any, old: Any) -> Iterator[Cause]:
 
 def _frozen(spec: Obj, old: Obj) -> Obj:
     """The members of *spec* that an update must leave as they are in *old*."""
-    kept = copy.deepcopy(spec)
-    for member in ("activeDeadlineSeconds", "tolerations"):
-        kept.pop(member, None)
+    kept = {member: value for member, value in spec.items() if member not in ("activeDeadlineSeconds", "tolerations")}
     for member in ("containers", "initContainers"):
-        for container in kept.get(member) or ():
-            container.pop("image", None)
+        kept[member] = [
+            {name: value for name, value in container.items() if name != "image"}
+            for container in kept.get(member) or ()
+        ]
     grace = kept.get("terminationGracePeriodSeconds")
     if grace == 1 and (old.get("terminationGracePeriodSeconds") or 0) < 0:
         kept["terminationGracePeriodSeconds"] = old.get("terminationGracePeriodSeconds")
