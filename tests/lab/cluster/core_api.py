@@ -80,7 +80,7 @@ class Api:
             sent.append(message)
 
         await self.cluster.app(scope, receive, send)
-        found = {name.decode().lower(): value.decode() for name, value in sent[0]["headers"]}
+        found = {name.decode().lower(): value.decode("latin-1") for name, value in sent[0]["headers"]}
         return Answer(sent[0]["status"], found, b"".join(message.get("body", b"") for message in sent[1:]))
 
     async def made(self, path: str, body: Any) -> Any:

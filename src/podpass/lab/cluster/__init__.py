@@ -82,7 +82,7 @@ class Cluster:
         self.tokens = ServiceAccountTokens(self.verbs, keys, clock, journal, issuer=issuer, api_audiences=api_audiences)
         self._authorizer = Authorizer(self.verbs)
         self._webhooks = WebhookClient(resolve_service)
-        self._watches = Watches(self.verbs)
+        self.watches = Watches(self.verbs)
         self._issuer = Issuer(issuer, keys, journal)
         self._register(clock)
         self.verbs.admission = Admission(self.verbs, self._webhooks, self._authorizer, journal)
@@ -98,7 +98,7 @@ class Cluster:
         node = User(f"system:node:{NODE_NAME}", groups=("system:nodes", AUTHENTICATED, MASTERS))
         self.app: App = KubernetesApi(
             self.verbs,
-            self._watches,
+            self.watches,
             journal,
             Parts(
                 authenticator=Authenticator(
@@ -172,7 +172,7 @@ class Cluster:
 
     async def close_watches(self) -> None:
         """End every watch, so that the servers that carry them can stop at once."""
-        self._watches.close()
+        self.watches.close()
 
     def _register(self, clock: Clock) -> None:
         token = Subresource(

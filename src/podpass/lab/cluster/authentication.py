@@ -18,7 +18,7 @@ from podpass.lab.cluster.extension import (
     Denied,
     User,
 )
-from podpass.lab.cluster.serviceaccount_tokens import PREFIX, Believed, Disbelieved, account_groups
+from podpass.lab.cluster.serviceaccount_tokens import PREFIX, account_groups
 from podpass.serving.asgi import Request
 
 AUTHENTICATED = "system:authenticated"
@@ -27,14 +27,14 @@ _AUTHENTICATION = "authentication.k8s.io"
 _EXTRA_HEADER = "impersonate-extra-"
 
 
-class TokenChecker(Protocol):
-    def check(self, token: str) -> Believed | Disbelieved: ...
+class TokenAuthenticator(Protocol):
+    def authenticate(self, token: str) -> User | None: ...
 
 
 class Authenticator:
     """Finds the user of a request by its Authorization and Impersonate headers."""
 
-    def __init__(self, static: Mapping[str, User], tokens: TokenChecker, authorizer: Authorizer) -> None:
+    def __init__(self, static: Mapping[str, User], tokens: TokenAuthenticator, authorizer: Authorizer) -> None:
         # Looked up by digest: the time a look-up takes then says nothing about the token.
         self._static = {_digest(token): user for token, user in static.items()}
         self._tokens = tokens
@@ -55,8 +55,7 @@ class Authenticator:
             return ANONYMOUS
         if (static := self._static.get(_digest(token))) is not None:
             return static
-        found = self._tokens.check(token)
-        return found.user if isinstance(found, Believed) else None
+        return self._tokens.authenticate(token)
 
     def _impersonated(self, user: User, headers: Mapping[str, str]) -> User:
         name = headers.get("impersonate-user", "")

@@ -615,4 +615,4 @@ def _yaml(status: int, obj: Obj) -> Response:
 def _warning(text: str) -> tuple[str, str]:
     """A Warning header; what can't stand in one is dropped."""
     kept = "".join(character for character in text if character.isprintable()).replace("\\", "\\\\").replace('"', '\\"')
-    return "Warning", f'299 - "{kept}"'.encode("latin-1", "replace").decode("latin-1")
+    return "Warning", f'299 - "{kept}"'.encode().decode("latin-1")

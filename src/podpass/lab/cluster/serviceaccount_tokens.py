@@ -18,6 +18,7 @@ from podpass.lab.cluster.fieldvalidation import typed_body
 from podpass.lab.cluster.kinds.volume_validation import token_seconds
 from podpass.lab.cluster.tables import seconds_of
 from podpass.lab.journal import Hop, Journal
+from podpass.telemetry.redaction import fingerprint
 from podpass.tokens import claims as read
 from podpass.tokens import jwt
 from podpass.tokens.keys import JwkSet, SigningKey
@@ -240,6 +241,24 @@ class ServiceAccountTokens:
         node_name = objects.spec(obj).get("nodeName") or "" if kind == "Pod" else ""
         node = self._objects.find(resources.NODES, node_name) if node_name else None
         return Bound(kind, obj, node, node_name)
+
+    def authenticate(self, token: str) -> User | None:
+        """The account that sends *token* to the API server; None, with the reason in the journal, for a bad one."""
+        match self.check(token):
+            case Believed(user):
+                return user
+            case Disbelieved(reason):
+                self._journal.record(
+                    Hop(
+                        who=f"the holder of token {fingerprint(token)}",
+                        whom="cluster",
+                        what="authenticate",
+                        outcome="refused",
+                        why=reason,
+                        wire="Unauthorized",
+                    )
+                )
+                return None
 
     def check(self, token: str, *, audiences: Collection[str] = ()) -> Believed | Disbelieved:
         """Whether the API server believes *token* now. Without *audiences*, its own are meant."""
