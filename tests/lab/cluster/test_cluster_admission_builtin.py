@@ -3,6 +3,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from podpass.kube.status import StatusError
 from podpass.lab.cluster.admission import additions, lacks_client_id
@@ -238,6 +240,25 @@ def test_an_unusable_answer_is_a_failed_call(body: bytes, reason: str) -> None:
     found = read_answer(body, "u", mutating=True)
     assert isinstance(found, CallFailed)
     assert reason in found.reason
+
+
+@given(
+    st.binary(max_size=100),
+    st.recursive(
+        st.none() | st.booleans() | st.text(max_size=5) | st.just("JSONPatch"),
+        lambda inner: (
+            st.lists(inner, max_size=2)
+            | st.dictionaries(st.sampled_from(["uid", "patch", "patchType", "status", "warnings", "allowed"]), inner)
+        ),
+        max_leaves=10,
+    ),
+)
+def test_no_answer_crashes_its_reading(body: bytes, response: Any) -> None:
+    review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
+    for each in (body, msgspec.json.encode(response), msgspec.json.encode(review)):
+        read_answer(each, "u", mutating=True)
+    if isinstance(response, dict):
+        read_answer(answer(**{**response, "uid": "u"}), "u", mutating=False)
 
 
 def test_a_usable_answer() -> None:

@@ -457,6 +457,15 @@ async def test_who_asks(world: World, authenticator: Authenticator) -> None:
     assert authenticator.authenticate(request(await world.issue(audiences=["elsewhere"]))) is None
 
 
+async def test_a_refused_token_leaves_its_reason_but_not_itself(world: World, authenticator: Authenticator) -> None:
+    token = await world.issue(boundObjectRef=POD)
+    world.objects.remove(resources.PODS, "web", "shop")
+    assert authenticator.authenticate(request(token)) is None
+    hop = world.journal.events()[-1].hop
+    assert (hop.outcome, hop.why) == ("refused", "service account token has been invalidated")
+    assert token not in str(hop)
+
+
 def test_an_administrator_takes_another_name(authenticator: Authenticator) -> None:
     found = authenticator.authenticate(
         request("admin-token", impersonate_user="bob", impersonate_group="ops, dev", impersonate_extra_scopes="a,b")
