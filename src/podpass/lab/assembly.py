@@ -274,7 +274,7 @@ class Lab:
             "issuer": self._cluster.issuer_app,
             "cluster": self._cluster.app,
         }
-        door = Gateway(names, services, self.journal, seal=seal)
+        self._gateway = door = Gateway(names, services, self.journal, seal=seal)
         listeners = self._listeners
         for door_open in (
             serve_gateway(door, [listeners.gateway, listeners.gateway_socket], self._ca, names),

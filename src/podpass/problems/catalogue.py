@@ -136,6 +136,7 @@ _PROBLEMS = (
         remedy="kubectl get pod {pod!q} --namespace {namespace!q} --output yaml"
         " | kubectl label --local --filename - --overwrite {label!q}={wanted!q} --output yaml"
         " | kubectl replace --force --filename -",
+        reproduce="podpass demo --break no-label",
     ),
     Problem(
         "PP411",

@@ -189,6 +189,42 @@ async def test_capabilities_are_those_of_an_ordinary_container(sandbox, pod, ima
     assert int(text.split()[1], 16) == 1 << 10 | 1 << 13
 
 
+async def test_the_kernels_settings_can_not_be_written(sandbox, pod, image, output) -> None:
+    """Even where the lab runs as root, and the container's root is the machine's."""
+    places = "/proc/sys/kernel/core_pattern /proc/sys/kernel/modprobe /proc/sysrq-trigger /usr /usr/bin /etc/services"
+    text, _ = await run(
+        sandbox,
+        pod,
+        image,
+        output,
+        f"for place in {places}; do test -w $place && echo $place; done; grep NoNewPrivs /proc/self/status",
+    )
+    assert text.split() == ["NoNewPrivs:", "1"]
+
+
+async def test_no_file_of_the_kernel_can_be_written(sandbox, pod, image, output) -> None:
+    script = r"""
+        find / -xdev -maxdepth 1 >/dev/null
+        find /proc -path '/proc/[0-9]*' -prune -o -path /proc/self -prune -o -path /proc/thread-self -prune \
+            -o -type f -writable -print 2>/dev/null
+    """
+    text, _ = await run(sandbox, pod, image, output, script)
+    assert text.split() == []
+
+
+async def test_a_new_user_namespace_gains_nothing(sandbox, pod, image, output) -> None:
+    text, _ = await run(
+        sandbox,
+        pod,
+        image,
+        output,
+        "unshare --user --map-root-user --mount --pid --fork sh -c 'mount -t proc proc /mnt' 2>&1; ls /mnt;"
+        " unshare --user --map-root-user --mount mount -o remount,rw,bind /usr 2>&1 && test -w /usr && echo writable",
+    )
+    assert "writable" not in text
+    assert "cmdline" not in text
+
+
 async def test_a_program_that_is_missing_is_named(sandbox, pod, image, output) -> None:
     with pytest.raises(CannotStart, match='exec: "no-such": executable file not found') as refused:
         await run(sandbox, pod, image, output, "", argv=("no-such",))

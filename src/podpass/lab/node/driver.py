@@ -239,6 +239,14 @@ class Fabric:
         return words.decode("utf-8", "replace").strip().splitlines()[-1] if words.strip() else ""
 
 
+# Every option that containers use and an old bubblewrap may lack.
+_EMPTY_CONTAINER = (
+    *("--unshare-pid", "--unshare-uts", "--unshare-ipc", "--as-pid-1", "--die-with-parent", "--cap-drop", "ALL"),
+    *("--ro-bind", "/", "/", "--tmpfs", "/tmp", "--perms", "0755", "--dir", "/tmp/try"),  # noqa: S108
+    *("--proc", "/proc", "--dev", "/dev", "--clearenv"),
+)
+
+
 async def try_container(fabric: Fabric, *, gateway: str, services: str) -> None:
     """Start an empty container in a pod of its own. Raises FabricFailed with the words of what stood in the way."""
     if shutil.which("bwrap", path=_environment()["PATH"]) is None:
@@ -252,7 +260,7 @@ async def try_container(fabric: Fabric, *, gateway: str, services: str) -> None:
                 "try",
                 descriptors=(writing, writing),
                 pod="try",
-                bwrap=["--unshare-pid", "--as-pid-1", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev"],
+                bwrap=list(_EMPTY_CONTAINER),
                 argv=["/bin/sh", "-c", "exit 0"],
             )
             code = await ended

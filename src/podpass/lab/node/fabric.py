@@ -103,7 +103,10 @@ class Fabric:
         try:
             network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             # As containerd does: a program that is not root may listen on port 80 of its own pod.
-            with open("/proc/sys/net/ipv4/ip_unprivileged_port_start", "w") as setting:
+            with (
+                contextlib.suppress(OSError),
+                open("/proc/sys/net/ipv4/ip_unprivileged_port_start", "w") as setting,
+            ):
                 setting.write("0")
         finally:
             self._enter_network(self._node_network)

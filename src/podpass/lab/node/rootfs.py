@@ -67,6 +67,20 @@ _DIRECTORIES = (
     ("/var/tmp", "1777"),  # noqa: S108 - the container's own
 )
 _LINKS = {"/var/run": "/run", "/var/lock": "/run/lock"}
+# The container runtimes' own lists.
+_READ_ONLY_PROC = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
+_MASKED_PROC = (
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/interrupts",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/latency_stats",
+    "/proc/sched_debug",
+    "/proc/scsi",
+    "/proc/timer_list",
+    "/proc/timer_stats",
+)
 _MOST_ENTRIES = 1_000
 _MOST_LINKS = 40
 
@@ -190,6 +204,15 @@ def arguments(made: Layout, files: Mapping[str, Path], mounts: Sequence[Mount], 
         if made.bound.get(place) is None:
             result += ["--symlink", target, place]
     result += ["--proc", "/proc", "--dev", "/dev"]
+    # Where the lab runs as root, the container's root owns the kernel's settings. bubblewrap covers /proc/sys only
+    # where the directory itself can be written, which is not what makes its files writable.
+    for place in _READ_ONLY_PROC:
+        result += ["--ro-bind-try", place, place]
+    for place in _MASKED_PROC:
+        if os.path.isfile(place):
+            result += ["--ro-bind", "/dev/null", place]
+        elif os.path.isdir(place):
+            result += ["--tmpfs", place, "--remount-ro", place]
     result += volumes
     for place in sorted(made.opened):
         result += ["--remount-ro", place]

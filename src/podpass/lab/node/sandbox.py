@@ -53,7 +53,8 @@ class SandboxRuntime:
             if path is not None
         ]
         self._dns = "" if dns_socket is None else str(dns_socket)
-        self._hidden = (directory, Path.home(), *hidden)
+        # Not Path.home(), which fails for a user without an entry; "~" then stays and hides nothing.
+        self._hidden = (directory, Path(os.path.expanduser("~")), *hidden)
         self._fabric = Fabric(sandboxed=True)
 
     @property
