@@ -17,7 +17,7 @@ from podpass.cli.journey import event_lines
 from podpass.cli.output import Format, note, print_value, styled
 from podpass.lab.control.client import Control
 from podpass.lab.control.starting import delete, start, stop
-from podpass.lab.demo.plan import Break, Plan, plan, wrong_with
+from podpass.lab.demo.plan import Break, Plan, mends_in_lab, plan, wrong_with
 from podpass.lab.environment import Endpoints, LabPaths, state_home
 from podpass.problems import CATALOGUE, PodpassError
 
@@ -38,6 +38,8 @@ class Result:
     problem: str
     reason: str
     remedy: str
+    in_lab: str
+    """The lab's own command that takes the fault back, for those that no cloud's API can make."""
     pod_seconds: float
 
 
@@ -111,6 +113,7 @@ def _remove(paths: LabPaths) -> None:
 class _Show:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
+        self._short: dict[str, str] = {}
         self._start = time.monotonic()
 
     def heading(self, text: str) -> None:
@@ -124,6 +127,13 @@ class _Show:
             for line in text.splitlines():
                 print(f"  {line}", flush=True)
 
+    def shorten(self, **names: str) -> None:
+        """Write `<name>` for each of these long texts in hops from now on, and say what they stand for."""
+        self._short = {text: f"<{name}>" for name, text in names.items()}
+        width = max(map(len, names)) + 2
+        for text, name in self._short.items():
+            self.text(f"{name:<{width}}  {text}")
+
     def start_clock(self) -> None:
         self._start = time.monotonic()
 
@@ -131,12 +141,17 @@ class _Show:
         # What the issuer says of a request and what Entra says of the same one are one hop to a reader.
         if self._quiet or (event["whom"] == "issuer" and event["who"] != "entra"):
             return
-        lines = event_lines({**event, "problem": ""}, stream=sys.stdout)
+        lines = [self._shortened(line) for line in event_lines({**event, "problem": ""}, stream=sys.stdout)]
         since = time.monotonic() - self._start
         print(f"  {since:5.2f}s {lines[0]}")
         for line in lines[1:]:
             print(f"         {line}")
         sys.stdout.flush()
+
+    def _shortened(self, line: str) -> str:
+        for text, name in self._short.items():
+            line = line.replace(text, name)
+        return line
 
 
 async def _run(paths: LabPaths, endpoints: Endpoints, broken: Break | None, show: _Show, *, mend: bool) -> list[Result]:
@@ -152,6 +167,9 @@ async def _run(paths: LabPaths, endpoints: Endpoints, broken: Break | None, show
         show.text(
             f"identity {wanted.identity} trusts {wanted.subject}\n"
             f"secret {wanted.secret} ({stored}) is in {wanted.vault_url}"
+        )
+        show.shorten(
+            issuer=endpoints.issuer, group=f"/subscriptions/{endpoints.subscription_id}/resourceGroups/{wanted.group}"
         )
         if broken is not None:
             show.text(f"{styled('broken on purpose:', 'yellow', sys.stdout)} {wrong_with(broken)}")
@@ -214,6 +232,7 @@ async def _run_pod(
         problem=blamed["problem"] if blamed and not succeeded else "",
         reason=entry.cause_for(**values) if entry and not succeeded else "",
         remedy=entry.remedy_for(**values) if entry and not succeeded else "",
+        in_lab=mends_in_lab(broken) if broken and not succeeded else "",
         pod_seconds=pod_seconds,
     )
     _show_result(result, show)
@@ -234,6 +253,8 @@ def _show_result(result: Result, show: _Show) -> None:
     show.text(result.reason)
     show.heading("The remedy")
     show.text(result.remedy)
+    if result.in_lab:
+        show.text(f"in this lab: {result.in_lab}")
 
 
 def _blamed(events: list[dict[str, Any]]) -> dict[str, Any] | None:
