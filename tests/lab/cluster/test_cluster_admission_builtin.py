@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podpass.kube.status import StatusError
-from podpass.lab.cluster.admission import additions, lacks_client_id
 from podpass.lab.cluster.admission_builtin import (
     TOKEN_MOUNT_PATH,
     namespace_refusal,
@@ -15,6 +14,7 @@ from podpass.lab.cluster.admission_builtin import (
     with_service_account,
     with_tolerations,
 )
+from podpass.lab.cluster.admission_findings import additions, lacks_client_id
 from podpass.lab.cluster.admission_review import CallFailed, Reviewed, bounded_warnings, denied, read_answer
 from podpass.lab.cluster.admission_selection import NotSelected, Selected, Selection, Unmatched, Webhook, select
 from podpass.lab.cluster.extension import AdmissionAttributes, User

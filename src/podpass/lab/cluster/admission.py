@@ -8,7 +8,7 @@ Contract: Kubernetes API surface, sections 3.1 to 3.3 and 4.6.
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from podpass.kube import objects, resources
@@ -17,6 +17,7 @@ from podpass.kube.patch import PatchMalformed, PatchRefused, apply_json_patch
 from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError
 from podpass.lab.cluster import admission_builtin as builtin
+from podpass.lab.cluster.admission_findings import additions, lacks_client_id
 from podpass.lab.cluster.admission_review import (
     CallFailed,
     Reviewed,
@@ -350,60 +351,6 @@ class Admission:
                 problem="PP412",
             )
         )
-
-
-def lacks_client_id(pod: Obj) -> bool:
-    """Whether the pod was given a token for Azure, and no client id to use it with."""
-    variables = [
-        {variable.get("name"): variable for variable in container.get("env") or ()}
-        for container in objects.spec(pod).get("containers") or ()
-    ]
-    return any(
-        "AZURE_FEDERATED_TOKEN_FILE" in found
-        and not (found.get("AZURE_CLIENT_ID") or {}).get("value")
-        and not (found.get("AZURE_CLIENT_ID") or {}).get("valueFrom")
-        for found in variables
-    )
-
-
-def sentence(added: Mapping[str, list[str]], operations: int) -> str:
-    """What a review changed, for a person; each name once, however many containers got it."""
-    if not operations:
-        return "nothing to change"
-    groups = {kind: list(dict.fromkeys(name.rpartition(": ")[2] for name in names)) for kind, names in added.items()}
-    return "added " + "; ".join(f"{kind} {', '.join(names)}" for kind, names in groups.items()) if groups else "changed"
-
-
-def additions(before: Obj, after: Obj) -> dict[str, list[str]]:
-    """What a webhook added to a pod. Environment variables are written `container: NAME`."""
-    old, new = objects.spec(before), objects.spec(after)
-    found = {
-        "env": _added(_variables(old), _variables(new)),
-        "volumes": _added(_names(old, "volumes"), _names(new, "volumes")),
-        "containers": _added(_names(old, "containers"), _names(new, "containers")),
-        "init_containers": _added(_names(old, "initContainers"), _names(new, "initContainers")),
-        "labels": _added(objects.labels(before), objects.labels(after)),
-        "annotations": _added(objects.annotations(before), objects.annotations(after)),
-    }
-    return {member: names for member, names in found.items() if names}
-
-
-def _added(before: Any, after: Any) -> list[str]:
-    present = set(before)
-    return [name for name in after if name not in present]
-
-
-def _names(spec: Obj, member: str) -> list[str]:
-    return [entry.get("name") or "" for entry in spec.get(member) or ()]
-
-
-def _variables(spec: Obj) -> list[str]:
-    return [
-        f"{container.get('name')}: {variable.get('name')}"
-        for member in ("initContainers", "containers")
-        for container in spec.get(member) or ()
-        for variable in container.get("env") or ()
-    ]
 
 
 def _configurations(webhook: Webhook) -> Resource:
