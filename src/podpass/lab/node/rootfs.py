@@ -68,7 +68,15 @@ _DIRECTORIES = (
 )
 _LINKS = {"/var/run": "/run", "/var/lock": "/run/lock"}
 # The container runtimes' own lists.
-_READ_ONLY_PROC = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/mtrr", "/proc/sys", "/proc/sysrq-trigger")
+_READ_ONLY_PROC = (
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/irq",
+    "/proc/mtrr",
+    "/proc/pressure",
+    "/proc/sys",
+    "/proc/sysrq-trigger",
+)
 _MASKED_PROC = (
     "/proc/acpi",
     "/proc/asound",
