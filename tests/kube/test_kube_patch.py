@@ -1,5 +1,6 @@
 """The three patches."""
 
+import contextlib
 import copy
 from typing import Any
 
@@ -74,19 +75,15 @@ def test_a_json_patch_that_another_program_makes_leads_where_it_should(source: A
     | documents,
 )
 def test_no_json_patch_breaks_anything(document: Any, operations: Any) -> None:
-    try:
+    with contextlib.suppress(PatchMalformed, PatchRefused):
         apply_json_patch(document, operations)
-    except (PatchMalformed, PatchRefused):
-        pass
 
 
 @given(documents, documents)
 def test_no_strategic_patch_breaks_anything(document: Any, patch: Any) -> None:
     before = copy.deepcopy(document)
-    try:
+    with contextlib.suppress(PatchMalformed):
         apply_strategic_merge_patch(document, patch, POD)
-    except PatchMalformed:
-        pass
     assert document == before
 
 

@@ -119,30 +119,29 @@ async def on_a_socket(api: Api, kubeconfig: Path | None = None) -> AsyncIterator
     """Serve *api*: over TLS with a kubeconfig written where one is wanted, else in the clear. Gives the address."""
     listener = bind_tcp()
     place = f"127.0.0.1:{listener.getsockname()[1]}"
-    tls: ssl.SSLContext | None = None
-    if kubeconfig is not None:
-        authority = trustme.CA()
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(tls)
-        bundle = kubeconfig.with_suffix(".pem")
-        authority.cert_pem.write_to_path(bundle)
-        kubeconfig.write_text(
-            json.dumps(
-                {
-                    "apiVersion": "v1",
-                    "kind": "Config",
-                    "clusters": [
-                        {"name": "c", "cluster": {"server": f"https://{place}", "certificate-authority": str(bundle)}}
-                    ],
-                    "users": [{"name": "u", "user": {"token": api.cluster.admin_token}}],
-                    "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-                    "current-context": "x",
-                }
-            )
-        )
-        kubeconfig.chmod(0o600)
+    tls = None if kubeconfig is None else _prepared(kubeconfig, f"https://{place}", api.cluster.admin_token)
     async with serving(api.cluster.app, [listener], tls=tls, grace_seconds=1):
         try:
             yield f"{'https' if tls else 'http'}://{place}"
         finally:
             await api.cluster.close_watches()
+
+
+def _prepared(kubeconfig: Path, server: str, token: str) -> ssl.SSLContext:
+    """A certificate for the server, and the kubeconfig that trusts it."""
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(tls)
+    bundle = kubeconfig.with_suffix(".pem")
+    authority.cert_pem.write_to_path(bundle)
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "c", "cluster": {"server": server, "certificate-authority": str(bundle)}}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+        "current-context": "x",
+    }
+    kubeconfig.write_text(json.dumps(content))
+    kubeconfig.chmod(0o600)
+    return tls

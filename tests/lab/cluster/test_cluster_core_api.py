@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from tests.lab.cluster.core_api import APPLY, JSON_PATCH, MERGE, STRATEGIC, Api, opened
 
 CORE = "/api/v1/namespaces/default"

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.lab.cluster.core_api import MERGE, Api, opened
 
 from podpass.lab.cluster.controllers import Expiry
+from tests.lab.cluster.core_api import MERGE, Api, opened
 
 CORE = "/api/v1/namespaces/default"
 MAPS, PODS = f"{CORE}/configmaps", f"{CORE}/pods"

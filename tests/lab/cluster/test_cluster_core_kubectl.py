@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tests.lab.cluster.core_api import Api, on_a_socket, opened
 
 
@@ -98,7 +99,7 @@ async def test_apply_until_it_is_gone(kubectl: Kubectl) -> None:
 
 
 async def test_server_side_apply_says_who_is_in_the_way(kubectl: Kubectl) -> None:
-    text = "{apiVersion: v1, kind: ConfigMap, metadata: {name: a}, data: {x: '%s'}}"
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: '%s'}\n"
     assert await kubectl("apply --server-side -f -", text % 1) == "configmap/a serverside-applied\n"
     assert "conflict with" in await kubectl.fails("apply --server-side --field-manager=other -f -", text % 2)
     await kubectl("apply --server-side --field-manager=other --force-conflicts -f -", text % 2)
@@ -117,7 +118,7 @@ async def test_get_in_its_forms(kubectl: Kubectl) -> None:
     assert await kubectl("get pods --field-selector status.phase=Running -o name") == ""
     assert await kubectl("get cm --chunk-size=1 -o name") == "configmap/kube-root-ca.crt\nconfigmap/settings\n"
     assert "kind: Pod" in await kubectl("get pod web -o yaml")
-    assert "pod/web" in await kubectl("get all")
+    assert "web" in (await kubectl("get all")).split()
     assert await kubectl("get --raw /readyz") == "ok"
     assert "field label not supported" in await kubectl.fails("get pods --field-selector spec.x=1")
 
@@ -206,7 +207,7 @@ async def test_creating_and_refusals(kubectl: Kubectl) -> None:
     assert await kubectl("create cm a --from-literal=x=y --dry-run=server -o name") == "configmap/a\n"
     assert "AlreadyExists" in await kubectl.fails("create namespace shop")
     assert "strict decoding error" in await kubectl.fails(
-        "create -f -", "{apiVersion: v1, kind: ConfigMap, metadata: {name: z}, dta: {}}"
+        "create -f -", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: z}\ndta: {}\n"
     )
     assert "yes" in await kubectl("auth can-i get pods -n shop --as=system:serviceaccount:shop:orders")
     assert "no" in await kubectl.fails("auth can-i delete pods -n shop --as=system:serviceaccount:shop:orders")

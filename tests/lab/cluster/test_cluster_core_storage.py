@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.lab.cluster.core_api import MERGE, Api, opened
 
 from podpass.kube.resources import CONFIGMAPS
 from podpass.lab.clock import LabClock
 from podpass.lab.cluster.storage import Changed, Compacted, HistoryLimits, Storage
 from podpass.lab.store import Store
+from tests.lab.cluster.core_api import MERGE, Api, opened
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 SHORT = HistoryLimits(kept_always=5, kept_at_most=10, age_seconds=60)
