@@ -17,7 +17,7 @@ from podpass.kube.patch import PatchMalformed, PatchRefused, apply_json_patch
 from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError
 from podpass.lab.cluster import admission_builtin as builtin
-from podpass.lab.cluster.admission_findings import additions, lacks_client_id
+from podpass.lab.cluster.admission_findings import additions, lacks_client_id, sentence
 from podpass.lab.cluster.admission_review import (
     CallFailed,
     Reviewed,

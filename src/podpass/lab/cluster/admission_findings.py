@@ -1,5 +1,6 @@
 """What can be told about a pod that came through admission: what was added to it, and what it still lacks."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from podpass.kube import objects
