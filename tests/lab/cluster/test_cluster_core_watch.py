@@ -170,3 +170,27 @@ async def test_many_watchers_hear_of_one_change(api: Api, address: str) -> None:
         watchers = [await stack.enter_async_context(watching(api, address, f"resourceVersion={rv}")) for _ in range(50)]
         await api.made(MAPS, config("a"))
         assert {await watcher.named() for watcher in watchers} == {("ADDED", "a")}
+
+
+async def test_a_client_that_does_not_read_is_disconnected(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("podpass.lab.cluster.watch.UNREAD_SECONDS", 0.01)
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": MAPS,
+        "raw_path": MAPS.encode(),
+        "query_string": b"watch=1",
+        "headers": [(b"authorization", f"Bearer {api.cluster.admin_token}".encode())],
+    }
+    never = asyncio.Event()
+
+    async def receive() -> Any:
+        await never.wait()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body":
+            await never.wait()
+
+    async with asyncio.timeout(5):
+        await api.cluster.app(scope, receive, send)
+    assert len(api.cluster.watches) == 0

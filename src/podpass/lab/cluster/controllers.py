@@ -56,7 +56,7 @@ class Loop:
     def __init__(self, controller: Controller) -> None:
         self.controller = controller
         self.fault = ""
-        """What the newest run failed with; empty when it did well."""
+        """What broke in the newest run; empty when it did well."""
         self._waiting: dict[Task, None] = {}
         self._failures: dict[Task, int] = {}
         self._work = asyncio.Event()
@@ -87,7 +87,8 @@ class Loop:
         try:
             await self.controller.reconcile(task)
         except StatusError as error:
-            self.fault = f"{self.controller.name}: {error}"
+            # Somebody refused, or was quicker: not a fault of this loop, and tried again.
+            _log.info("controller.refused name=%s task=%s why=%s", self.controller.name, task, error)
         except Exception as error:  # noqa: BLE001
             # The loop's outermost turn: a fault in one task must not end the care for all others.
             self.fault = f"{self.controller.name}: {type(error).__name__}"
