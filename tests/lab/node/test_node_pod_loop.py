@@ -197,6 +197,26 @@ async def test_a_projected_token_is_bound_to_the_pod_and_refreshed(
     await follow.aclose()
 
 
+async def test_a_token_is_refreshed_although_another_volume_can_not_be(
+    pod_loop, pod_object, container, api, clock
+) -> None:
+    api.put("secrets", "vault", {"data": {}})
+    loop = pod_loop(
+        pod_object(
+            container("exec sleep 300"),
+            volumes=[{"name": "vault", "secret": {"secretName": "vault"}}, TOKEN_VOLUME],
+            terminationGracePeriodSeconds=0,
+        )
+    )
+    await api.status(lambda status: status["phase"] == "Running")
+    del api.objects["secrets", "vault"]
+    clock.advance(3000)
+    loop.wake()
+    await api.until(lambda: "FailedMount" in api.reasons())
+    token = loop.directory / "volumes" / "azure-identity-token" / "azure-identity-token"
+    assert token.read_text() == "token-2"
+
+
 async def test_deleting_a_pod_ends_its_containers_and_its_traces(pod_loop, pod_object, container, api) -> None:
     loop = pod_loop(pod_object(container("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done")))
     await api.status(lambda status: status["phase"] == "Running")

@@ -19,18 +19,19 @@ from podpass.kube.events import EventRecorder, EventType
 from podpass.kube.objects import Obj
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.journal import Hop, Journal
-from podpass.lab.node import atomic_writer, lifecycle, pod_processes
+from podpass.lab.node import lifecycle, pod_processes
 from podpass.lab.node.client import NodeClient
-from podpass.lab.node.container_environment import NotYet, References
+from podpass.lab.node.container_environment import NotYet
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.fields import Place
 from podpass.lab.node.images import Catalogue, NoImage
 from podpass.lab.node.lifecycle import BackOffTimes, Start, Stop, Wait
 from podpass.lab.node.logs import ContainerLog, LineWriter
+from podpass.lab.node.pod_volumes import PodVolumes, volume_of
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, Runtime
 from podpass.lab.node.status import BackOff, Container, PodState, Running, Terminated, Waiting, phase, pod_status
-from podpass.lab.node.token_refresh import ProjectedToken, is_expired, refresh_at
-from podpass.lab.node.volumes import EmptyDirectory, Files, HostPath, TokenKey, content, token_keys
+from podpass.lab.node.token_refresh import ProjectedToken
+from podpass.lab.node.volumes import TokenKey
 from podpass.telemetry.redaction import fingerprint
 
 _log = structlog.get_logger(__name__)
@@ -95,11 +96,17 @@ class PodLoop:
         self._processes: dict[str, _Process] = {}
         self._logs: dict[tuple[str, int], ContainerLog] = {}
         self._written: Obj | None = None
-        self._tokens: dict[TokenKey, tuple[ProjectedToken, float]] = {}
-        """Each with the time from which on it is to be replaced."""
-        self._references = References()
-        self._references_read_at: float | None = None
-        self._volume_paths: dict[str, Path] = {}
+        self._volumes = PodVolumes(
+            self.directory / "volumes",
+            api=tools.api,
+            clock=tools.clock,
+            jitter_seconds=tools.jitter_seconds,
+            host_roots=tools.host_roots,
+            sync_seconds=tools.sync_seconds,
+            retry_seconds=tools.retry_seconds,
+            on_problem=lambda message: self._event("Warning", "FailedMount", message),
+            on_token=self._record_token,
+        )
         self._mounted = False
         self._tasks: asyncio.TaskGroup | None = None
 
@@ -133,7 +140,7 @@ class PodLoop:
 
     def wake(self) -> None:
         """Look again at everything that depends on time."""
-        self._references_read_at = None
+        self._volumes.forget_references()
         self._woken.set()
 
     def log(self, container: str, restarts: int) -> tuple[Path, ContainerLog | None]:
@@ -197,8 +204,8 @@ class PodLoop:
         wait = self._tools.sync_seconds
         now = self._tools.clock.now()
         if phase(self._state) in ("Pending", "Running"):
-            for _, due_at in self._tokens.values():
-                wait = min(wait, max(0.01, due_at - now))
+            if (refresh := self._volumes.next_refresh) is not None:
+                wait = min(wait, max(0.01, refresh - now))
         elif self._state.network_ready and not self._processes:
             # A pod that is over keeps its address in the status, and nothing else.
             await self._tools.runtime.remove_pod(self.uid)
@@ -220,74 +227,16 @@ class PodLoop:
                     await self._end_processes([self._processes[action.name]], self._grace(self._pod))
         return wait
 
-    # Volumes
-
     async def _prepare(self, pod: Obj) -> NotYet | None:
-        """The pod's directory, volumes and network; what is missing where one can't be made yet."""
-        now = asyncio.get_running_loop().time()
-        if self._references_read_at is None or now - self._references_read_at >= self._tools.sync_seconds:
-            self._references = await self._tools.api.references(pod)
-            self._references_read_at = now
-        problem = await self._refresh_tokens(pod) or self._write_volumes(pod)
+        """The pod's volumes and network; what is missing where one can't be made yet."""
+        problem = await self._volumes.bring_up_to_date(pod, self._place())
         if problem is not None and not self._mounted:
-            self._references_read_at = None
+            self._volumes.forget_references()
             return problem
         self._mounted = True
         if not self._state.network_ready:
             await self._tools.runtime.create_pod(pod_processes.sandbox(pod, self.address, self.directory))
             self._state = replace(self._state, network_ready=True, pod_ip=self.address)
-        return None
-
-    async def _refresh_tokens(self, pod: Obj) -> NotYet | None:
-        now = self._tools.clock.now()
-        for key in token_keys(pod):
-            held, due_at = self._tokens.get(key, (None, 0.0))
-            # A clock that went back says nothing about the token's age.
-            if held is not None and held.issued_at <= now < due_at:
-                continue
-            try:
-                token = await self._tools.api.request_token(key, now)
-            except ApiError as error:
-                if held is not None and not is_expired(held, now):
-                    self._tokens[key] = (held, now + self._tools.retry_seconds)
-                    continue
-                volume = _volume_of(pod, key)
-                self._event(
-                    "Warning",
-                    "FailedMount",
-                    f'MountVolume.SetUp failed for volume "{volume}" : failed to fetch token: {error.message}',
-                )
-                return NotYet(error.message)
-            self._tokens[key] = (token, refresh_at(token, jitter_seconds=self._tools.jitter_seconds()))
-            self._record_token(pod, key, token, again=held is not None)
-        return None
-
-    def _write_volumes(self, pod: Obj) -> NotYet | None:
-        place = self._place()
-        tokens = {key: held.token for key, (held, _) in self._tokens.items()}
-        for volume in objects.spec(pod).get("volumes") or ():
-            name = volume["name"]
-            made = content(pod, volume, self._references, tokens, place, host_roots=self._tools.host_roots)
-            path = self.directory / "volumes" / name
-            match made:
-                case NotYet():
-                    self._event(
-                        "Warning", "FailedMount", f'MountVolume.SetUp failed for volume "{name}" : {made.message}'
-                    )
-                    return made
-                case Files():
-                    atomic_writer.write(path, made.files, now=self._tools.clock.now())
-                case EmptyDirectory():
-                    if not path.exists():
-                        path.mkdir(parents=True)
-                        path.chmod(0o777)
-                case HostPath():
-                    path = made.path
-                    if made.create:
-                        path.mkdir(parents=True, exist_ok=True)
-                    if not path.exists():
-                        return NotYet(f"hostPath {path} does not exist")
-            self._volume_paths[name] = path
         return None
 
     # Containers
@@ -308,14 +257,14 @@ class PodLoop:
                 self._pod,
                 spec,
                 image=image,
-                references=self._references,
+                references=self._volumes.references,
                 place=self._place(),
                 services=self._tools.services,
                 shared=pod_processes.sandbox(self._pod, self.address, self.directory),
-                volume_paths=self._volume_paths,
+                volume_paths=self._volumes.paths,
             )
             if isinstance(prepared, NotYet):
-                self._references_read_at = None
+                self._volumes.forget_references()
                 raise CannotStart("CreateContainerConfigError", prepared.message)
             description = f'Container image "{container.image}" already present on machine: {image.description}'
             self._event("Normal", "Pulled", description, spec=name)
@@ -548,12 +497,13 @@ class PodLoop:
             )
         )
 
-    def _record_token(self, pod: Obj, key: TokenKey, token: ProjectedToken, *, again: bool) -> None:
+    def _record_token(self, key: TokenKey, token: ProjectedToken, again: bool) -> None:
+        volume = volume_of(self._pod, key)
         self._record(
-            f"{'refresh' if again else 'write'} token into volume {_volume_of(pod, key)}",
+            f"{'refresh' if again else 'write'} token into volume {volume}",
             "done",
             why=f"{fingerprint(token.token)}, expires {rfc3339(token.expires_at)}",
-            volume=_volume_of(pod, key),
+            volume=volume,
             service_account=key.service_account,
             audience=key.audience,
             expires_at=rfc3339(token.expires_at),
@@ -574,10 +524,3 @@ class PodLoop:
 def _containers(pod: Obj) -> list[Obj]:
     spec = objects.spec(pod)
     return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
-
-
-def _volume_of(pod: Obj, key: TokenKey) -> str:
-    for volume in objects.spec(pod).get("volumes") or ():
-        if key in token_keys({**pod, "spec": {**objects.spec(pod), "volumes": [volume]}}):
-            return str(volume.get("name"))
-    return ""
