@@ -15,7 +15,7 @@ from podpass.kube import objects
 from podpass.kube.merging import rules_for
 from podpass.kube.objects import Obj
 from podpass.kube.resources import NAMESPACES, PODS, Resource
-from podpass.kube.status import Cause, StatusError, invalid
+from podpass.kube.status import INVALID, Cause, StatusError
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.cluster import deletion, managedfields, metadata
 from podpass.lab.cluster.deletion import DeleteOptions
@@ -227,7 +227,8 @@ class Verbs:
         if version and version != str(current.rv):
             raise StatusError.conflict(kind.resource, name)
         if not version and not kind.built_in:
-            cause = invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            text = "Invalid value: 0x0: must be specified for an update"
+            cause = Cause(INVALID, text, "metadata.resourceVersion")
             raise StatusError.invalid(kind.resource, name, [cause])
         meta["resourceVersion"] = str(current.rv)
         for member in _KEPT_ON_UPDATE:
