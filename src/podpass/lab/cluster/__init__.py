@@ -216,8 +216,12 @@ def _static_token(path: Path) -> str:
     except FileNotFoundError:
         pass
     token = secrets.token_urlsafe(32)
-    path.touch(mode=0o600)
-    path.write_text(token)
+    # Renamed when it is whole: a crash must not leave an empty file that would be taken for a token.
+    unfinished = path.with_suffix(".new")
+    unfinished.unlink(missing_ok=True)
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(token)
+    unfinished.replace(path)
     return token
 
 
