@@ -91,6 +91,8 @@ class StatusError(Exception):
     details: Obj | None = None
     retry_after_seconds: int | None = None
     headers: tuple[tuple[str, str], ...] = field(default=())
+    continue_token: str = ""
+    """With which a list whose own token expired can go on, showing another moment."""
 
     def __post_init__(self) -> None:
         super().__init__(self.message)
@@ -103,7 +105,8 @@ class StatusError(Exception):
         return list((self.details or {}).get("causes", ()))
 
     def to_dict(self) -> Obj:
-        body: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure"}
+        metadata = {"continue": self.continue_token} if self.continue_token else {}
+        body: Obj = {"kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure"}
         body["message"] = self.message
         if self.reason:
             body["reason"] = self.reason
@@ -223,8 +226,8 @@ class StatusError(Exception):
         return cls(410, "Gone", message)
 
     @classmethod
-    def expired(cls, message: str) -> "StatusError":
-        return cls(410, "Expired", message)
+    def expired(cls, message: str, *, continue_token: str = "") -> "StatusError":
+        return cls(410, "Expired", message, continue_token=continue_token)
 
     @classmethod
     def invalid(cls, resource: Resource, name: str, causes: Sequence[Cause]) -> "StatusError":

@@ -129,10 +129,17 @@ async def test_an_expired_continue_token_is_410(cluster_keys: Path) -> None:
             await api("PATCH", f"{MAPS}/b", {"data": {"x": str(number)}}, content_type=MERGE)
         answer = await api("GET", f"{MAPS}?limit=1&continue={token}")
         assert (answer.status, answer.body["reason"]) == (410, "Expired")
+        going_on = answer.body["metadata"]["continue"]
+        rest = (await api("GET", f"{MAPS}?continue={going_on}")).body
+        assert [item["metadata"]["name"] for item in rest["items"]] == ["b", "kube-root-ca.crt"]
+        assert rest["metadata"]["resourceVersion"] == str(api.cluster.storage.rv)
 
 
 async def test_the_static_tokens_are_in_files_of_their_owner_only(cluster_keys: Path) -> None:
     async with opened(cluster_keys) as api:
         assert api.cluster.admin_token != api.cluster.node_token
-    kept = {path.name: path.stat().st_mode & 0o777 for path in cluster_keys.iterdir() if path.suffix == ".token"}
-    assert kept == {"admin.token": 0o600, "node.token": 0o600}
+    assert _modes(cluster_keys) == {"admin.token": 0o600, "node.token": 0o600}
+
+
+def _modes(directory: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mode & 0o777 for path in directory.glob("*.token")}

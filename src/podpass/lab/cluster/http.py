@@ -31,6 +31,7 @@ from podpass.lab.cluster.extension import (
     User,
 )
 from podpass.lab.cluster.options import (
+    NEWEST,
     Selection,
     Write,
     continue_token,
@@ -64,7 +65,9 @@ from podpass.serving.asgi import (
 
 CONTINUE_TOO_OLD = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without"
-    " the continue parameter."
+    " the continue parameter, or use the continue token in this response to retrieve the remainder of the results."
+    " Continuing with the provided token results in an inconsistent list - objects that were created, modified, or"
+    " deleted between the time the first chunk was returned and now may show up in the list."
 )
 _JSON_HEADER = ("Content-Type", "application/json")
 _NOT_CACHED = ("Cache-Control", "no-cache, private")
@@ -294,7 +297,9 @@ class KubernetesApi:
             )
         except Compacted as error:
             if request.query.get("continue"):
-                raise StatusError.expired(CONTINUE_TOO_OLD) from error
+                assert options.after is not None
+                token = continue_token(NEWEST, options.after)
+                raise StatusError.expired(CONTINUE_TOO_OLD, continue_token=token) from error
             raise StatusError.expired(f"too old resource version: {error.asked} ({error.oldest})") from error
         metadata: Obj = {"resourceVersion": str(page.rv)}
         if page.more:

@@ -26,6 +26,8 @@ from podpass.lab.cluster.managedfields import MAX_MANAGER_CHARACTERS
 from podpass.lab.cluster.registry import Kind
 from podpass.lab.cluster.storage import Key, Stored
 
+NEWEST = 0
+"""In a continue token: go on with whatever there is now."""
 FieldValidation = Literal["Strict", "Warn", "Ignore"]
 
 
@@ -124,7 +126,8 @@ def list_options(kind: Kind, query: Mapping[str, str], *, newest: int) -> ListOp
         if version not in ("", "0"):
             raise StatusError.bad_request("specifying resource version is not allowed when using continue")
         at, after = _read_continue(token)
-        return ListOptions(selection=chosen, limit=limit, at=at, after=after)
+        check_not_ahead(at, newest)
+        return ListOptions(selection=chosen, limit=limit, at=None if at == NEWEST else at, after=after)
     wanted = resource_version(version)
     check_not_ahead(wanted, newest)
     return ListOptions(selection=chosen, limit=limit, at=wanted if match == "Exact" else None)
