@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.running_lab import RunningLab
 
 from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.environment import LabPaths
 from podpass.telemetry.redaction import redact_text
+from tests.running_lab import RunningLab
 
 
 @pytest.fixture(scope="session")

@@ -36,6 +36,11 @@ class RunningLab:
         """The environment of a shell after `eval "$(podpass lab env)"`."""
         return {**os.environ, **host_variables(self.endpoints, self.paths)}
 
+    @property
+    def path(self) -> str:
+        """PATH with this environment's programs in front: kubectl, podpass, python."""
+        return f"{Path(sys.executable).parent}:{os.environ.get('PATH', os.defpath)}"
+
     def run(self, *command: str, check: bool = True, **variables: str) -> subprocess.CompletedProcess[str]:
         """Run a program on the host against the lab."""
         done = subprocess.run(

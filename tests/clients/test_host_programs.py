@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.running_lab import RunningLab
 
 import podpass.lab.demo
 from podpass.lab.demo.client import Identity
 from podpass.lab.demo.plan import Plan, plan
+from tests.running_lab import RunningLab
 
 PROGRAM = Path(podpass.lab.demo.__file__).with_name("program.py")
 NODE = Path(__file__).with_name("node")

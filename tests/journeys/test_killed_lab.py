@@ -11,7 +11,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from tests.running_lab import RunningLab
 
 from podpass.kube.client import ApiError, Client, Unreachable
 from podpass.kube.config import Access, StaticToken
@@ -21,6 +20,7 @@ from podpass.lab.demo.client import VAULT_RESOURCE, Operator, operating
 from podpass.lab.demo.plan import Plan, plan
 from podpass.lab.environment import LabPaths
 from podpass.problems import PodpassError
+from tests.running_lab import RunningLab
 
 SELF_REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
 

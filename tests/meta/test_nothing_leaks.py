@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.running_lab import RunningLab
 
 from podpass.kube.resources import SERVICEACCOUNTS
 from podpass.lab.demo.client import ARM, VAULT_RESOURCE, Operator
 from podpass.lab.demo.plan import AUDIENCE
 from podpass.lab.environment import LabPaths
 from podpass.telemetry.redaction import redact_text
+from tests.running_lab import RunningLab
 
 JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}")
 # Where secrets belong: the store, the private keys, the admin's kubeconfig, az's own caches, the pods' volumes.

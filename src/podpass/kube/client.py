@@ -416,7 +416,10 @@ class Client:
                     yield again
                 return
             await self._accept(answer)
-            yield answer
+            try:
+                yield answer
+            finally:
+                _abandon(answer)
 
     async def _accept(self, answer: aiohttp.ClientResponse) -> None:
         if answer.status >= 300:
@@ -502,3 +505,12 @@ def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
 
 def _dry_run(wanted: bool) -> dict[str, str]:
     return {"dryRun": "All"} if wanted else {}
+
+
+def _abandon(answer: aiohttp.ClientResponse) -> None:
+    """Cut the connection of an answer that was not read to its end, as a watch never is.
+
+    Closing it instead would start TLS's farewell, which waits for the server and outlives the loop it belongs to.
+    """
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()

@@ -359,6 +359,7 @@ class Lab:
             clock=self._cluster_clock,
             journal=self.journal,
             state_directory=self.paths.node,
+            why=self._opened.why,
         )
         self._cluster.node = node
         self._supervision.start("node", node.run)

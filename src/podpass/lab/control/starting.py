@@ -20,6 +20,9 @@ from podpass.problems import PodpassError
 READY_WITHIN_SECONDS = 60.0
 STOP_WITHIN_SECONDS = 15.0
 
+# Labs that this process started. A lab outlives its starter on purpose, which Popen would warn of if it were forgotten.
+_started: dict[int, subprocess.Popen[bytes]] = {}
+
 
 def start(
     paths: LabPaths,
@@ -61,6 +64,7 @@ def start(
     if "error" in message:
         process.wait()
         raise PodpassError(message["code"], message["error"], **{"log": paths.log, **message["values"]})
+    _started[process.pid] = process
     return message
 
 
@@ -105,8 +109,11 @@ def stop(paths: LabPaths) -> None:
 
 
 def _alive(pid: int) -> bool:
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+    if pid in _started:
+        if _started[pid].poll() is None:
+            return True
+        del _started[pid]
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
