@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from podpass.lab.private_files import replace_file
+
 CA_LIFETIME = timedelta(days=3650)
 LEAF_LIFETIME = timedelta(days=397)
 RENEW_BEFORE = timedelta(days=30)
@@ -88,8 +90,8 @@ class CertificateAuthority:
         certificate = _self_signed(key, now())
         # The certificate last: only with both is there a CA, so a crash in between leaves none.
         certificate_path.unlink(missing_ok=True)
-        _write(key_path, _pem_of(key))
-        _write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
+        replace_file(key_path, _pem_of(key))
+        replace_file(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), mode=0o644)
         return cls(certificate, key, now=now)
 
     def __repr__(self) -> str:
@@ -109,7 +111,7 @@ class CertificateAuthority:
         system = next((found.read_bytes() for found in roots if found.is_file()), b"")
         if system and not system.endswith(b"\n"):
             system += b"\n"
-        _write(path, system + self.pem, mode=0o644)
+        replace_file(path, system + self.pem, mode=0o644)
         return path
 
     def issue(self, hosts: Sequence[str]) -> tuple[bytes, bytes]:
@@ -265,21 +267,6 @@ def _pem_of(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Replace *path* as a whole: its readers see the old content or the new one."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @contextlib.contextmanager

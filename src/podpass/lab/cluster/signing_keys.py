@@ -5,10 +5,9 @@ issuer is the same after a restart. Contract: Azure workload identity, sections 
 """
 
 import asyncio
-import os
-import tempfile
 from pathlib import Path
 
+from podpass.lab.private_files import replace_file
 from podpass.tokens.keys import JwkSet, PublicKey, SigningKey, public_keys_from_pem
 
 SIGNING_FILE = "service-account.pem"
@@ -20,8 +19,7 @@ class SigningKeys:
 
     def __init__(self, directory: Path, signing: SigningKey, older: tuple[PublicKey, ...] = ()) -> None:
         self._directory = directory
-        self._signing = signing
-        self._older = tuple(key for key in older if key.kid != signing.kid)
+        self._change(signing, tuple(key for key in older if key.kid != signing.kid))
 
     @classmethod
     async def open(cls, directory: Path) -> "SigningKeys":
@@ -39,7 +37,7 @@ class SigningKeys:
         else:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             signing = SigningKey.generate()
-            _replace(path, signing.to_pem())
+            replace_file(path, signing.to_pem())
         return cls(directory, signing, public_keys_from_pem(older.read_bytes()) if older.exists() else ())
 
     @property
@@ -48,8 +46,9 @@ class SigningKeys:
 
     @property
     def published(self) -> JwkSet:
-        """What the issuer publishes and the API server accepts, the signing key first."""
-        return JwkSet.of((self._signing.public, *self._older))
+        """What the issuer publishes and the API server accepts, the signing key first. The same object until it
+        changes."""
+        return self._published
 
     async def rotate(self) -> SigningKey:
         """Sign with a new key from now on, and keep publishing the ones before."""
@@ -57,8 +56,8 @@ class SigningKeys:
         older = (self._signing.public, *self._older)
         # The old key is published on disk before it is replaced: killed in between, it is merely listed twice.
         self._write_older(older)
-        _replace(self._directory / SIGNING_FILE, new.to_pem())
-        self._signing, self._older = new, older
+        replace_file(self._directory / SIGNING_FILE, new.to_pem())
+        self._change(new, older)
         return new
 
     def withdraw(self, kid: str) -> bool:
@@ -67,26 +66,16 @@ class SigningKeys:
         if len(kept) == len(self._older):
             return False
         self._write_older(kept)
-        self._older = kept
+        self._change(self._signing, kept)
         return True
+
+    def _change(self, signing: SigningKey, older: tuple[PublicKey, ...]) -> None:
+        self._signing, self._older = signing, older
+        self._published = JwkSet.of((signing.public, *older))
 
     def _write_older(self, keys: tuple[PublicKey, ...]) -> None:
         path = self._directory / OLDER_FILE
         if keys:
-            _replace(path, b"".join(key.to_pem() for key in keys))
+            replace_file(path, b"".join(key.to_pem() for key in keys))
         else:
             path.unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write *content* to a file of mode 0600 beside *path*, then rename it onto it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -7,8 +7,6 @@ Contract: azure workload identity, section 5.4.
 import asyncio
 import base64
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
+from podpass.lab.private_files import replace_file
 from podpass.tokens.encoding import to_base64url
 from podpass.tokens.keys import JwkSet, SigningKey, UnusableKey
 
@@ -65,7 +64,7 @@ def load_or_create(directory: Path) -> SigningIdentity:
     except FileNotFoundError:
         pem = _new_pem()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _write(path, pem)
+    replace_file(path, pem)
     return _read(pem)
 
 
@@ -99,17 +98,3 @@ def _new_pem() -> bytes:
         .sign(key.private_key, hashes.SHA256())
     )
     return key.to_pem() + certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _write(path: Path, pem: bytes) -> None:
-    """Write with mode 0600 under a temporary name, then rename: nobody ever reads half a key."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
