@@ -102,3 +102,19 @@ def test_the_wheel_holds_the_package_its_data_and_nothing_else(wheel: Path) -> N
     }
     assert inside == source
     assert "podpass/py.typed" in inside
+
+
+def test_the_readme_shows_the_demonstrations_real_program() -> None:
+    program = (ROOT / "src/podpass/lab/demo/program.py").read_text().split('"""', 2)[2].strip()
+    assert f"```python\n{program}\n```" in (ROOT / "README.md").read_text()
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    broken = [
+        f"{page.relative_to(ROOT)}: {target}"
+        for page in pages
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
+        if not (page.parent / target).exists()
+    ]
+    assert broken == []

@@ -22,6 +22,7 @@ from podpass.lab.environment import Endpoints, LabPaths, state_home
 from podpass.problems import CATALOGUE, PodpassError
 
 POD_WITHIN_SECONDS = 90
+LOG_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,10 @@ def demo(
         for remark in status["notes"]:
             show.text(f"note: {remark}")
         results = asyncio.run(_run(paths, Endpoints(**status["endpoints"]), broken, show, mend=mend))
-    except BaseException:
+    except BaseException as error:
+        if isinstance(error, PodpassError) and error.problem.code == "PP104" and paths.log.exists():
+            # The hint names the lab's log, which goes with the lab.
+            note("\n".join(paths.log.read_text().splitlines()[-LOG_LINES:]))
         if not keep:
             _remove(paths)
         raise
