@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from podpass.lab.store import Store
+from podpass.lab.store import Recollection, Store
 
 
 def test_documents_come_back_after_reopening(tmp_path: Path) -> None:
@@ -65,7 +65,7 @@ def test_every_acknowledged_write_survives_kill_nine(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from podpass.lab.store import Store
+from podpass.lab.store import Recollection, Store
 store = Store.open(Path(sys.argv[1]))
 for number in range(1_000_000):
     store.put("s", "k", f"{number:07}", number)
@@ -79,3 +79,65 @@ for number in range(1_000_000):
         acknowledged += [int(line) for line in process.stdout.read().splitlines(keepends=True) if line.endswith(b"\n")]
     kept = {value for _, value in Store.open(path).items("s", "k")}
     assert set(acknowledged) <= kept
+
+
+def test_the_version_grows_with_writes_of_the_service_alone() -> None:
+    store = Store.open(None)
+    before = store.version("entra")
+    store.put("arm", "vault", "v", 1)
+    store.get("entra", "tenant", "a")
+    assert store.version("entra") == before
+    store.put("entra", "tenant", "a", 1)
+    after_put = store.version("entra")
+    store.delete("entra", "tenant", "a")
+    assert before < after_put < store.version("entra")
+
+
+def test_what_was_read_inside_a_transaction_is_forgotten_when_it_is_rolled_back() -> None:
+    store = Store.open(None)
+    store.put("entra", "tenant", "a", "committed")
+    known = Recollection(store, "entra")
+
+    def look() -> object:
+        return known.get("tenant", "a", lambda key: store.get("entra", "tenant", key))
+
+    assert look() == "committed"
+    with pytest.raises(LookupError), store.transaction():
+        with store.transaction():
+            store.put("entra", "tenant", "a", "inner")
+            assert look() == "inner"
+        store.delete("entra", "tenant", "a")
+        assert look() is None
+        raise LookupError
+    assert look() == "committed"
+
+
+def test_a_commit_that_fails_leaves_nothing_behind() -> None:
+    store = Store.open(None)
+    store.connection.execute("CREATE TABLE child (parent TEXT REFERENCES parent(name) DEFERRABLE INITIALLY DEFERRED)")
+    store.connection.execute("CREATE TABLE parent (name TEXT PRIMARY KEY)")
+    version = store.version("entra")
+    with pytest.raises(sqlite3.IntegrityError), store.transaction() as connection:
+        store.put("entra", "tenant", "a", 1)
+        connection.execute("INSERT INTO child VALUES ('nobody')")
+    assert store.get("entra", "tenant", "a") is None
+    assert store.version("entra") > version + 1
+    store.put("entra", "tenant", "a", 2)
+
+
+def test_a_recollection_reads_once_between_writes_and_stays_bounded() -> None:
+    store = Store.open(None)
+    known = Recollection(store, "entra", most=2)
+    read: list[str] = []
+
+    def reading(key: str) -> str:
+        read.append(key)
+        return key
+
+    for key in ("a", "a", "b", "a", "c", "c"):
+        assert known.get("k", key, reading) == key
+    assert read == ["a", "b", "c"]
+    assert known.get("other kind", "c", reading) == "c"
+    store.put("entra", "k", "a", 1)
+    known.get("k", "c", reading)
+    assert read == ["a", "b", "c", "c", "c"]

@@ -7,9 +7,9 @@ on a laptop may. One connection, used only from the loop's thread, so transactio
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -22,7 +22,11 @@ CREATE TABLE IF NOT EXISTS documents (
     PRIMARY KEY (service, kind, key)
 ) WITHOUT ROWID;
 """
+SCHEMA_VERSION = 1
+"""Kept in the file. A file of a later one was written by a newer podpass, which may mean other things by it."""
 _NEWEST_TEXT = "\U0010ffff"
+
+T = TypeVar("T")
 
 
 class Store:
@@ -31,6 +35,8 @@ class Store:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self._depth = 0
+        self._writes: dict[str, int] = {}
+        self._rollbacks = 0
 
     @classmethod
     def open(cls, path: Path | None) -> "Store":
@@ -43,10 +49,16 @@ class Store:
             path.chmod(0o600)
         connection = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
         try:
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version > SCHEMA_VERSION:
+                raise sqlite3.DatabaseError("it was written by a newer podpass")
+            # Of a new file only. The journal's events are some 2 KB long: SQLite's own 4 KB hold just one of them.
+            connection.execute("PRAGMA page_size=8192")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA foreign_keys=ON")
             connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except sqlite3.Error:
             connection.close()
             raise
@@ -73,13 +85,21 @@ class Store:
         self._depth = 1
         try:
             yield self.connection
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        else:
             self.connection.execute("COMMIT")
+        except BaseException:
+            self._rollbacks += 1
+            # Of some failures to commit SQLite has rolled back already.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
+            raise
         finally:
             self._depth = 0
+
+    def version(self, service: str) -> int:
+        """A number that grows whenever a document of *service* may have become another: with each put and delete, at
+        once, and with each rollback. What was read under one version holds as long as the version does.
+        """
+        return self._writes.get(service, 0) + self._rollbacks
 
     def get(self, service: str, kind: str, key: str) -> Any | None:
         """The document, decoded from JSON, or None."""
@@ -89,7 +109,7 @@ class Store:
         return None if row is None else msgspec.json.decode(row[0])
 
     def put(self, service: str, kind: str, key: str, document: Any) -> None:
-        with self.transaction() as connection:
+        with self._writing(service) as connection:
             connection.execute(
                 "INSERT INTO documents VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
                 (service, kind, key, msgspec.json.encode(document)),
@@ -97,7 +117,7 @@ class Store:
 
     def delete(self, service: str, kind: str, key: str) -> bool:
         """Remove the document; False when there was none."""
-        with self.transaction() as connection:
+        with self._writing(service) as connection:
             cursor = connection.execute(
                 "DELETE FROM documents WHERE service=? AND kind=? AND key=?", (service, kind, key)
             )
@@ -110,3 +130,36 @@ class Store:
             (service, kind, prefix, prefix + _NEWEST_TEXT),
         )
         return [(key, msgspec.json.decode(body)) for key, body in rows]
+
+    @contextlib.contextmanager
+    def _writing(self, service: str) -> Iterator[sqlite3.Connection]:
+        with self.transaction() as connection:
+            yield connection
+            self._writes[service] = self._writes.get(service, 0) + 1
+
+
+class Recollection:
+    """What was read from one service's documents, kept until any of them changes.
+
+    For look-ups that are asked over and over between two writes. A reading is a pure function of the documents of
+    *service*; it returns what nobody changes.
+    """
+
+    def __init__(self, store: Store, service: str, *, most: int = 4_096) -> None:
+        self._store, self._service, self._most = store, service, most
+        self._version = -1
+        self._kept: dict[tuple[str, str], Any] = {}
+
+    def get(self, kind: str, key: str, read: Callable[[str], T]) -> T:
+        """*read(key)*, or what it returned before; *kind* tells readings of the same key apart."""
+        version = self._store.version(self._service)
+        if version != self._version:
+            self._kept.clear()
+            self._version = version
+        try:
+            return cast("T", self._kept[kind, key])
+        except KeyError:
+            if len(self._kept) >= self._most:
+                self._kept.clear()
+            found = self._kept[kind, key] = read(key)
+            return found
