@@ -39,7 +39,9 @@ def parse_form(body: bytes) -> dict[str, str] | BadForm:
         if len(raw_name) > MAX_NAME_BYTES:
             return BadForm("a parameter's name is too long")
         try:
-            name, value = _text(raw_name), _text(raw_value)
+            if b"%" in pair or b"+" in pair:
+                raw_name, raw_value = _unescaped(raw_name), _unescaped(raw_value)
+            name, value = raw_name.decode(), raw_value.decode()
         except UnicodeDecodeError:
             return BadForm("the form is not UTF-8")
         if "\0" in name or "\0" in value:
@@ -52,9 +54,5 @@ def parse_form(body: bytes) -> dict[str, str] | BadForm:
     return members
 
 
-def _text(raw: bytes) -> str:
-    if b"+" in raw:
-        raw = raw.replace(b"+", b" ")
-    if b"%" in raw:
-        raw = unquote_to_bytes(raw)
-    return raw.decode()
+def _unescaped(raw: bytes) -> bytes:
+    return unquote_to_bytes(raw.replace(b"+", b" "))

@@ -36,7 +36,7 @@ def audiences(claims: Claims) -> tuple[str, ...]:
 def moment(claims: Claims, name: str) -> float | None:
     """A NumericDate in seconds since the epoch; None when absent, not a number, or not finite."""
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:
         seconds = float(value)

@@ -4,6 +4,7 @@ The names in the values fill the braces of the problem catalogue's causes and re
 credentials came from, so a lab and a real cluster are explained by the same words.
 """
 
+import functools
 import hashlib
 import re
 from collections.abc import Mapping
@@ -59,8 +60,8 @@ def claim_values(claims: read.Claims) -> dict[str, str]:
     }
     if claims:
         values["new_credential"] = new_credential_name(claims)
-    if found := _SERVICE_ACCOUNT.fullmatch(read.subject(claims)):
-        values |= {"namespace": found[1], "service_account": found[2]}
+    if (account := _service_account(read.subject(claims))) is not None:
+        values["namespace"], values["service_account"] = account
     pod = read.kubernetes(claims).get("pod")
     if isinstance(pod, Mapping) and (name := read.text(pod, "name")):
         values["pod"] = name
@@ -98,8 +99,19 @@ def new_credential_name(claims: read.Claims) -> str:
 
     Contract: azure workload identity, section 6.2.
     """
-    trusted = f"{read.issuer(claims)} {read.subject(claims)}"
-    suffix = hashlib.sha256(trusted.encode(errors="replace")).hexdigest()[:8]
-    found = _SERVICE_ACCOUNT.fullmatch(read.subject(claims))
-    words = "-".join(found.groups()) if found else "credential"
+    return _credential_name(read.issuer(claims), read.subject(claims))
+
+
+# The same few workloads ask again and again.
+@functools.lru_cache(maxsize=1024)
+def _credential_name(issuer: str, subject: str) -> str:
+    suffix = hashlib.sha256(f"{issuer} {subject}".encode(errors="replace")).hexdigest()[:8]
+    words = "-".join(_service_account(subject) or ("credential",))
     return f"{re.sub(r'[^a-zA-Z0-9-]', '-', words).strip('-')[:100] or 'credential'}-{suffix}"
+
+
+@functools.lru_cache(maxsize=1024)
+def _service_account(subject: str) -> tuple[str, str] | None:
+    """Namespace and name, when *subject* is a service account's."""
+    found = _SERVICE_ACCOUNT.fullmatch(subject)
+    return None if found is None else (found[1], found[2])

@@ -1,15 +1,15 @@
 """Tenants, applications and their federated credentials, kept in the lab's store.
 
-A managed identity is an application with a resource id. Every read goes to the store, so a write that was rolled back
-is never seen. Client ids, object ids, tenant ids and domains are found whatever their letter case, as GUIDs and host
-names are; everything else compares exactly.
+A managed identity is an application with a resource id. What a token request looks up is remembered only while the
+store's documents stay as they are, so a write that was rolled back is never seen. Client ids, object ids, tenant ids
+and domains are found whatever their letter case, as GUIDs and host names are; everything else compares exactly.
 """
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from podpass.lab.clock import Clock, SystemClock
-from podpass.lab.store import Store
+from podpass.lab.store import Recollection, Store
 from podpass.tokens.federation import FederatedCredential
 
 SERVICE = "entra"
@@ -51,10 +51,13 @@ class Directory:
     def __init__(self, store: Store, clock: Clock | None = None) -> None:
         self._store = store
         self._clock = clock or SystemClock()
+        self._known = Recollection(store, SERVICE)
 
     def tenant(self, name_or_guid: str) -> Tenant | None:
         """The tenant with this id or domain."""
-        key = name_or_guid.lower()
+        return self._known.get("tenant", name_or_guid.lower(), self._read_tenant)
+
+    def _read_tenant(self, key: str) -> Tenant | None:
         document = self._store.get(SERVICE, "tenant", key)
         if document is None:
             tenant_id = self._store.get(SERVICE, "domain", key)
@@ -75,7 +78,10 @@ class Directory:
                 self._store.put(SERVICE, "domain", domain.lower(), key)
 
     def application(self, tenant_id: str, client_id: str) -> Application | None:
-        document = self._store.get(SERVICE, "application", _key(tenant_id, client_id))
+        return self._known.get("application", _key(tenant_id, client_id), self._read_application)
+
+    def _read_application(self, key: str) -> Application | None:
+        document = self._store.get(SERVICE, "application", key)
         return None if document is None else _application(document)
 
     def application_by_object_id(self, tenant_id: str, object_id: str) -> Application | None:
@@ -120,7 +126,10 @@ class Directory:
 
     def credentials(self, tenant_id: str, client_id: str) -> tuple[FederatedCredential, ...]:
         """The application's federated credentials in the order of their creation."""
-        documents = self._store.get(SERVICE, "credentials", _key(tenant_id, client_id)) or []
+        return self._known.get("credentials", _key(tenant_id, client_id), self._read_credentials)
+
+    def _read_credentials(self, key: str) -> tuple[FederatedCredential, ...]:
+        documents = self._store.get(SERVICE, "credentials", key) or []
         return tuple(_credential(document) for document in documents)
 
     def credentials_as_of(self, tenant_id: str, client_id: str, moment: float) -> tuple[FederatedCredential, ...]:

@@ -13,7 +13,6 @@ from podpass.lab.journal import Hop
 from podpass.tokens import trust
 from podpass.tokens.client import Fetch
 from podpass.tokens.discovery import discovery_url
-from podpass.tokens.federation import Match, NearMiss
 
 PROBLEMS = {
     70025: trust.problem_of(None),
@@ -66,7 +65,7 @@ def decision(outcome: Grant | Refusal) -> dict[str, Any]:
     }
     if asked.token is not None:
         values["kid"] = asked.token.kid
-    if isinstance(asked.match, Match | NearMiss):
+    if asked.match is not None:
         values |= trust.credential_values(asked.match.credential)
         values["compared"] = trust.compared(asked.claims, asked.match.credential)
     if isinstance(outcome, Refusal):

@@ -37,7 +37,7 @@ def access_claims(grant: Grant, *, authority: str, now: int, entropy: bytes) -> 
     claims |= {
         "idtyp": "app",
         "oid": application.object_id,
-        "rh": f"1.{to_base64url(uuid.UUID(tenant_id).bytes)}.",
+        "rh": _of_tenant(tenant_id),
         "sub": application.object_id,
         "tid": tenant_id,
         "uti": to_base64url(entropy[24:40]),
@@ -65,6 +65,12 @@ def v1_body(grant: Grant, token: str, *, now: int) -> dict[str, str]:
         "resource": grant.asked.scope,
         "access_token": token,
     }
+
+
+@functools.lru_cache(maxsize=64)
+def _of_tenant(tenant_id: str) -> str:
+    """The claim `rh`, whose meaning is the vendor's own; here it depends on the tenant alone."""
+    return f"1.{to_base64url(uuid.UUID(tenant_id).bytes)}."
 
 
 @functools.lru_cache(maxsize=1024)

@@ -9,9 +9,12 @@ credential that came closest. Contract: azure workload identity, sections 5.1 to
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
+
+import msgspec
+from msgspec.structs import replace
 
 from podpass.lab.entra.access import v1_issuer, v2_issuer
 from podpass.lab.entra.directory import Application, Tenant
@@ -57,9 +60,11 @@ class Rules:
     """The lifetime above which assertions are refused; the vendor's own figure is not published."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A token request, as far as it has been understood."""
+class Asked(msgspec.Struct, frozen=True):
+    """A token request, as far as it has been understood.
+
+    A struct because each step of understanding replaces members, and a dataclass is slow at that.
+    """
 
     tenant: str
     """As in the path; the GUID once the tenant is found."""
