@@ -402,6 +402,20 @@ async def test_the_public_host_serves_the_documents_below_the_issuers_path(world
     assert keys["keys"][0]["kid"] == world.keys.signing.kid
 
 
+async def test_the_public_host_serves_each_change_of_the_keys_at_once(world: World) -> None:
+    issuer, path = Issuer(ISSUER, world.keys), "/tenant/cluster/openid/v1/jwks"
+
+    async def kids() -> list[str]:
+        return [key["kid"] for key in (await fetch(issuer, path))[2]["keys"]]
+
+    first = world.keys.signing.kid
+    assert await kids() == [first]
+    second = (await world.keys.rotate()).kid
+    assert await kids() == [second, first]
+    world.keys.withdraw(first)
+    assert await kids() == [second]
+
+
 @pytest.mark.parametrize(
     "path",
     [

@@ -32,6 +32,15 @@ def configuration(issuer: str, keys: JwkSet) -> dict[str, Any]:
     }
 
 
+def documents(issuer: str, keys: JwkSet) -> dict[str, Response]:
+    """The two answers by their paths below the API server's root."""
+    jwks = ("Content-Type", "application/jwk-set+json")
+    return {
+        CONFIGURATION_PATH: json_response(200, configuration(issuer, keys), (_CACHE,)),
+        KEYS_PATH: json_response(200, keys.to_dict(), (jwks, _CACHE)),
+    }
+
+
 class Issuer:
     """Answers the two documents. *issuer* is compared byte for byte by relying parties: keep its trailing slash.
 
@@ -46,15 +55,14 @@ class Issuer:
         self._base = parts.path.removesuffix("/")
         self._keys = keys
         self._journal = journal
+        self._rendered: tuple[JwkSet | None, dict[str, Response]] = (None, {})
 
     def document(self, path: str) -> Response | None:
         """What the API server answers at *path* below its own root; None where neither document lives."""
-        if path == CONFIGURATION_PATH:
-            return json_response(200, configuration(self.issuer, self._keys.published), (_CACHE,))
-        if path == KEYS_PATH:
-            headers = (("Content-Type", "application/jwk-set+json"), _CACHE)
-            return json_response(200, self._keys.published.to_dict(), headers)
-        return None
+        keys = self._keys.published
+        if self._rendered[0] is not keys:
+            self._rendered = keys, documents(self.issuer, keys)
+        return self._rendered[1].get(path)
 
     @property
     def app(self) -> App:
