@@ -3,6 +3,7 @@
 A pattern is an exact name, or `*.suffix`, where the star stands for exactly one label, as in a certificate.
 """
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -63,6 +64,8 @@ class Names:
         self._exact: dict[str, str] = {}
         self._below: dict[str, str] = {}
         self._exists: dict[str, Callable[[str], bool]] = {}
+        # A few hosts are asked for over and over; bounded, because the asker chooses the name.
+        self._remembered = functools.lru_cache(maxsize=256)(self._find)
         for table in tables or (AZURE_PUBLIC, KUBERNETES):
             for pattern, service in table.items():
                 self.add(pattern, service)
@@ -75,6 +78,7 @@ class Names:
             raise BadPattern(f"{pattern!r} is neither a host name nor '*.' and a host name")
         table = self._exact if suffix == pattern else self._below
         table[host] = service
+        self._remembered.cache_clear()
 
     def only_existing(self, service: str, exists: Callable[[str], bool]) -> None:
         """Of the names below a star that lead to *service*, know only those whose label *exists* accepts.
@@ -104,6 +108,9 @@ class Names:
             yield f"*.{suffix}", service
 
     def _match(self, host: str) -> Route | Nowhere:
+        return self._remembered(host) if len(host) <= _MAX_NAME + len(".:65535") else self._find(host)
+
+    def _find(self, host: str) -> Route | Nowhere:
         name = normalise(host)
         if name is None:
             return Nowhere(printable(host), "not a host name")
