@@ -118,3 +118,20 @@ def test_links_between_documents_lead_somewhere() -> None:
         if not (page.parent / target).exists()
     ]
     assert broken == []
+
+
+NETWORK_MODULES = {"client.py", "app.py", "loop.py", "driver.py", "http.py", "network.py"}
+# Each binds or names sockets without speaking over them: listeners are handed to serving, the fabric is the pods'
+# own network, and the hermetic wall only looks at addresses.
+HANDLE_SOCKETS = {"lab/listeners.py", "lab/node/fabric.py", "lab/doors/hermetic.py"}
+
+
+def test_only_the_modules_named_for_it_speak_to_the_network() -> None:
+    source = ROOT / "src/podpass"
+    reaching = re.compile(r"^\s*(?:import|from) (?:aiohttp|socket|http\.client)\b", re.MULTILINE)
+    found = {
+        str(path.relative_to(source))
+        for path in source.rglob("*.py")
+        if path.name not in NETWORK_MODULES and path.parent.name != "serving" and reaching.search(path.read_text())
+    }
+    assert found == HANDLE_SOCKETS

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 
 from podpass.cli.journey import event_lines
 from podpass.cli.output import Format, note, print_value, styled
-from podpass.lab.control.client import Control
+from podpass.lab.control.client import Control, follow_live
 from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.demo.plan import Break, Plan, mends_in_lab, plan, wrong_with
 from podpass.lab.environment import Endpoints, LabPaths, state_home
@@ -283,20 +283,10 @@ def _client_error(log: str) -> str:
 @asynccontextmanager
 async def _following(paths: LabPaths, after: int, seen: Any) -> AsyncIterator[None]:
     """Tell *seen* of every event above *after* while the context is open."""
-    import json
-
-    import aiohttp
 
     async def follow() -> None:
-        url = f"http://lab/journal?follow=true&after={after}"
-        timeout = aiohttp.ClientTimeout(total=None)
-        async with (
-            aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(paths.control)), timeout=timeout) as session,
-            session.get(url) as answer,
-        ):
-            async for line in answer.content:
-                if line.strip():
-                    seen(json.loads(line))
+        async for event in follow_live(paths, after=after):
+            seen(event)
 
     async with asyncio.TaskGroup() as group:
         task = group.create_task(follow())

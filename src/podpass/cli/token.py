@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import ssl
 import sys
 import time
 from dataclasses import asdict
@@ -69,14 +68,11 @@ def _read(file: str) -> str:
 
 
 async def _verify(token: str, issuer: str) -> Verdict:
-    import aiohttp
-
     from podpass.lab.clock import SystemClock
-    from podpass.tokens.client import KeyFetcher
+    from podpass.tokens.client import fetching_as_configured
 
-    tls = ssl.create_default_context(cafile=os.environ.get("SSL_CERT_FILE"))
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=tls), trust_env=True) as session:
-        return await verify(token, issuer, KeyFetcher(session, SystemClock()), now=time.time())
+    async with fetching_as_configured(SystemClock(), ca_file=os.environ.get("SSL_CERT_FILE")) as fetcher:
+        return await verify(token, issuer, fetcher, now=time.time())
 
 
 def _print(inspection: Inspection, verdict: Verdict | None) -> None:

@@ -5,9 +5,11 @@ the issuer's own host. Design rule: a fetch of somebody's discovery document or 
 """
 
 import asyncio
+import contextlib
+import ssl
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -254,3 +256,11 @@ def _plainly(error: Exception) -> str:
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed before an answer"
     return type(error).__name__
+
+
+@contextlib.asynccontextmanager
+async def fetching_as_configured(clock: Clock, *, ca_file: str | None = None) -> AsyncIterator[KeyFetcher]:
+    """A fetcher that goes through the proxy which the environment names, trusting *ca_file* or the system's roots."""
+    connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=ca_file))
+    async with aiohttp.ClientSession(connector=connector, trust_env=True) as session:
+        yield KeyFetcher(session, clock)

@@ -4,9 +4,10 @@ import contextlib
 import http.client
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from podpass.lab.environment import LabPaths
 from podpass.problems import PodpassError
@@ -61,7 +62,9 @@ class Control:
         self._call("DELETE", "/issuer-keys")
 
     def journal(self, *, after: int = 0, trace: str = "", limit: int = 1_000) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self._call("GET", f"/journal?after={after}&trace={trace}&limit={limit}")
+        found: list[dict[str, Any]] = self._call(
+            "GET", f"/journal?after={after}&trace={quote(trace, safe='')}&limit={limit}"
+        )
         return found
 
     def follow(self, *, after: int = 0) -> Iterator[dict[str, Any]]:
@@ -88,11 +91,29 @@ class Control:
         connection = _Connection(self._paths.control, timeout=timeout)
         try:
             connection.connect()
-        except (FileNotFoundError, ConnectionRefusedError) as error:
+        except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
             raise PodpassError("PP103", f"lab {self._paths.name} is not running", name=self._paths.name) from error
+        except OSError as error:
+            reason = f"{self._paths.control}: {error.strerror or error}."
+            raise PodpassError("PP110", reason=reason, name=self._paths.name) from error
         try:
             yield connection
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise PodpassError("PP110", reason=f"{type(error).__name__}: {error}", name=self._paths.name) from error
         finally:
             connection.close()
+
+
+async def follow_live(paths: LabPaths, *, after: int) -> AsyncIterator[dict[str, Any]]:
+    """Events numbered above *after* as they happen, for a program that does other things meanwhile."""
+    # Only who follows from an event loop pays for this import; the other calls are quick commands.
+    import aiohttp
+
+    timeout = aiohttp.ClientTimeout(total=None)
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(paths.control)), timeout=timeout) as session,
+        session.get(f"http://lab/journal?follow=true&after={after}") as answer,
+    ):
+        async for line in answer.content:
+            if line.strip():
+                yield json.loads(line)
