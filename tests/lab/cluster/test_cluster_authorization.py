@@ -6,6 +6,7 @@ from podpass.kube import resources
 from podpass.lab.cluster.authorization import Authorizer, Grant, Rule, decide, escalation, missing_rules
 from podpass.lab.cluster.default_roles import default_access
 from podpass.lab.cluster.extension import ANONYMOUS, Allowed, Attributes, Denied, User
+from podpass.webhook import manifests
 from tests.lab.cluster.memory_objects import MemoryObjects
 
 ANN = User("ann", groups=("developers", "system:authenticated"))
@@ -138,6 +139,76 @@ def cluster() -> MemoryObjects:
 )
 def test_bindings_decide(user: User, asked: Attributes, allowed: bool) -> None:
     assert isinstance(Authorizer(cluster()).authorize(user, asked), Allowed) is allowed
+
+
+NODE = User("system:node:lab-node", groups=("system:nodes", "system:authenticated"))
+LEASES = {"resource": "leases", "group": "coordination.k8s.io"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        pytest.param(ask("create", "nodes"), True, id="registers-itself"),
+        pytest.param(ask("patch", "nodes/status", name="lab-node"), True, id="writes-its-status"),
+        pytest.param(ask("list"), True, id="sees-every-pod"),
+        pytest.param(ask("watch"), True, id="follows-every-pod"),
+        pytest.param(ask("create", "pods/binding", namespace="shop"), True, id="schedules"),
+        pytest.param(ask("patch", "pods/status", namespace="shop"), True, id="writes-a-pods-status"),
+        pytest.param(ask("delete", namespace="shop", name="orders"), True, id="removes-a-pod-that-ended"),
+        pytest.param(ask("get", "secrets", namespace="shop", name="key"), True, id="reads-one-secret"),
+        pytest.param(ask("get", "configmaps", namespace="shop", name="settings"), True, id="reads-one-configmap"),
+        pytest.param(ask("create", "serviceaccounts/token", namespace="shop"), True, id="asks-for-a-pods-token"),
+        pytest.param(ask("create", "events", namespace="shop"), True, id="records-events"),
+        pytest.param(ask("patch", namespace="kube-node-lease", name="lab-node", **LEASES), True, id="renews-its-lease"),
+        pytest.param(ask("patch", namespace="shop", **LEASES), False, id="no-lease-elsewhere"),
+        pytest.param(ask("list", "secrets", namespace="shop"), False, id="lists-no-secrets"),
+        pytest.param(ask("watch", "configmaps"), False, id="watches-no-configmaps"),
+        pytest.param(ask("get", "serviceaccounts", namespace="shop", name="orders"), False, id="reads-no-accounts"),
+        pytest.param(ask("create", namespace="shop"), False, id="makes-no-pods"),
+        pytest.param(ask("patch", namespace="shop", name="orders"), False, id="changes-no-pods-spec"),
+        pytest.param(ask("create", "namespaces"), False, id="makes-no-namespaces"),
+        pytest.param(ask("delete", "nodes", name="lab-node"), False, id="deletes-no-nodes"),
+        pytest.param(
+            ask("list", "clusterroles", group="rbac.authorization.k8s.io"), False, id="reads-nobodys-permissions"
+        ),
+        pytest.param(ask("impersonate", "users", name="kubernetes-admin"), False, id="is-nobody-else"),
+    ],
+)
+def test_a_node_may_do_what_running_pods_takes_and_no_more(asked: Attributes, allowed: bool) -> None:
+    assert isinstance(Authorizer(cluster()).authorize(NODE, asked), Allowed) is allowed
+
+
+WEBHOOK = User(f"system:serviceaccount:{manifests.NAMESPACE}:{manifests.ACCOUNT}", groups=("system:authenticated",))
+REGISTRATIONS = {"resource": "mutatingwebhookconfigurations", "group": "admissionregistration.k8s.io"}
+HOME = {"namespace": manifests.NAMESPACE}
+
+
+@pytest.mark.parametrize(
+    ("asked", "allowed"),
+    [
+        pytest.param(ask("list", "serviceaccounts"), True, id="reads-all-accounts"),
+        pytest.param(ask("get", "serviceaccounts", namespace="shop", name="orders"), True, id="reads-one-account"),
+        pytest.param(ask("watch", name=manifests.CONFIGURATION, **REGISTRATIONS), True, id="follows-its-registration"),
+        pytest.param(ask("update", name=manifests.CONFIGURATION, **REGISTRATIONS), True, id="mends-its-registration"),
+        pytest.param(ask("update", "secrets", name=manifests.SECRET, **HOME), True, id="keeps-its-certificate"),
+        pytest.param(ask("update", name="another", **REGISTRATIONS), False, id="mends-no-other-registration"),
+        pytest.param(ask("list", **REGISTRATIONS), False, id="reads-no-other-registration"),
+        pytest.param(ask("create", **REGISTRATIONS), False, id="registers-nothing"),
+        pytest.param(ask("get", "secrets", name="another", **HOME), False, id="reads-no-other-secret-at-home"),
+        pytest.param(
+            ask("get", "secrets", namespace="shop", name=manifests.SECRET), False, id="reads-no-secret-elsewhere"
+        ),
+        pytest.param(ask("create", "serviceaccounts/token", namespace="shop"), False, id="asks-for-no-tokens"),
+        pytest.param(ask("patch", "serviceaccounts", namespace="shop"), False, id="changes-no-accounts"),
+        pytest.param(ask("list", namespace="shop"), False, id="reads-no-pods"),
+    ],
+)
+def test_the_webhook_may_do_what_reviews_take_and_no_more(asked: Attributes, allowed: bool) -> None:
+    stored = cluster()
+    by_kind = {resource.kind: resource for resource in resources.BUILTIN}
+    for obj in manifests.rbac():
+        stored.put(by_kind[obj["kind"]], obj)
+    assert isinstance(Authorizer(stored).authorize(WEBHOOK, asked), Allowed) is allowed
 
 
 def test_a_reason_names_the_binding() -> None:

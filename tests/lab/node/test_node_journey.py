@@ -13,9 +13,19 @@ from typing import Any
 
 import pytest
 
-from podpass.kube.client import Client
+from podpass.kube.client import ApiError, Client
 from podpass.kube.config import Access, StaticToken
-from podpass.kube.resources import CONFIGMAPS, EVENTS, LEASES, NODES, PODS, SECRETS
+from podpass.kube.resources import (
+    CLUSTERROLES,
+    CONFIGMAPS,
+    EVENTS,
+    LEASES,
+    NODES,
+    PODS,
+    SECRETS,
+    SERVICEACCOUNTS,
+    Resource,
+)
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import LabClock
 from podpass.lab.cluster import Cluster
@@ -35,6 +45,7 @@ KUBECTL = shutil.which("kubectl", path=f"{Path(sys.executable).parent}:/usr/loca
 class Journey:
     cluster: Cluster
     client: Client
+    node_client: Client
     kubeconfig: Path
     clock: LabClock
     make_node: Callable[[], Node]
@@ -146,7 +157,7 @@ async def journey(sandboxed, tmp_path: Path, journal_and_clock) -> AsyncIterator
 
             async with asyncio.TaskGroup() as tasks:
                 controllers = tasks.create_task(cluster.run())
-                made = Journey(cluster, admin, kubeconfig, clock, make_node, tasks)
+                made = Journey(cluster, admin, node_client, kubeconfig, clock, make_node, tasks)
                 await made.start_node()
                 yield made
                 await made.stop_node()
@@ -244,6 +255,14 @@ async def test_a_pod_reads_its_tokens_and_asks_the_api_server(journey: Journey) 
     assert claims["aud"] == ["api://AzureADTokenExchange"]
     assert claims["kubernetes.io"]["pod"] == {"name": "reader", "uid": pod["metadata"]["uid"]}
     assert claims["exp"] - claims["iat"] == 3600
+
+
+@pytest.mark.parametrize("resource", [SECRETS, CONFIGMAPS, SERVICEACCOUNTS, CLUSTERROLES])
+async def test_a_node_lists_nothing_that_it_does_not_need(journey: Journey, resource: Resource) -> None:
+    with pytest.raises(ApiError) as refused:
+        await journey.node_client.list(resource)
+    assert (refused.value.status, refused.value.reason) == (403, "Forbidden")
+    assert 'User "system:node:lab-node" cannot list' in refused.value.message
 
 
 async def test_kubectl_follows_describes_and_deletes(journey: Journey) -> None:

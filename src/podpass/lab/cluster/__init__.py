@@ -19,7 +19,7 @@ from podpass.lab.cluster.authentication import AUTHENTICATED, Authenticator
 from podpass.lab.cluster.authorization import MASTERS, Authorizer
 from podpass.lab.cluster.client import ResolveService, WebhookClient, no_services
 from podpass.lab.cluster.controllers import Expiry, GarbageCollector, Loop, NamespaceFurniture, NamespaceLifecycle
-from podpass.lab.cluster.default_roles import default_access
+from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, default_access
 from podpass.lab.cluster.extension import User
 from podpass.lab.cluster.fieldvalidation import validate_fields
 from podpass.lab.cluster.http import KubernetesApi, Parts
@@ -47,7 +47,7 @@ from podpass.lab.journal import Journal
 from podpass.lab.store import Store
 from podpass.serving.asgi import App
 
-DEFAULT_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+DEFAULT_NAMESPACES = ("default", "kube-system", "kube-public", NODE_LEASE_NAMESPACE)
 NODE_NAME = "lab-node"
 ADMIN = User("kubernetes-admin", groups=(MASTERS, AUTHENTICATED))
 
@@ -95,7 +95,7 @@ class Cluster:
         self._expiry = Expiry(self.verbs)
         for loop in self._loops:
             self.storage.listen(loop.notice)
-        node = User(f"system:node:{NODE_NAME}", groups=("system:nodes", AUTHENTICATED, MASTERS))
+        node = User(f"system:node:{NODE_NAME}", groups=(NODES_GROUP, AUTHENTICATED))
         self.app: App = KubernetesApi(
             self.verbs,
             self.watches,
@@ -202,8 +202,8 @@ class Cluster:
                 await self.verbs.create(NAMESPACES, {"metadata": {"name": name}})
             await self._furniture.reconcile((name,))
         for resource, obj in default_access():
-            if self.verbs.find(resource, objects.name(obj)) is None:
-                await self.verbs.create(resource, obj)
+            if self.verbs.find(resource, objects.name(obj), objects.namespace(obj)) is None:
+                await self.verbs.create(resource, obj, objects.namespace(obj))
 
     def _fault(self) -> str:
         return next((loop.fault for loop in self._loops if loop.fault), "")

@@ -11,6 +11,10 @@ from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 from podpass.lab.cluster.kinds.access import GROUP
 
+NODES_GROUP = "system:nodes"
+NODE_ROLE = "system:node"
+NODE_LEASE_NAMESPACE = "kube-node-lease"
+
 _BOOTSTRAPPING = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "delete", "deletecollection", "patch", "update")
@@ -40,14 +44,19 @@ def _paths(verbs: Sequence[str], paths: Sequence[str]) -> Obj:
     return {"verbs": list(verbs), "nonResourceURLs": list(paths)}
 
 
-def _role(name: str, rules: Iterable[Obj]) -> Obj:
-    return {"metadata": {"name": name, "labels": dict(_BOOTSTRAPPING)}, "rules": list(rules)}
+def _metadata(name: str, namespace: str) -> Obj:
+    return {"name": name, "labels": dict(_BOOTSTRAPPING), **({"namespace": namespace} if namespace else {})}
 
 
-def _binding(name: str, role: str, groups: Iterable[str]) -> Obj:
+def _role(name: str, rules: Iterable[Obj], namespace: str = "") -> Obj:
+    return {"metadata": _metadata(name, namespace), "rules": list(rules)}
+
+
+def _binding(name: str, role: str, groups: Iterable[str], namespace: str = "") -> Obj:
+    """Of a ClusterRole for the whole cluster, or of a Role in *namespace*."""
     return {
-        "metadata": {"name": name, "labels": dict(_BOOTSTRAPPING)},
-        "roleRef": {"apiGroup": GROUP, "kind": "ClusterRole", "name": role},
+        "metadata": _metadata(name, namespace),
+        "roleRef": {"apiGroup": GROUP, "kind": "Role" if namespace else "ClusterRole", "name": role},
         "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": group} for group in groups],
     }
 
@@ -93,6 +102,17 @@ _ADMIN = (
     _rule([*_READ, *_WRITE], [GROUP], ["rolebindings", "roles"]),
 )
 
+# Upstream lets the node authorizer narrow a node to what its own pods name. This is the role of the one node of a
+# cluster, which is its scheduler too, so all pods are its own.
+_NODE = (
+    _rule(["create", "patch"], [""], ["nodes", "nodes/status"]),
+    _rule(["delete", "list", "watch"], [""], ["pods"]),
+    _rule(["patch"], [""], ["pods/status"]),
+    _rule(["create"], [""], ["pods/binding", "serviceaccounts/token"]),
+    _rule(["get"], [""], ["configmaps", "secrets"]),
+    _rule(["create", "patch"], [""], ["events"]),
+)
+
 CLUSTER_ROLES: tuple[Obj, ...] = (
     _role("cluster-admin", [_rule(["*"], ["*"], ["*"]), _paths(["*"], ["*"])]),
     _role("admin", _ADMIN),
@@ -109,17 +129,7 @@ CLUSTER_ROLES: tuple[Obj, ...] = (
     _role("system:public-info-viewer", [_paths(["get"], ["/healthz", "/livez", "/readyz", "/version", "/version/"])]),
     _role(
         "system:service-account-issuer-discovery",
-        [
-            _paths(
-                ["get"],
-                [
-                    "/.well-known/openid-configuration",
-                    "/.well-known/openid-configuration/",
-                    "/openid/v1/jwks",
-                    "/openid/v1/jwks/",
-                ],
-            )
-        ],
+        [_paths(["get"], _ISSUER_PATHS)],
     ),
     _role(
         "system:auth-delegator",
@@ -128,6 +138,7 @@ CLUSTER_ROLES: tuple[Obj, ...] = (
             _rule(["create"], ["authorization.k8s.io"], ["subjectaccessreviews"]),
         ],
     ),
+    _role(NODE_ROLE, _NODE),
 )
 
 CLUSTER_ROLE_BINDINGS: tuple[Obj, ...] = (
@@ -143,7 +154,17 @@ CLUSTER_ROLE_BINDINGS: tuple[Obj, ...] = (
         "system:service-account-issuer-discovery",
         ["system:serviceaccounts", "system:unauthenticated", "system:authenticated"],
     ),
+    _binding(NODE_ROLE, NODE_ROLE, [NODES_GROUP]),
 )
+
+NODE_LEASES: tuple[tuple[Resource, Obj], ...] = (
+    (
+        resources.ROLES,
+        _role(NODE_ROLE, [_rule(["create", "patch"], ["coordination.k8s.io"], ["leases"])], NODE_LEASE_NAMESPACE),
+    ),
+    (resources.ROLEBINDINGS, _binding(NODE_ROLE, NODE_ROLE, [NODES_GROUP], NODE_LEASE_NAMESPACE)),
+)
+"""A node renews its lease where the leases of nodes are, and nowhere else."""
 
 
 def default_access() -> tuple[tuple[Resource, Obj], ...]:
@@ -151,4 +172,5 @@ def default_access() -> tuple[tuple[Resource, Obj], ...]:
     return (
         *((resources.CLUSTERROLES, role) for role in CLUSTER_ROLES),
         *((resources.CLUSTERROLEBINDINGS, binding) for binding in CLUSTER_ROLE_BINDINGS),
+        *NODE_LEASES,
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from podpass.kube import objects
 from podpass.kube.client import MERGE_PATCH, ApiError, Client
 from podpass.kube.objects import Obj
-from podpass.kube.resources import CONFIGMAPS, LEASES, NAMESPACES, NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
+from podpass.kube.resources import CONFIGMAPS, LEASES, NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
 from podpass.lab.clock import rfc3339
 from podpass.lab.node import container_environment, volumes
 from podpass.lab.node.container_environment import References
@@ -115,20 +115,10 @@ class NodeClient:
         except ApiError as error:
             if not error.not_found:
                 raise
-            await self._create_lease(spec)
-
-    async def _create_lease(self, spec: Obj) -> None:
-        lease = {
-            "apiVersion": LEASES.api_version,
-            "kind": "Lease",
-            "metadata": {"name": self._node, "namespace": LEASE_NAMESPACE},
-            "spec": spec,
-        }
-        try:
-            await self._client.create(LEASES, lease, LEASE_NAMESPACE)
-        except ApiError as error:
-            if not error.not_found:
-                raise
-            namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": LEASE_NAMESPACE}}
-            await self._client.create(NAMESPACES, namespace)
+            lease = {
+                "apiVersion": LEASES.api_version,
+                "kind": "Lease",
+                "metadata": {"name": self._node, "namespace": LEASE_NAMESPACE},
+                "spec": spec,
+            }
             await self._client.create(LEASES, lease, LEASE_NAMESPACE)
