@@ -27,3 +27,12 @@ def test_a_skewed_clock_follows_its_base() -> None:
 
 def test_times_are_written_as_kubernetes_writes_them() -> None:
     assert rfc3339(1_769_847_300.9) == "2026-01-31T08:15:00Z"
+
+
+def test_the_clock_stays_inside_the_years_that_can_be_written() -> None:
+    clock = LabClock()
+    for seconds in (1e12, float("inf")):
+        with pytest.raises(ValueError, match="at most"):
+            clock.advance(seconds)
+    clock.advance(6_000 * 365 * 86_400)
+    assert rfc3339(clock.now() + 86_400)

@@ -1,12 +1,15 @@
 """The command line: `podpass NOUN VERB`. One module per noun, imported only when its noun is used."""
 
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from cyclopts import App, CycloptsError
 
 from podpass import __version__
-from podpass.cli.output import FAILED, INTERRUPTED, USAGE, print_error
+from podpass.cli.output import DONE, FAILED, INTERRUPTED, USAGE, print_error
 from podpass.problems import PodpassError
 
 EXAMPLES = """\
@@ -49,6 +52,7 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 problems found, 130 interrupted."""
     try:
         result = app(list(arguments))
+        sys.stdout.flush()
     except CycloptsError as error:
         print_error(str(error), hint="podpass --help")
         return USAGE
@@ -59,10 +63,36 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of a pipe went away, as `head` does; nothing is left to say to it.
-        sys.stderr.close()
-        return 0
-    return result if isinstance(result, int) else 0
+        _discard_output()
+        return DONE
+    except OSError as error:
+        print_error(error.strerror or str(error), cause=str(error.filename or "writing the output failed"))
+        _discard_output()
+        return FAILED
+    return result if isinstance(result, int) else DONE
 
 
 def main() -> None:
+    # A program started with its output closed has no stream at all there, and must not write into another file.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 - for the life of the process
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _interrupt)
     sys.exit(run(sys.argv[1:]))
+
+
+def _interrupt(_number: int, frame: FrameType | None) -> None:
+    """End as on Ctrl-C, so that what a command made for itself is removed."""
+    handler = signal.getsignal(signal.SIGINT)
+    if callable(handler):
+        handler(signal.SIGINT, frame)
+    else:
+        raise KeyboardInterrupt
+
+
+def _discard_output() -> None:
+    """Let the interpreter's last flush go nowhere: it would fail again, and say so."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -261,7 +261,7 @@ def advance(duration: str, /, *, name: Name = "default") -> int:
     """
     units = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
     number, unit = duration[:-1], duration[-1:]
-    if unit not in units or not number.isdecimal():
+    if unit not in units or not number.isdecimal() or len(number) > 12:
         raise PodpassError(
             "PP110", f"{duration!r} is not a duration", reason="A duration is 90s, 10m, 25h or 2d", name=name
         )

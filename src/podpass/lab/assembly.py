@@ -6,7 +6,6 @@ The same class runs in the daemon of `podpass lab up`, in users' tests, and in o
 import asyncio
 import base64
 import os
-import sqlite3
 import time
 from contextlib import AsyncExitStack
 from dataclasses import asdict
@@ -45,7 +44,8 @@ from podpass.lab.node.sandbox import API_ADDRESS, GATEWAY
 from podpass.lab.pod_runtime import RUNTIMES, open_runtime
 from podpass.lab.private_files import replace_file
 from podpass.lab.remembered import Remembered
-from podpass.lab.scenario import DEFAULT, Scenario, read
+from podpass.lab.scenario import DEFAULT, Scenario, read, text_of
+from podpass.lab.start_failures import explained
 from podpass.lab.store import Store
 from podpass.lab.supervision import Supervision
 from podpass.problems import PodpassError
@@ -97,9 +97,11 @@ class Lab:
     async def __aenter__(self) -> Self:
         try:
             await self._start()
-        except BaseException:
+        except BaseException as error:
             await self._stack.aclose()
-            raise
+            if (problem := explained(error, self.paths)) is None:
+                raise
+            raise problem from error
         return self
 
     async def __aexit__(
@@ -190,23 +192,10 @@ class Lab:
     def _read_scenario(self) -> Scenario | None:
         if not isinstance(self._scenario, Path):
             return self._scenario
-        try:
-            text = self._scenario.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise PodpassError(
-                "PP502", f"{self._scenario} can't be read", path=self._scenario, reason=reason
-            ) from error
-        return read(text, source=str(self._scenario))
+        return read(text_of(self._scenario), source=str(self._scenario))
 
     def _open_state(self) -> None:
-        path = self.paths.database
-        try:
-            self._store = Store.open(path)
-        except (sqlite3.OperationalError, OSError) as error:
-            raise PodpassError("PP105", path=path, reason=error) from error
-        except sqlite3.DatabaseError as error:
-            raise PodpassError("PP107", path=path, reason=error, name=self.paths.name) from error
+        self._store = Store.open(self.paths.database)
         self._stack.callback(self._store.close)
         self._remembered = Remembered(self._store)
         self.clock = LabClock(self._remembered.offset_seconds)

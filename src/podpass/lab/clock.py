@@ -8,6 +8,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
+LONGEST_OFFSET_SECONDS = 6_000 * 366 * 86_400
+"""Times are written with four digits of the year; what the lab issues must still end inside them."""
+
 
 class Clock(Protocol):
     def now(self) -> float:
@@ -38,6 +41,8 @@ class LabClock:
         """Move on by *seconds*. Raises ValueError when negative: issued tokens must never come from the future."""
         if seconds < 0:
             raise ValueError("the lab's clock only moves forward")
+        if self._offset_seconds + seconds > LONGEST_OFFSET_SECONDS:
+            raise ValueError(f"the lab's clock can be at most {LONGEST_OFFSET_SECONDS} seconds ahead")
         self._offset_seconds += seconds
 
 

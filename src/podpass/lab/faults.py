@@ -7,6 +7,9 @@ from podpass.lab.store import Store
 
 _SERVICE, _KIND, _KEY = "lab", "faults", "faults"
 
+LONGEST_SECONDS = 366 * 86_400
+_LEAST = {"propagation_delay_seconds": 0, "cluster_skew_seconds": -LONGEST_SECONDS}
+
 
 @dataclass(slots=True)
 class Faults:
@@ -32,6 +35,8 @@ class Faults:
             wanted = bool if name == "issuer_unreachable" else (int, float)
             if not isinstance(value, wanted) or (wanted is not bool and isinstance(value, bool)):
                 raise ValueError(f"{name} can't be {value!r}")
+            if wanted is not bool and not _LEAST[name] <= value <= LONGEST_SECONDS:
+                raise ValueError(f"{name} must be from {_LEAST[name]} to {LONGEST_SECONDS}")
         for name, value in values.items():
             setattr(self, name, value)
         store.put(_SERVICE, _KIND, _KEY, asdict(self))

@@ -34,7 +34,7 @@ class Listeners:
         """Bind all of them. *wanted* ports by name win over the ports of last time.
 
         A port of last time that another program took since is exchanged, and *notes* says so; a wanted one raises
-        PodpassError PP101.
+        PodpassError PP101, or PP112 when it is no port that this user may take.
         """
         bound: dict[str, socket.socket] = {}
         try:
@@ -70,11 +70,15 @@ def _port(name: str, remembered: Remembered, wanted: int, notes: list[str]) -> s
         except PortInUse as error:
             option = f"--{name}-port"
             raise PodpassError("PP101", str(error), host=LOOPBACK, port=wanted, option=option) from error
+        except (OSError, OverflowError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "there is no such port"
+            option = f"--{name}-port"
+            raise PodpassError("PP112", host=LOOPBACK, port=wanted, option=option, reason=reason) from error
     else:
         kept = remembered.port(name)
         try:
             listener = bind_tcp(LOOPBACK, kept)
-        except PortInUse:
+        except (OSError, OverflowError):
             listener = bind_tcp(LOOPBACK)
             notes.append(f"the {name} port changed: another program took {kept}")
     remembered.keep_port(name, port_of(listener))

@@ -88,9 +88,9 @@ _PROBLEMS = (
     ),
     Problem(
         "PP105",
-        title="The disk is full",
-        cause="Writing {path} failed: {reason}.",
-        remedy="Free space there, or set PODPASS_HOME to a directory on another disk.",
+        title="The lab's files can't be written",
+        cause="{path}: {reason}.",
+        remedy="Free space there or mend its rights, or set PODPASS_HOME to a directory that has both.",
     ),
     Problem(
         "PP107",
@@ -165,6 +165,12 @@ _PROBLEMS = (
         title="No identity of that name",
         cause="The lab's identities are: {have}.",
         remedy="podpass lab identity",
+    ),
+    Problem(
+        "PP112",
+        title="The port can't be taken",
+        cause="{host}:{port}: {reason}.",
+        remedy="Choose a port from 1024 to 65535 with {option}, or leave it out for a free one.",
     ),
     Problem(
         "PP501",

@@ -31,7 +31,7 @@ class PortInUse(OSError):
 
 
 def bind_tcp(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
-    """A listening TCP socket; port 0 lets the kernel choose. Raises PortInUse."""
+    """A listening TCP socket; port 0 lets the kernel choose. Raises PortInUse, else OSError or OverflowError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off only for sockets made with this protocol number; with it on, a head and
     # a body written apart wait 40 ms for each other.
@@ -39,9 +39,11 @@ def bind_tcp(host: str = "127.0.0.1", port: int = 0) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError as error:
+    except (OSError, OverflowError) as error:
         listener.close()
-        raise PortInUse(host, port) from error
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise PortInUse(host, port) from error
+        raise
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener

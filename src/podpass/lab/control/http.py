@@ -44,7 +44,7 @@ def control_app(lab: Controlled, request_stop: Callable[[], None]) -> App:
     async def handle(request: Request) -> Response:
         try:
             return _answer(lab, request, request_stop)
-        except (ValueError, TypeError, msgspec.DecodeError) as error:
+        except (ValueError, TypeError, KeyError, msgspec.DecodeError) as error:
             return json_response(400, {"error": str(error)})
 
     whole = answering(handle, max_body=MAX_BODY, too_large=lambda _: json_response(413, {"error": "too large"}))

@@ -15,6 +15,7 @@ from typing import Any
 
 from podpass.lab.control.client import Control
 from podpass.lab.environment import LabPaths
+from podpass.lab.lock import only_process
 from podpass.problems import PodpassError
 
 READY_WITHIN_SECONDS = 60.0
@@ -55,17 +56,32 @@ def start(
             cwd=paths.directory,
         )
     os.close(write_end)
-    with os.fdopen(read_end, "rb") as pipe:
-        message = _first_line(pipe.fileno(), READY_WITHIN_SECONDS)
+    try:
+        with os.fdopen(read_end, "rb") as pipe:
+            message = _first_line(pipe.fileno(), READY_WITHIN_SECONDS)
+    except BaseException:
+        _end(process)
+        raise
     if message is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        raise PodpassError("PP104", reason=f"It said nothing for {READY_WITHIN_SECONDS:.0f} s.", log=paths.log)
+        raise PodpassError("PP104", reason=_end(process), log=paths.log)
     if "error" in message:
         process.wait()
         raise PodpassError(message["code"], message["error"], **{"log": paths.log, **message["values"]})
     _started[process.pid] = process
     return message
+
+
+def _end(process: subprocess.Popen[bytes]) -> str:
+    """Leave no half-started lab behind, and say how it ended."""
+    try:
+        # One that closed its pipe without a word is about to be gone.
+        code = process.wait(timeout=0.5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return f"It said nothing for {READY_WITHIN_SECONDS:.0f} s."
+    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+    return f"Its process ended {how} before it was ready."
 
 
 @contextlib.contextmanager
@@ -122,6 +138,18 @@ def _alive(pid: int) -> bool:
 
 
 def delete(paths: LabPaths) -> None:
-    """Remove everything the lab kept: cluster, clouds, keys, journal. The lab must not run."""
-    shutil.rmtree(paths.directory, ignore_errors=True)
-    shutil.rmtree(paths.sockets, ignore_errors=True)
+    """Remove everything the lab kept: cluster, clouds, keys, journal.
+
+    Raises PodpassError: PP102 when the lab runs, or is about to; PP105 when the files can't be removed.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            # Nothing to lock is nothing that runs.
+            stack.enter_context(only_process(paths))
+        for directory in (paths.sockets, paths.directory):
+            try:
+                shutil.rmtree(directory)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise PodpassError("PP105", path=error.filename or directory, reason=error.strerror) from error

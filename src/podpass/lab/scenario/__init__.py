@@ -4,7 +4,8 @@
 same functions the services' own HTTP calls use. The format is described in docs/reference/scenario.md.
 """
 
+from podpass.lab.scenario.file import text_of
 from podpass.lab.scenario.model import DEFAULT, Scenario
 from podpass.lab.scenario.reading import ScenarioInvalid, read
 
-__all__ = ["DEFAULT", "Scenario", "ScenarioInvalid", "read"]
+__all__ = ["DEFAULT", "Scenario", "ScenarioInvalid", "read", "text_of"]
