@@ -113,7 +113,8 @@ class StatusError(Exception):
         details = dict(self.details or {})
         if self.retry_after_seconds is not None:
             details["retryAfterSeconds"] = self.retry_after_seconds
-        if details:
+        # Empty details stay: `kubectl debug` reads the details of any 404 without asking whether there are some.
+        if details or self.details is not None:
             body["details"] = details
         body["code"] = self.code
         return body

@@ -182,6 +182,12 @@ async def test_explain_shows_members_and_types(kubectl: Kubectl) -> None:
     assert "webhooks" in await kubectl("explain mutatingwebhookconfigurations")
 
 
+async def test_debug_says_that_ephemeral_containers_are_missing(kubectl: Kubectl) -> None:
+    await kubectl("apply -f -", POD)
+    said = await kubectl.fails("debug web --image=busybox --profile=general")
+    assert "ephemeral containers are disabled for this cluster" in said
+
+
 async def test_edit_replace_diff_and_server_side_apply_pass_validation(kubectl: Kubectl) -> None:
     config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "app"}, "data": {"a": "1"}}
     await kubectl("create -f -", config)
