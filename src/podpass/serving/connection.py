@@ -18,6 +18,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from podpass.serving.writes import JoinedWrites
 from podpass.telemetry.redaction import redact_text
 
 LINGER_SECONDS = 1.0
@@ -123,6 +124,7 @@ class HttpConnection(HttpToolsProtocol):
             return
         full = len(self.connections) >= self.limits.connections
         super().connection_made(transport)
+        self._answers = JoinedWrites(transport, self.loop)
         if full:
             self.refuse(503, f"more than {self.limits.connections} connections")
             return
@@ -183,6 +185,13 @@ class HttpConnection(HttpToolsProtocol):
         self.check_head()
         self.server_state.default_headers = _date_header(int(time.time()))
         super().on_headers_complete()
+        if self.cycle is not None:
+            self.cycle.transport = cast("asyncio.Transport", self._answers)
+
+    def on_response_complete(self) -> None:
+        # An answer to HEAD has nothing that follows its head.
+        self._answers.flush()
+        super().on_response_complete()
 
     def check_head(self) -> None:
         """End the parsing when the head that has just ended is too large."""
