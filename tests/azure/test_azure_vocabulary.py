@@ -6,9 +6,13 @@ from hypothesis import strategies as st
 
 from podpass.azure.clouds import CLOUDS, PUBLIC, cloud_named
 from podpass.azure.resourceids import (
+    GROUP_TYPE,
+    SUBSCRIPTION_TYPE,
     USER_ASSIGNED_IDENTITIES,
     NotAResourceId,
+    Part,
     ResourceId,
+    resource_group,
     same_resource_id,
     user_assigned_identity,
 )
@@ -78,8 +82,8 @@ def test_a_slash_does_not_make_another_service() -> None:
 @pytest.mark.parametrize(
     ("text", "canonical", "full_type", "name"),
     [
-        ("/subscriptions/s", "/subscriptions/s", "", "s"),
-        ("/SUBSCRIPTIONS/s/resourcegroups/g/", "/subscriptions/s/resourceGroups/g", "", "g"),
+        ("/subscriptions/s", "/subscriptions/s", SUBSCRIPTION_TYPE, "s"),
+        ("/SUBSCRIPTIONS/s/resourcegroups/g/", "/subscriptions/s/resourceGroups/g", GROUP_TYPE, "g"),
         (IDENTITY.replace("resourceGroups", "resourcegroups"), IDENTITY, USER_ASSIGNED_IDENTITIES, "Orders"),
         (
             IDENTITY + "/federatedIdentityCredentials/c",
@@ -92,6 +96,12 @@ def test_a_slash_does_not_make_another_service() -> None:
             "/subscriptions/s/providers/a.b/locations/l",
             "a.b/locations",
             "l",
+        ),
+        (
+            IDENTITY + "/providers/Microsoft.Authorization/roleAssignments/1",
+            IDENTITY + "/providers/Microsoft.Authorization/roleAssignments/1",
+            "Microsoft.Authorization/roleAssignments",
+            "1",
         ),
     ],
 )
@@ -138,17 +148,17 @@ def test_ids_compare_without_letter_case() -> None:
 
 def test_parents_lead_up_to_the_subscription() -> None:
     chain = []
-    current: ResourceId | None = ResourceId.parse(IDENTITY + "/federatedIdentityCredentials/c")
-    while current is not None:
+    current = ResourceId.parse(IDENTITY + "/federatedIdentityCredentials/c")
+    while current.parts:
         chain.append(str(current))
         current = current.parent
     assert chain[1:] == [IDENTITY, "/subscriptions/S1/resourceGroups/Shop", "/subscriptions/S1"]
 
 
 def test_a_group_contains_its_resources_and_not_its_namesakes() -> None:
-    group = ResourceId("S1", "shop")
+    group = resource_group("S1", "shop")
     assert group.contains(ResourceId.parse(IDENTITY))
-    assert not ResourceId("S1", "sho").contains(ResourceId.parse(IDENTITY))
+    assert not resource_group("S1", "sho").contains(ResourceId.parse(IDENTITY))
 
 
 segments = st.from_regex(r"[A-Za-z0-9._()-]{1,20}", fullmatch=True).filter(lambda text: text not in (".", ".."))
@@ -157,7 +167,8 @@ pairs = st.lists(st.tuples(segments, segments), min_size=1, max_size=3)
 
 @given(segments, segments | st.just(""), segments, pairs)
 def test_ids_survive_being_written_and_read(subscription: str, group: str, provider: str, types: list) -> None:
-    written = ResourceId(subscription, group, provider, tuple(t for t, _ in types), tuple(n for _, n in types))
+    base = [("subscriptions", subscription), ("resourceGroups", group)]
+    written = ResourceId((Part("", tuple(base if group else base[:1])), Part(provider, tuple(types))))
     assert str(ResourceId.parse(str(written))) == str(written)
     assert ResourceId.parse(str(written).upper()) == written
 

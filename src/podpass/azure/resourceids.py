@@ -1,73 +1,88 @@
 """Azure Resource Manager ids.
 
-An id compares without regard to letter case and keeps the case it was created with, except for the words of the path
-itself, which `str` writes in their canonical form. Contract: azure HTTP surface, section 1.
+An id alternates keywords and names: `/subscriptions/{s}/resourceGroups/{g}/providers/{namespace}/{type}/{name}…`,
+and any id can be followed by another `/providers/{namespace}/…`, which names an extension of it (a role assignment
+of a vault). It compares without regard to letter case and keeps the case it was created with, except for the words of
+the path itself, which `str` writes in their canonical form. Contract: azure HTTP surface, section 1.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Self
 
-_SEGMENT = re.compile(r"[^/?#%\\\s\x00-\x1f]{1,260}")
+SUBSCRIPTIONS = "subscriptions"
+RESOURCE_GROUPS = "resourceGroups"
+SUBSCRIPTION_TYPE = "Microsoft.Resources/subscriptions"
+GROUP_TYPE = "Microsoft.Resources/subscriptions/resourceGroups"
+USER_ASSIGNED_IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
 MAX_LENGTH = 2048
 
-USER_ASSIGNED_IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
-VAULTS = "Microsoft.KeyVault/vaults"
+_SEGMENT = re.compile(r"[^/?#%\\\s\x00-\x1f]{1,260}")
 
 
 class NotAResourceId(ValueError):
     """The text is not an Azure resource id."""
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One `/providers/{namespace}/{type}/{name}…` of an id; the subscription and the group have no namespace."""
+
+    namespace: str
+    pairs: tuple[tuple[str, str], ...]
+
+    @property
+    def type(self) -> str:
+        """`Microsoft.KeyVault/vaults`, or `subscriptions/resourceGroups` for the part without a namespace."""
+        names = "/".join(kind for kind, _ in self.pairs)
+        return f"{self.namespace}/{names}" if self.namespace else names
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ResourceId:
-    """A subscription, a resource group, or a resource in one. Equality and hash ignore letter case."""
+    """The id of a resource, a group, a subscription, or (without parts) of the tenant's root.
 
-    subscription: str
-    group: str = ""
-    provider: str = ""
-    """The namespace, for example `Microsoft.ManagedIdentity`."""
-    types: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    """One name for each type, outermost first."""
+    Equality and hash ignore letter case.
+    """
 
-    def __post_init__(self) -> None:
-        if len(self.types) != len(self.names) or bool(self.types) != bool(self.provider):
-            raise NotAResourceId("a resource has a provider, and a name for each of its types")
-        for segment in (self.subscription, *filter(None, (self.group, self.provider)), *self.types, *self.names):
-            if not _SEGMENT.fullmatch(segment) or segment in (".", ".."):
-                raise NotAResourceId(f"{segment[:80]!r} can't be part of a resource id")
+    parts: tuple[Part, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an id in any letter case. Raises NotAResourceId."""
+        """Read the id of a subscription, or of something in one, in any letter case. Raises NotAResourceId."""
         if len(text) > MAX_LENGTH:
             raise NotAResourceId("the id is too long")
         if not text.startswith("/"):
             raise NotAResourceId("a resource id starts with '/'")
         segments = text[1:].removesuffix("/").split("/")
-        subscription = _take(segments, "subscriptions")
-        group = _take(segments, "resourceGroups") if segments and segments[0].lower() == "resourcegroups" else ""
-        if not segments:
-            return cls(subscription, group)
-        provider = _take(segments, "providers")
-        if not segments or len(segments) % 2:
-            raise NotAResourceId("a resource has a name for each of its types")
-        return cls(subscription, group, provider, tuple(segments[::2]), tuple(segments[1::2]))
+        for segment in segments:
+            if not _SEGMENT.fullmatch(segment) or segment in (".", ".."):
+                raise NotAResourceId(f"{segment[:80]!r} can't be part of a resource id")
+        base = [(SUBSCRIPTIONS, _take(segments, SUBSCRIPTIONS))]
+        if segments and segments[0].lower() == RESOURCE_GROUPS.lower():
+            base.append((RESOURCE_GROUPS, _take(segments, RESOURCE_GROUPS)))
+        parts = [Part("", tuple(base))]
+        while segments:
+            namespace = _take(segments, "providers")
+            pairs: list[tuple[str, str]] = []
+            while segments and segments[0].lower() != "providers":
+                pairs.append((segments[0], _take(segments, segments[0])))
+            if not pairs:
+                raise NotAResourceId(f"no resource type follows '{namespace}'")
+            parts.append(Part(namespace, tuple(pairs)))
+        return cls(tuple(parts))
 
     def __str__(self) -> str:
-        """The canonical form."""
-        text = f"/subscriptions/{self.subscription}"
-        if self.group:
-            text += f"/resourceGroups/{self.group}"
-        if self.provider:
-            text += f"/providers/{self.provider}"
-            text += "".join(f"/{kind}/{name}" for kind, name in zip(self.types, self.names, strict=True))
+        text = ""
+        for part in self.parts:
+            if part.namespace:
+                text += f"/providers/{part.namespace}"
+            text += "".join(f"/{kind}/{name}" for kind, name in part.pairs)
         return text
 
     @property
     def key(self) -> str:
-        """The form to look the id up by: canonical, in lower case."""
+        """The id by which it is found: lower case."""
         return str(self).lower()
 
     def __eq__(self, other: object) -> bool:
@@ -77,35 +92,70 @@ class ResourceId:
         return hash(self.key)
 
     @property
-    def type(self) -> str:
-        """The full type, for example `Microsoft.ManagedIdentity/userAssignedIdentities`; empty for a group."""
-        return "/".join((self.provider, *self.types)) if self.provider else ""
+    def subscription(self) -> str:
+        return self._base_name(0)
+
+    @property
+    def group(self) -> str:
+        return self._base_name(1)
+
+    def _base_name(self, position: int) -> str:
+        if not self.parts or self.parts[0].namespace or len(self.parts[0].pairs) <= position:
+            return ""
+        return self.parts[0].pairs[position][1]
 
     @property
     def name(self) -> str:
-        """The innermost name: of the resource, else of the group, else the subscription."""
-        return self.names[-1] if self.names else self.group or self.subscription
-
-    def is_type(self, full_type: str) -> bool:
-        return self.type.lower() == full_type.lower()
+        return self.parts[-1].pairs[-1][1] if self.parts else ""
 
     @property
-    def parent(self) -> "ResourceId | None":
-        """The resource, group or subscription around this one; None for a subscription."""
-        if len(self.types) > 1:
-            return ResourceId(self.subscription, self.group, self.provider, self.types[:-1], self.names[:-1])
-        if self.types and self.group:
-            return ResourceId(self.subscription, self.group)
-        return ResourceId(self.subscription) if self.types or self.group else None
+    def type(self) -> str:
+        """The full resource type; empty for the root."""
+        if not self.parts:
+            return ""
+        last = self.parts[-1]
+        return last.type if last.namespace else f"Microsoft.Resources/{last.type}"
+
+    @property
+    def parent(self) -> "ResourceId":
+        """What holds it: the resource a child belongs to, the group, the subscription, the root."""
+        if not self.parts:
+            return self
+        *before, last = self.parts
+        if len(last.pairs) > 1:
+            return ResourceId((*before, Part(last.namespace, last.pairs[:-1])))
+        return ResourceId(tuple(before))
+
+    @property
+    def group_id(self) -> "ResourceId":
+        """The resource group it lies in, or the subscription when it lies in none."""
+        return ResourceId((Part("", self.parts[0].pairs),)) if self.subscription else ResourceId()
+
+    @property
+    def subscription_id(self) -> "ResourceId":
+        return ResourceId((Part("", self.parts[0].pairs[:1]),)) if self.subscription else ResourceId()
+
+    def child(self, kind: str, name: str) -> "ResourceId":
+        """The id of a child of this resource: `…/federatedIdentityCredentials/orders`."""
+        *before, last = self.parts
+        return ResourceId((*before, Part(last.namespace, (*last.pairs, (kind, name)))))
+
+    def extension(self, namespace: str, kind: str, name: str) -> "ResourceId":
+        """The id of a resource in this group, or of one that says something of this resource."""
+        return ResourceId((*self.parts, Part(namespace, ((kind, name),))))
 
     def contains(self, other: "ResourceId") -> bool:
         """Whether *other* is this, or inside it."""
         return other.key == self.key or other.key.startswith(self.key + "/")
 
 
+def resource_group(subscription: str, name: str) -> ResourceId:
+    return ResourceId((Part("", ((SUBSCRIPTIONS, subscription), (RESOURCE_GROUPS, name))),))
+
+
 def user_assigned_identity(subscription: str, group: str, name: str) -> ResourceId:
-    provider, _, kind = USER_ASSIGNED_IDENTITIES.partition("/")
-    return ResourceId(subscription, group, provider, (kind,), (name,))
+    namespace, _, kind = USER_ASSIGNED_IDENTITIES.partition("/")
+    return resource_group(subscription, group).extension(namespace, kind, name)
 
 
 def same_resource_id(one: str, other: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from podpass.azure.resourceids import ResourceId
 from podpass.lab.arm import errors
 from podpass.lab.arm.assignments import TYPE, RoleAssignment, role_definition
 from podpass.lab.arm.authorization import covers
@@ -17,7 +18,6 @@ from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.filters import Clause, NotAFilter, parse_filter
 from podpass.lab.arm.model import Actor, Answer, Call, Operation, timestamp
-from podpass.lab.arm.paths import ResourceId
 from podpass.lab.arm.roles import BUILT_IN, BY_GUID
 
 DEFINITIONS = "Microsoft.Authorization/roleDefinitions"

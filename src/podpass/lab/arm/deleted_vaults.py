@@ -6,10 +6,11 @@ Contract: secrets store, section 4.2.
 from collections.abc import Mapping
 from typing import Any
 
+from podpass.azure.resourceids import ResourceId
 from podpass.lab.arm import errors
 from podpass.lab.arm.estate import SERVICE, Estate
 from podpass.lab.arm.model import Answer, Call, Operation, Resource, timestamp
-from podpass.lab.arm.paths import ResourceId, resource_id
+from podpass.lab.arm.paths import resource_id
 
 _DAY_SECONDS = 86_400
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from podpass.azure.resourceids import GROUP_TYPE, ResourceId
 from podpass.lab.arm import errors
 from podpass.lab.arm.assignments import RoleAssignments
 from podpass.lab.arm.authorization import Allowed, Denied, decide
@@ -26,7 +27,7 @@ from podpass.lab.arm.model import (
     location_name,
     timestamp,
 )
-from podpass.lab.arm.paths import GROUP_TYPE, ResourceId, resource_id
+from podpass.lab.arm.paths import resource_id
 from podpass.lab.arm.roles import BY_GUID
 from podpass.lab.clock import Clock
 from podpass.lab.entra.directory import Directory

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
+from podpass.azure.resourceids import GROUP_TYPE, ResourceId
 from podpass.lab.arm import errors
-from podpass.lab.arm.paths import GROUP_TYPE, Address, ResourceId
+from podpass.lab.arm.paths import Address
 
 if TYPE_CHECKING:
     from podpass.lab.arm.estate import Estate

@@ -3,13 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE
 from podpass.lab.arm import errors
 from podpass.lab.arm.authorization import Allowed
 from podpass.lab.arm.catalogue import NOT_EMULATED_NAMESPACES, NOT_EMULATED_TYPES, OPERATIONS, TYPES
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.model import Answer, Call, ResourceType, decoded_json
-from podpass.lab.arm.paths import GROUP_TYPE, SUBSCRIPTION_TYPE, Address
+from podpass.lab.arm.paths import Address
 
 Run = Callable[[Estate, Call], Answer]
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from podpass.azure.resourceids import ResourceId, resource_group
 from podpass.lab.arm import vaults
 from podpass.lab.arm.access import AssignmentProperties, assign
 from podpass.lab.arm.assignments import RoleAssignment
@@ -14,7 +15,6 @@ from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate, parsed_id
 from podpass.lab.arm.managed_identity import CREDENTIAL, IDENTITY
 from podpass.lab.arm.model import Actor, Resource, Subscription
-from podpass.lab.arm.paths import Part, ResourceId
 from podpass.lab.arm.roles import BY_GUID, BY_NAME
 from podpass.tokens.federation import FederatedCredential
 
@@ -65,7 +65,7 @@ class Seeding:
         return subscription
 
     def put_group(self, subscription_id: str, name: str, location: str = "eastus") -> Group:
-        wanted = ResourceId((Part("", (("subscriptions", subscription_id), ("resourceGroups", name))),))
+        wanted = resource_group(subscription_id, name)
         resource = self._put(wanted, {"location": location})
         return Group(resource.id, resource.name, resource.location, subscription_id.lower())
 

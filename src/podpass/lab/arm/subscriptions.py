@@ -5,6 +5,7 @@ Contract: Azure HTTP surface, sections 4 and 4.1.
 
 import re
 
+from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId
 from podpass.lab.arm import errors
 from podpass.lab.arm.access import clauses_of
 from podpass.lab.arm.authorization import Allowed, covers
@@ -12,7 +13,7 @@ from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.filters import Clause
 from podpass.lab.arm.model import LOCATIONS, Answer, Call, Draft, NameRule, Operation, Resource, ResourceType, Shaped
-from podpass.lab.arm.paths import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId, resource_id
+from podpass.lab.arm.paths import resource_id
 
 
 def _tenants(estate: Estate, call: Call) -> Answer:
