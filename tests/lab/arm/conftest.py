@@ -6,11 +6,6 @@ from podpass.tokens.keys import SigningKey
 from tests.lab.arm.azure_world import World
 
 
-@pytest.fixture(scope="session")
-def signing_key() -> SigningKey:
-    return SigningKey.generate("RSA")
-
-
 @pytest.fixture
 def world(signing_key: SigningKey) -> Iterator[World]:
     made = World(signing_key)

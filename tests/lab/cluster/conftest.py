@@ -2,14 +2,6 @@ from pathlib import Path
 
 import pytest
 
-from podpass.tokens.keys import SigningKey
-
-
-@pytest.fixture(scope="session")
-def signing_key() -> SigningKey:
-    """One RSA key for all tests here: making them is slow."""
-    return SigningKey.generate()
-
 
 @pytest.fixture(scope="session")
 def cluster_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:

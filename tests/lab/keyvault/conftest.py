@@ -1,18 +1,5 @@
-from collections.abc import Iterator
+"""A vault stands in the world that the tests of ARM make."""
 
-import pytest
+from tests.lab.arm.conftest import world
 
-from podpass.tokens.keys import SigningKey
-from tests.lab.arm.azure_world import World
-
-
-@pytest.fixture(scope="session")
-def signing_key() -> SigningKey:
-    return SigningKey.generate("RSA")
-
-
-@pytest.fixture
-def world(signing_key: SigningKey) -> Iterator[World]:
-    made = World(signing_key)
-    yield made
-    made.store.close()
+__all__ = ["world"]
