@@ -6,6 +6,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from podpass.importing import without_system_roots
+
 Switch = Annotated[bool | None, Parameter(negative=())]
 
 
@@ -67,9 +69,10 @@ def webhook(
     log_level:
         info, debug, trace or all.
     """
-    from podpass.serving import event_loop
-    from podpass.webhook.process import run_process
-    from podpass.webhook.settings import Settings
+    with without_system_roots():
+        from podpass.serving import event_loop
+        from podpass.webhook.process import run_process
+        from podpass.webhook.settings import Settings
 
     flags = {
         "authority-host": authority_host,

@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from podpass.importing import without_system_roots
 from podpass.problems import PodpassError
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def main() -> None:
     options = parser.parse_args()
 
     try:
-        from podpass.lab.assembly import Lab
+        with without_system_roots():
+            from podpass.lab.assembly import Lab
 
         _run(Lab, options)
     except PodpassError as error:

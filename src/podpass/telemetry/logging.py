@@ -11,9 +11,12 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, Literal, TextIO, cast
 
 import msgspec
-import structlog
 
+from podpass.importing import without_rich
 from podpass.telemetry.redaction import redact
+
+with without_rich():
+    import structlog
 
 Level = Literal["debug", "info", "warning", "error"]
 Logger = structlog.typing.FilteringBoundLogger
