@@ -43,3 +43,9 @@ def test_system_roots_are_missing_inside_only(monkeypatch: pytest.MonkeyPatch, b
     with without_system_roots():
         assert ssl.create_default_context().cert_store_stats()["x509_ca"] == 0
     assert os.environ.get("SSL_CERT_FILE") == before
+
+
+def test_what_is_imported_for_good_is_not_collected_again() -> None:
+    code = "import gc\nfrom podpass.importing import for_good\nwith for_good():\n    import podpass.serving.server\n"
+    code += "assert gc.isenabled() and gc.get_freeze_count() > 1000"
+    assert "podpass.serving.server" in loaded(code)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from podpass.importing import without_system_roots
+from podpass.importing import for_good, without_system_roots
 
 Switch = Annotated[bool | None, Parameter(negative=())]
 
@@ -69,7 +69,7 @@ def webhook(
     log_level:
         info, debug, trace or all.
     """
-    with without_system_roots():
+    with for_good(), without_system_roots():
         from podpass.serving import event_loop
         from podpass.webhook.process import run_process
         from podpass.webhook.settings import Settings

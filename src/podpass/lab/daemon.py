@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from podpass.importing import without_system_roots
+from podpass.importing import for_good, without_system_roots
 from podpass.problems import PodpassError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
 
     try:
-        with without_system_roots():
+        with for_good(), without_system_roots():
             from podpass.lab.assembly import Lab
 
         _run(Lab, options)
