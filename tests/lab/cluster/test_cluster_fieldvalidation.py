@@ -78,6 +78,29 @@ def test_a_value_of_the_wrong_type_is_refused_in_the_words_of_the_api_server(
     assert caught.value.message == f'Pod in version "v1" cannot be handled as a Pod: {message}'
 
 
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        pytest.param("2026-02-03T04:05:06Z", "2026-02-03T04:05:06Z", id="as-served"),
+        pytest.param("2026-02-03T04:05:06+00:00", "2026-02-03T04:05:06Z", id="as-python-clients-write-it"),
+        pytest.param("2026-02-03T06:05:06.789+02:00", "2026-02-03T04:05:06Z", id="elsewhere-with-a-fraction"),
+        pytest.param("2026-02-30T04:05:06Z", None, id="no-such-day"),
+        pytest.param("2026-02-03", None, id="a-date"),
+        pytest.param("0001-01-01T00:00:00+14:00", None, id="before-the-first-year"),
+    ],
+)
+def test_times_are_kept_as_the_api_server_writes_them(sent: str, kept: str | None) -> None:
+    found = check({"metadata": {"creationTimestamp": sent}}, "v1", "Pod")
+    assert (found.obj["metadata"]["creationTimestamp"] if found.mistyped is None else None) == kept
+    if kept is None:
+        assert str(found.mistyped).startswith(f'parsing time "{sent}" as "2006-01-02T15:04:05Z07:00": cannot parse')
+
+
+def test_a_lease_keeps_microseconds() -> None:
+    found = check({"spec": {"renewTime": "2026-02-03T04:05:06.5+00:00"}}, "coordination.k8s.io/v1", "Lease")
+    assert found.obj["spec"]["renewTime"] == "2026-02-03T04:05:06.500000Z"
+
+
 def test_a_secret_that_is_not_base64_is_refused() -> None:
     found = check({"data": {"k": "not base64!"}}, "v1", "Secret")
     assert found.mistyped is not None

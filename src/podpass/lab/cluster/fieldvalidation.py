@@ -8,8 +8,10 @@ Contract: Kubernetes API surface, section 1.5.
 import base64
 import binascii
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from podpass.kube.objects import Obj
@@ -21,6 +23,8 @@ from podpass.lab.cluster.registry import Kind
 MAX_NAMED = 20
 """Faults named in one answer; the rest are counted by the client when these are mended."""
 
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d([.]\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_GO_LAYOUTS = {fields.TIME: "2006-01-02T15:04:05Z07:00", fields.MICRO_TIME: "2006-01-02T15:04:05.000000Z07:00"}
 _GO_TYPES = {"string": "string", "int32": "int32", "int64": "int64", "bool": "bool", "bytes": "[]uint8"}
 
 
@@ -34,8 +38,12 @@ class Mistyped:
     owner: str
     """The Go struct that the member belongs to, which the API server's message names."""
     expected: str
+    said: str = ""
+    """The whole message, where the API server's is another one."""
 
     def __str__(self) -> str:
+        if self.said:
+            return self.said
         place = f"{self.owner}.{self.path}" if self.owner else self.path
         return f"json: cannot unmarshal {self.found} into Go struct field {place} of type {self.expected}"
 
@@ -114,6 +122,21 @@ def cannot_be_handled(api_version: str, kind: str, why: str) -> StatusError:
     return StatusError.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {why}')
 
 
+def written_time(kind: str, value: str) -> str | None:
+    """A time as the API server writes it back, in UTC; None when it is none.
+
+    Clients that keep times as objects send them with an offset or a fraction: the Python clients write +00:00.
+    """
+    if _RFC3339.fullmatch(value) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(value.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    text = moment.isoformat(timespec="microseconds" if kind == fields.MICRO_TIME else "seconds")
+    return text.replace("+00:00", "Z")
+
+
 class _Pairs(dict[str, Any]):
     def __init__(self, items: list[tuple[str, Any]]) -> None:
         super().__init__(items)
@@ -186,8 +209,16 @@ class _Walk:
 
     def _value(self, owner: str, field: Field, value: Any, path: str) -> Any:
         kind = field.type
-        if kind == "string" or kind in (fields.TIME, fields.MICRO_TIME):
+        if kind == "string":
             good = isinstance(value, str)
+        elif kind in _GO_LAYOUTS:
+            good = isinstance(value, str)
+            if good and value:
+                written = written_time(kind, value)
+                if written is None:
+                    said = f'parsing time "{value[:64]}" as "{_GO_LAYOUTS[kind]}": cannot parse it'
+                    return self._wrong(owner, path, value, _go_type(kind), said)
+                value = written
         elif kind == "bytes":
             good = isinstance(value, str) and _is_base64(value)
             if isinstance(value, str) and not good:
@@ -211,10 +242,10 @@ class _Walk:
             good = False
         return value if good else self._wrong(owner, path, value, _go_type(kind))
 
-    def _wrong(self, owner: str, path: str, value: Any, expected: str) -> Any:
+    def _wrong(self, owner: str, path: str, value: Any, expected: str, said: str = "") -> Any:
         if self.mistyped is None:
             plain = "".join(part for index, part in enumerate(_without_indexes(path)) if part or index == 0)
-            self.mistyped = Mistyped(plain, _json_type(value), owner.rpartition(".")[2], expected)
+            self.mistyped = Mistyped(plain, _json_type(value), owner.rpartition(".")[2], expected, said)
         return value
 
 
