@@ -255,6 +255,8 @@ def _plainly(error: Exception) -> str:
         return "it is not a URL"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "the connection was closed before an answer"
+    if isinstance(error, aiohttp.ClientConnectionError):
+        return "no connection to it can be made"
     return type(error).__name__
 
 

@@ -16,6 +16,8 @@ JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.
 ACCEPTED = (JSON, YAML)
 MAX_BODY_BYTES = 3 * 1024 * 1024
 MAX_DEPTH = 200
+MAX_YAML_EVENTS = 60_000
+"""Values, and the beginnings and ends of collections: about a second of work. JSON has no such need."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -35,7 +37,11 @@ def decode_json(body: bytes) -> Any:
 
 
 def decode_yaml(body: bytes) -> Any:
-    """The value of a YAML document. Raises StatusError 400; aliases, which multiply a small body, are refused."""
+    """The value of a YAML document. Raises StatusError 400.
+
+    Refused before anything is built: aliases, which multiply a small body, and nesting and numbers of values that
+    would keep the parser busy for seconds.
+    """
     import yaml
 
     class Loader(yaml.CSafeLoader):
@@ -46,8 +52,18 @@ def decode_yaml(body: bytes) -> Any:
         }
 
     try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(body, Loader)):
-            raise StatusError.bad_request("error parsing YAML: aliases are not supported")
+        depth = 0
+        for number, event in enumerate(yaml.parse(body, Loader)):
+            if isinstance(event, yaml.AliasEvent):
+                raise StatusError.bad_request("error parsing YAML: aliases are not supported")
+            if isinstance(event, yaml.CollectionStartEvent):
+                depth += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
+            if depth > MAX_DEPTH:
+                raise _too_deep()
+            if number > MAX_YAML_EVENTS:
+                raise StatusError.bad_request("error parsing YAML: the document holds too many values")
         value = yaml.load(body, Loader)  # noqa: S506 a safe loader
         # Keys that JSON does not have, such as numbers, become text here or are refused.
         value = _decode(msgspec.json.encode(value))
