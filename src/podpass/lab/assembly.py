@@ -39,8 +39,8 @@ from podpass.lab.journal import Journal
 from podpass.lab.keyvault import KeyVault
 from podpass.lab.listeners import LOOPBACK, Listeners, port_of
 from podpass.lab.lock import only_process
+from podpass.lab.node.addresses import API_ADDRESS, GATEWAY
 from podpass.lab.node.loop import Node
-from podpass.lab.node.sandbox import API_ADDRESS, GATEWAY
 from podpass.lab.pod_runtime import RUNTIMES, open_runtime
 from podpass.lab.private_files import replace_file
 from podpass.lab.remembered import Remembered

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from conftest import InMemoryApi
 
 from podpass.kube.client import ApiError, Listing, WatchEvent
 from podpass.kube.config import Access
+from podpass.lab.node import registration
 from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions
 from podpass.lab.node.loop import Node, NoLog
+from tests.lab.node.memory_api import InMemoryApi
 
 
 class SmallCluster(InMemoryApi):
@@ -125,6 +126,31 @@ async def test_a_pod_that_fits_no_node_stays_pending(node, api, pod_object, cont
     await api.until(lambda: "FailedScheduling" in api.reasons())
     condition = api.statuses[-1]["conditions"][0]
     assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
+
+
+async def test_a_full_node_keeps_a_pod_waiting_until_there_is_room(
+    node, api, pod_object, container, monkeypatch
+) -> None:
+    monkeypatch.setattr(registration, "MOST_PODS", 1)
+    first = pod_object(container("exec sleep 300"), name="first")
+    api.apply(first, "ADDED")
+    await api.until(lambda: "Started" in api.reasons())
+    api.apply(unbound(pod_object(container("echo hello"), name="second")), "ADDED")
+    await api.until(lambda: "FailedScheduling" in api.reasons())
+    refused = next(event for event in api.events if event["reason"] == "FailedScheduling")
+    assert "1 Too many pods." in refused["message"]
+    assert "nodeName" not in api.pods["second"]["spec"]
+    api.apply(api.pods["first"], "DELETED")
+    await api.until(lambda: api.pods["second"].get("status", {}).get("phase") == "Succeeded")
+
+
+async def test_a_pod_that_is_bound_to_a_full_node_fails(node, api, pod_object, container, monkeypatch) -> None:
+    monkeypatch.setattr(registration, "MOST_PODS", 1)
+    api.apply(pod_object(container("exec sleep 300"), name="first"), "ADDED")
+    await api.until(lambda: "Started" in api.reasons())
+    api.apply(pod_object(container("echo hello"), name="second"), "ADDED")
+    await api.until(lambda: api.pods["second"].get("status", {}).get("phase") == "Failed")
+    assert api.pods["second"]["status"]["reason"] == "OutOfpods"
 
 
 async def test_a_pod_of_another_node_is_left_alone(node, api, pod_object, container) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from podpass.lab.node.addresses import GATEWAY, free_address
 from podpass.lab.node.images import Catalogue, Image, NoImage, ResolvedImage, matches
 from podpass.lab.node.lifecycle import BackOffTimes, Start, Stop, Wait, after_restart, crash_loop, next_actions
 from podpass.lab.node.rootfs import arguments, find_program, layout
@@ -169,6 +170,36 @@ def test_scheduling(spec: dict, fits: bool) -> None:
         spec = {"affinity": {"nodeAffinity": required}}
     decision = schedule({"spec": spec}, "lab-node", {"kubernetes.io/os": "linux", "cores": "4"})
     assert isinstance(decision, Bind if fits else Unschedulable)
+
+
+def test_a_full_node_takes_no_pod() -> None:
+    decision = schedule({"spec": {}}, "lab-node", {}, room=False)
+    assert decision == Unschedulable(
+        "0/1 nodes are available: 1 Too many pods."
+        " preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+    )
+
+
+def test_addresses_are_given_until_none_is_left() -> None:
+    taken: set[str] = set()
+    while (address := free_address(taken)) is not None:
+        taken.add(address)
+    assert len(taken) == 253
+    assert GATEWAY not in taken
+    assert free_address(taken - {"10.244.0.9"}) == "10.244.0.9"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "given"),
+    [
+        pytest.param("10.244.0.9", "10.244.0.9", id="the-one-before"),
+        pytest.param("10.244.0.5", "10.244.0.2", id="taken-meanwhile"),
+        pytest.param("127.0.0.1", "10.244.0.2", id="of-another-network"),
+        pytest.param("", "10.244.0.2", id="none-before"),
+    ],
+)
+def test_a_pod_keeps_its_address_where_that_is_free(wanted: str, given: str) -> None:
+    assert free_address({"10.244.0.5"}, wanted) == given
 
 
 @pytest.mark.parametrize(

@@ -359,7 +359,7 @@ async def test_a_machine_without_bubblewrap_is_found_out_at_the_start(sandboxed,
     tools.mkdir()
     for tool in ("unshare", "ip"):
         (tools / tool).symlink_to(shutil.which(tool))
-    monkeypatch.setattr(driver, "_environment", lambda: {"PATH": str(tools)})
+    monkeypatch.setattr(driver, "tool_path", lambda: str(tools))
     monkeypatch.setenv("PATH", str(tools))
     runtime = SandboxRuntime(directory=tmp_path, ca_bundle=ca_bundle)
     with pytest.raises(driver.FabricFailed, match="bwrap is not installed"):

@@ -10,11 +10,13 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import structlog
+
+from podpass.lab.node.addresses import API_ADDRESS, GATEWAY, POD_PREFIX, SERVICES, TRIED_FIRST
 
 _log = structlog.get_logger(__name__)
 
@@ -78,7 +80,7 @@ class Fabric:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 pass_fds=(theirs.fileno(),),
-                env=_environment(),
+                env={"PATH": tool_path()},
                 start_new_session=True,
             )
         except OSError as error:
@@ -247,14 +249,26 @@ _EMPTY_CONTAINER = (
 )
 
 
-async def try_container(fabric: Fabric, *, gateway: str, services: str) -> None:
+async def make_node(fabric: Fabric, *, relays: Sequence[tuple[str, int, str]] = (), dns: str = "") -> None:
+    """Make the node's network. Raises FabricFailed.
+
+    *relays* are addresses and ports in it with the unix socket that answers there, *dns* the socket of the resolver.
+    """
+    await fabric.request("node", gateway=GATEWAY, prefix=POD_PREFIX, api_address=API_ADDRESS, relays=relays, dns=dns)
+
+
+async def make_pod(fabric: Fabric, pod: str, address: str) -> None:
+    """Make a pod's network, which leads to the other pods and to services. Raises FabricFailed."""
+    await fabric.request("pod", pod=pod, address=f"{address}/{POD_PREFIX}", gateway=GATEWAY, services=SERVICES)
+
+
+async def try_container(fabric: Fabric) -> None:
     """Start an empty container in a pod of its own. Raises FabricFailed with the words of what stood in the way."""
-    if shutil.which("bwrap", path=_environment()["PATH"]) is None:
+    if shutil.which("bwrap", path=tool_path()) is None:
         raise FabricFailed("bwrap is not installed")
-    address = f"{gateway.rpartition('.')[0]}.254/24"
     reading, writing = os.pipe()
     try:
-        await fabric.request("pod", pod="try", address=address, gateway=gateway, services=services)
+        await make_pod(fabric, "try", TRIED_FIRST)
         async with asyncio.timeout(START_SECONDS):
             ended = await fabric.run(
                 "try",
@@ -284,9 +298,10 @@ def command(descriptor: int, *, sandboxed: bool) -> list[str]:
     return [*parent_death, *_NAMESPACES, *helper] if sandboxed else helper
 
 
-def _environment() -> Mapping[str, str]:
+def tool_path() -> str:
+    """Where the tools of the sandbox are looked for."""
     # iproute2 lives in sbin, which an ordinary user's PATH often lacks.
-    return {"PATH": os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin:/sbin:/usr/bin:/bin"}
+    return os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin:/sbin:/usr/bin:/bin"
 
 
 def _send_first(connection: socket.socket, data: bytes, descriptors: Sequence[int]) -> int:

@@ -139,6 +139,13 @@ def ended_state(exit_code: int, container: Running, now: float, message: str = "
     )
 
 
+def out_of_pods(used: int, most: int) -> tuple[str, str] | None:
+    """Reason and message when a node with *used* pods can't take another, though it is bound to it."""
+    if used < most:
+        return None
+    return "OutOfpods", f"Node didn't have enough resource: pods, requested: 1, used: {used}, capacity: {most}"
+
+
 def unsupported(pod: Obj) -> tuple[str, str] | None:
     """Reason and message when this node can't run *pod* as written; better than running it otherwise."""
     spec = objects.spec(pod)
@@ -158,10 +165,19 @@ def seconds(time: str | None, otherwise: float) -> float:
         return otherwise
 
 
-def initial(pod: Obj, host_ip: str, started_at: float, *, now: float, note: str = "") -> PodState:
+def initial(
+    pod: Obj,
+    host_ip: str,
+    started_at: float,
+    *,
+    now: float,
+    note: str = "",
+    rejected: tuple[str, str] | None = None,
+) -> PodState:
     """The state of a pod that this node takes on, with what an earlier run of the node wrote in its status.
 
-    A container that was running then is gone: like after a reboot, it counts as ended with code 255.
+    A container that was running then is gone: like after a reboot, it counts as ended with code 255. *rejected* is
+    why the node has no place for the pod, as reason and message.
     """
     spec, status = objects.spec(pod), objects.status(pod)
     return PodState(
@@ -176,7 +192,7 @@ def initial(pod: Obj, host_ip: str, started_at: float, *, now: float, note: str 
             _resumed(container, status.get("containerStatuses") or (), now, sidecars=False)
             for container in spec.get("containers") or ()
         ),
-        rejected=unsupported(pod),
+        rejected=rejected or unsupported(pod),
         note=note,
     )
 

@@ -19,7 +19,8 @@ from podpass.kube.reflector import Change, Reflector
 from podpass.kube.resources import PODS
 from podpass.lab.clock import Clock
 from podpass.lab.journal import Hop, Journal
-from podpass.lab.node import registration
+from podpass.lab.node import lifecycle, registration
+from podpass.lab.node.addresses import API_ADDRESS, GATEWAY, free_address
 from podpass.lab.node.client import NodeClient
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.images import Catalogue
@@ -27,8 +28,7 @@ from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions, read
 from podpass.lab.node.pod_loop import PodLoop, Tools
 from podpass.lab.node.runtime import Runtime
-from podpass.lab.node.sandbox import API_ADDRESS, GATEWAY
-from podpass.lab.node.scheduling import Bind, Unschedulable, schedule
+from podpass.lab.node.scheduling import Bind, Unschedulable, is_over, schedule
 from podpass.lab.node.status import Running, Waiting
 from podpass.lab.node.token_refresh import MOST_JITTER_SECONDS
 
@@ -111,6 +111,8 @@ class Node:
         self._loop_tasks: asyncio.TaskGroup | None = None
         self._to_schedule: asyncio.Queue[Obj] = asyncio.Queue()
         self._said_unschedulable: dict[str, str] = {}
+        self._places: set[str] = set()
+        """The pods, by uid, that count against the most that this node runs."""
         self._tidied = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once the node is registered, has seen every pod and removed what earlier ones left."""
@@ -180,13 +182,27 @@ class Node:
             self._said_unschedulable.pop(objects.uid(before), None)
             if loop := self._loops.get(objects.uid(before)):
                 loop.deleted()
+            self._release(objects.uid(before))
         if after is None:
             return
+        if is_over(after):
+            self._release(objects.uid(after))
         bound_to = objects.spec(after).get("nodeName")
         if not bound_to:
             self._to_schedule.put_nowait(after)
         elif bound_to == self.name:
+            if not is_over(after):
+                self._places.add(objects.uid(after))
             self._take(after)
+
+    def _release(self, uid: str) -> None:
+        """A pod's place is free again: those that found none are scheduled anew."""
+        if uid not in self._places:
+            return
+        self._places.discard(uid)
+        for pod in self._pods.items():
+            if objects.uid(pod) in self._said_unschedulable:
+                self._to_schedule.put_nowait(pod)
 
     def _take(self, pod: Obj) -> None:
         uid = objects.uid(pod)
@@ -196,7 +212,16 @@ class Node:
             return
         if self._loop_tasks is None:
             return
-        loop = PodLoop(pod, self._address(pod), self._tools)
+        running = {loop.address for loop in self._loops.values() if loop.needs_address}
+        address = self._host_ip
+        if self._runtime.kind == "sandbox":
+            before = str(objects.status(pod).get("podIP") or "")
+            shown = {loop.address for loop in self._loops.values()}
+            # Pods that are over still show theirs in their status; those are given again last.
+            address = free_address(shown, before) or free_address(running) or ""
+        # The scheduler counts too; a pod that is made with a node's name passes it by.
+        rejected = lifecycle.out_of_pods(len(self._places - {uid}), registration.MOST_PODS)
+        loop = PodLoop(pod, address, self._tools, rejected=rejected)
         self._loops[uid] = loop
         self._loop_tasks.create_task(self._own(uid, loop))
 
@@ -218,23 +243,14 @@ class Node:
             await loop.stop(0)
         self._loops.pop(uid, None)
 
-    def _address(self, pod: Obj) -> str:
-        """A free address of the node's network; the one the pod had before, where it is free."""
-        if self._runtime.kind != "sandbox":
-            return self._host_ip
-        prefix = GATEWAY.rpartition(".")[0]
-        taken = {loop.address for loop in self._loops.values()}
-        wanted = objects.status(pod).get("podIP")
-        free = [address for n in range(_FIRST_POD, _LAST_POD + 1) if (address := f"{prefix}.{n}") not in taken]
-        if wanted in free:
-            return str(wanted)
-        # One loop more than addresses can only be short of one until the pod before it is gone.
-        return free[0] if free else f"{prefix}.{_LAST_POD}"
-
     async def _schedule(self) -> None:
         while True:
-            pod = await self._to_schedule.get()
-            decision = schedule(pod, self.name, self._labels)
+            waiting = await self._to_schedule.get()
+            pod = self._pods.get(*objects.key(waiting))
+            if pod is None or objects.uid(pod) != objects.uid(waiting) or objects.uid(pod) in self._places:
+                continue
+            room = len(self._places) < registration.MOST_PODS
+            decision = schedule(pod, self.name, self._labels, room=room)
             try:
                 await self._carry_out(pod, decision)
             except _Failures as error:
@@ -250,6 +266,10 @@ class Node:
         match decision:
             case Bind():
                 await self._api.bind(pod)
+                self._said_unschedulable.pop(objects.uid(pod), None)
+                # Counted before the watch shows it: the next decision comes first.
+                if (present := self._pods.get(*objects.key(pod))) and objects.uid(present) == objects.uid(pod):
+                    self._places.add(objects.uid(pod))
                 message = f"Successfully assigned {objects.namespace(pod)}/{objects.name(pod)} to {self.name}"
                 self._scheduler_events.record(_as_pod(pod), "Normal", "Scheduled", message)
             case Unschedulable():

@@ -12,8 +12,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from podpass.lab.node.driver import Fabric
-from podpass.lab.node.runtime import CannotStart, ContainerProcess, Mount, PodSandbox, RuntimeKind
+from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, Mount, PodSandbox, RuntimeKind
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 PATH_VARIABLES = (
@@ -28,7 +27,7 @@ PATH_VARIABLES = (
 """Variables that hold the path of a file; others that only look so are left alone."""
 
 
-class PlainRuntime:
+class PlainRuntime(FabricRuntime):
     """Child processes of one helper. *environment* is what reaches the lab from the host: proxies, CA variables."""
 
     kind: RuntimeKind = "plain"
@@ -40,23 +39,7 @@ class PlainRuntime:
             "plain process without a sandbox: the pod shares this machine's network, files and processes, and volume"
             f" paths are below $LAB_ROOT{f' ({why})' if why else ''}"
         )
-        self._fabric = Fabric(sandboxed=False)
-
-    @property
-    def lost(self) -> asyncio.Event:
-        return self._fabric.lost
-
-    @property
-    def pid(self) -> int | None:
-        return self._fabric.pid
-
-    async def start(self) -> None:
-        if self._fabric.lost.is_set():
-            self._fabric = Fabric(sandboxed=False)
-        await self._fabric.start()
-
-    async def close(self) -> None:
-        await self._fabric.close()
+        super().__init__(sandboxed=False)
 
     async def create_pod(self, pod: PodSandbox) -> None:
         pod.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -85,7 +68,7 @@ class PlainRuntime:
         wanted = process.working_directory or process.image.working_directory
         directory = root / wanted.lstrip("/")
         directory.mkdir(parents=True, exist_ok=True)
-        return await self._fabric.run(
+        return await self.fabric.run(
             process.container_id,
             descriptors=(output, errors),
             pod=process.pod.uid,
@@ -93,9 +76,6 @@ class PlainRuntime:
             env=environment,
             cwd=str(directory),
         )
-
-    async def signal(self, container_id: str, number: int) -> bool:
-        return await self._fabric.signal(container_id, number)
 
 
 def plain_environment(process: ContainerProcess, root: Path, lab: Mapping[str, str]) -> dict[str, str]:

@@ -81,7 +81,7 @@ class _Process:
 class PodLoop:
     """Owns one pod's containers, volumes and logs from binding to deletion."""
 
-    def __init__(self, pod: Obj, address: str, tools: Tools) -> None:
+    def __init__(self, pod: Obj, address: str, tools: Tools, *, rejected: tuple[str, str] | None = None) -> None:
         self.address = address
         self.uid = objects.uid(pod)
         self._tools = tools
@@ -92,7 +92,9 @@ class PodLoop:
         self._over = objects.status(pod).get("phase") in ("Succeeded", "Failed")
         now = tools.clock.now()
         started_at = lifecycle.seconds(objects.status(pod).get("startTime"), now)
-        self._state = lifecycle.initial(pod, tools.host_ip, started_at, now=now, note=tools.runtime.note)
+        self._state = lifecycle.initial(
+            pod, tools.host_ip, started_at, now=now, note=tools.runtime.note, rejected=rejected
+        )
         self._processes: dict[str, _Process] = {}
         self._logs: dict[tuple[str, int], ContainerLog] = {}
         self._written: Obj | None = None
@@ -117,6 +119,11 @@ class PodLoop:
     @property
     def state(self) -> PodState:
         return self._state
+
+    @property
+    def needs_address(self) -> bool:
+        """False for a pod that was refused, or whose containers have ended for good and whose network is gone."""
+        return self._state.network_ready or (not self._over and phase(self._state) in ("Pending", "Running"))
 
     @property
     def directory(self) -> Path:

@@ -1,7 +1,6 @@
 """What starts containers: the two runtimes' interface, and the choice between them."""
 
 import asyncio
-import os
 import shutil
 import sys
 from collections.abc import Mapping
@@ -9,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from podpass.lab.node.driver import Fabric, FabricFailed, try_container
+from podpass.lab.node.driver import Fabric, FabricFailed, make_node, tool_path, try_container
 from podpass.lab.node.images import ResolvedImage
 
 RuntimeKind = Literal["sandbox", "plain"]
@@ -92,6 +91,35 @@ class Runtime(Protocol):
     async def signal(self, container_id: str, number: int) -> bool: ...
 
 
+class FabricRuntime:
+    """The helper process of a runtime, which starts and ends its containers. A lost one is replaced by `start`."""
+
+    def __init__(self, *, sandboxed: bool) -> None:
+        self._sandboxed = sandboxed
+        self.fabric = Fabric(sandboxed=sandboxed)
+
+    @property
+    def lost(self) -> asyncio.Event:
+        return self.fabric.lost
+
+    @property
+    def pid(self) -> int | None:
+        return self.fabric.pid
+
+    async def start(self) -> None:
+        """Raises FabricFailed."""
+        if self.fabric.lost.is_set():
+            self.fabric = Fabric(sandboxed=self._sandboxed)
+        await self.fabric.start()
+
+    async def close(self) -> None:
+        await self.fabric.close()
+
+    async def signal(self, container_id: str, number: int) -> bool:
+        """Signal a container; False when it has ended. Raises FabricFailed."""
+        return await self.fabric.signal(container_id, number)
+
+
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What this machine allows. *reason* says what stands in the way of namespaces, empty when nothing does."""
@@ -131,8 +159,7 @@ def choose_runtime(probe: Probe) -> Choice:
 
 async def probe() -> Probe:
     """Try what the sandbox does: namespaces without privilege, a pod's network, and bubblewrap inside it."""
-    path = os.environ.get("PATH", os.defpath) + os.pathsep + "/usr/sbin:/sbin:/usr/bin:/bin"
-    tools = {tool: shutil.which(tool, path=path) is not None for tool in ("bwrap", "unshare", "ip")}
+    tools = {tool: shutil.which(tool, path=tool_path()) is not None for tool in ("bwrap", "unshare", "ip")}
     found = Probe(sys.platform, tools["bwrap"], tools["unshare"], tools["ip"])
     if sys.platform != "linux" or not all(tools.values()):
         return found
@@ -140,15 +167,15 @@ async def probe() -> Probe:
 
 
 async def _obstacle() -> str:
-    runtime = Fabric(sandboxed=True)
+    fabric = Fabric(sandboxed=True)
     try:
-        await runtime.start()
-        await runtime.request("node", gateway="10.244.0.1", prefix=24, api_address="10.96.0.1", relays=[], dns="")
-        await try_container(runtime, gateway="10.244.0.1", services="10.96.0.0/16")
+        await fabric.start()
+        await make_node(fabric)
+        await try_container(fabric)
     except FabricFailed as error:
         return _explained(str(error))
     finally:
-        await runtime.close()
+        await fabric.close()
     return ""
 
 

@@ -6,20 +6,17 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from podpass.lab.node.driver import Fabric, FabricFailed, SetupFailed, try_container
+from podpass.lab.node.addresses import API_ADDRESS, GATEWAY
+from podpass.lab.node.driver import FabricFailed, SetupFailed, make_node, make_pod, try_container
 from podpass.lab.node.rootfs import CA_BUNDLE, arguments, find_program, layout
-from podpass.lab.node.runtime import CannotStart, ContainerProcess, PodSandbox, RuntimeKind
+from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, PodSandbox, RuntimeKind
 
-GATEWAY = "10.244.0.1"
-POD_PREFIX = 24
-API_ADDRESS = "10.96.0.1"
-SERVICES = "10.96.0.0/16"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 DEFAULT_CAPABILITIES = ("CAP_NET_BIND_SERVICE", "CAP_NET_RAW")
 """Of Kubernetes' default set, those that mean anything with one mapped user and a read-only system."""
 
 
-class SandboxRuntime:
+class SandboxRuntime(FabricRuntime):
     """One fabric, and the containers in it. Sockets that are None are not offered to pods.
 
     *gateway_socket* answers TLS on 443 of the gateway's address, *gateway_http_socket* plain HTTP on its port 80,
@@ -43,7 +40,7 @@ class SandboxRuntime:
     ) -> None:
         self._ca_bundle = ca_bundle
         self._relays = [
-            [address, port, str(path)]
+            (address, port, str(path))
             for address, port, path in (
                 (GATEWAY, 443, gateway_socket),
                 (GATEWAY, 80, gateway_http_socket),
@@ -55,52 +52,30 @@ class SandboxRuntime:
         self._dns = "" if dns_socket is None else str(dns_socket)
         # Not Path.home(), which fails for a user without an entry; "~" then stays and hides nothing.
         self._hidden = (directory, Path(os.path.expanduser("~")), *hidden)
-        self._fabric = Fabric(sandboxed=True)
-
-    @property
-    def lost(self) -> asyncio.Event:
-        return self._fabric.lost
-
-    @property
-    def pid(self) -> int | None:
-        return self._fabric.pid
+        super().__init__(sandboxed=True)
 
     async def start(self) -> None:
         """Raises FabricFailed when this machine does not allow it; an empty container is tried to be sure."""
-        if self._fabric.lost.is_set():
-            self._fabric = Fabric(sandboxed=True)
-        await self._fabric.start()
-        await self._fabric.request(
-            "node",
-            gateway=GATEWAY,
-            prefix=POD_PREFIX,
-            api_address=API_ADDRESS,
-            relays=self._relays,
-            dns=self._dns,
-        )
+        await super().start()
+        await make_node(self.fabric, relays=self._relays, dns=self._dns)
         try:
-            await try_container(self._fabric, gateway=GATEWAY, services=SERVICES)
+            await try_container(self.fabric)
         except FabricFailed:
-            await self._fabric.close()
+            await self.close()
             raise
-
-    async def close(self) -> None:
-        await self._fabric.close()
 
     async def create_pod(self, pod: PodSandbox) -> None:
         _write_files(pod)
-        await self._fabric.request(
-            "pod", pod=pod.uid, address=f"{pod.address}/{POD_PREFIX}", gateway=GATEWAY, services=SERVICES
-        )
+        await make_pod(self.fabric, pod.uid, pod.address)
 
     async def remove_pod(self, uid: str) -> None:
         with contextlib.suppress(FabricFailed):
-            await self._fabric.request("remove-pod", pod=uid)
+            await self.fabric.request("remove-pod", pod=uid)
 
     async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
         command = bubblewrap(process, ca_bundle=self._ca_bundle, hidden=self._hidden)
         try:
-            return await self._fabric.run(
+            return await self.fabric.run(
                 process.container_id,
                 descriptors=(output, errors),
                 pod=process.pod.uid,
@@ -112,12 +87,9 @@ class SandboxRuntime:
                 "CreateContainerError", "bubblewrap could not make the container: its words are in the container's log"
             ) from error
 
-    async def signal(self, container_id: str, number: int) -> bool:
-        return await self._fabric.signal(container_id, number)
-
     async def connect(self, address: str, port: int) -> int:
         """A descriptor of a TCP connection to a pod's port, made in the node's network. Raises FabricFailed."""
-        _, descriptors = await self._fabric.request("connect", address=address, port=port)
+        _, descriptors = await self.fabric.request("connect", address=address, port=port)
         return descriptors[0]
 
 

@@ -19,12 +19,15 @@ class Unschedulable:
     message: str
 
 
-def schedule(pod: Obj, node: str, node_labels: Mapping[str, str]) -> Bind | Unschedulable | None:
-    """The node for *pod*; None when the pod is not this scheduler's, is bound, ends, or is held by a gate."""
+def schedule(pod: Obj, node: str, node_labels: Mapping[str, str], *, room: bool = True) -> Bind | Unschedulable | None:
+    """The node for *pod*; None when the pod is not this scheduler's, is bound, ends, or is held by a gate.
+
+    *room* says whether the node may take another pod.
+    """
     spec = objects.spec(pod)
     if spec.get("nodeName") or spec.get("schedulerName", SCHEDULER) != SCHEDULER or objects.being_deleted(pod):
         return None
-    if spec.get("schedulingGates") or objects.status(pod).get("phase") in ("Succeeded", "Failed"):
+    if spec.get("schedulingGates") or is_over(pod):
         return None
     selector = spec.get("nodeSelector") or {}
     required = (
@@ -34,12 +37,22 @@ def schedule(pod: Obj, node: str, node_labels: Mapping[str, str]) -> Bind | Unsc
     fits = all(node_labels.get(key) == value for key, value in selector.items()) and (
         terms is None or any(_term_matches(term, node, node_labels) for term in terms)
     )
-    if fits:
-        return Bind(node)
-    return Unschedulable(
-        "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
-        " preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
-    )
+    if not fits:
+        return Unschedulable(
+            "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."
+            " preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
+        )
+    if not room:
+        return Unschedulable(
+            "0/1 nodes are available: 1 Too many pods."
+            " preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
+        )
+    return Bind(node)
+
+
+def is_over(pod: Obj) -> bool:
+    """Whether the containers of *pod* have ended for good."""
+    return objects.status(pod).get("phase") in ("Succeeded", "Failed")
 
 
 def binding(pod: Obj, node: str) -> Obj:
