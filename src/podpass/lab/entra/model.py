@@ -191,8 +191,8 @@ def conclude(
     if problem is not None:
         times = {"valid_from": _moment(problem.valid_from), "expires": _moment(problem.expires)}
         return asked.refused(700024, current_time=_moment(now), kind=problem.kind, **times)
-    longest, lifetime = rules.longest_assertion_seconds, read.lifetime_seconds(claims)
-    if longest is not None and lifetime is not None and lifetime > longest:
+    longest = rules.longest_assertion_seconds
+    if longest is not None and (read.lifetime_seconds(claims) or 0.0) > longest:
         return asked.refused(70023, maximum=f"{longest:g} seconds")
     return _granted(candidate, directory, rules)
 

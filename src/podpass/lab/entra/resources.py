@@ -3,6 +3,8 @@
 Contract: azure workload identity, sections 5.3 and 5.6 (500011).
 """
 
+import functools
+
 from podpass.azure.scopes import resource_for_scope
 
 _SERVICES = (
@@ -28,6 +30,9 @@ _SERVICES = (
 )
 
 
+_ABOUT_SIGN_IN = frozenset({"openid", "profile", "email", "offline_access"})
+
+
 def known_resources(extra: tuple[str, ...] = ()) -> frozenset[str]:
     """Every resource of the lab that belongs to no application of a tenant, in the form is_known compares."""
     return frozenset(_comparable(resource) for resource in (*_SERVICES, *extra))
@@ -42,14 +47,18 @@ def _comparable(resource: str) -> str:
     return resource.removesuffix("/").lower()
 
 
+# Few scopes are asked for, each many times; bounded, because the asker chooses them.
+@functools.lru_cache(maxsize=64)
 def resource_of_scope(scope: str) -> str | tuple[int, str]:
     """The one resource that *scope* asks for; else the code and the reason for which it asks for none.
 
-    Several scopes of one resource are fine, several resources are not.
+    Several scopes of one resource are fine, several resources are not. The scopes of OpenID Connect count for nothing:
+    without a user there is nothing to tell, yet MSAL for Go adds them to every request.
     """
-    parts = scope.split()
+    asked = scope.split()
+    parts = [part for part in asked if part.lower() not in _ABOUT_SIGN_IN]
     resources = {resource for part in parts if (resource := resource_for_scope(part)) is not None}
-    if not parts or len(scope) > 2048:
+    if not asked or len(scope) > 2048:
         return 70011, "is not well-formed"
     if not resources:
         return 1002012, "lacks /.default"
