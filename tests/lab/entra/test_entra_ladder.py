@@ -5,6 +5,11 @@ import uuid
 from typing import Any
 
 import pytest
+
+from podpass.problems import CATALOGUE
+from podpass.tokens.client import DiscoveryFailed
+from podpass.tokens.federation import FederatedCredential
+from podpass.tokens.keys import SigningKey
 from tests.lab.entra.entra_world import (
     APPLICATION,
     AUDIENCE,
@@ -18,11 +23,6 @@ from tests.lab.entra.entra_world import (
     TENANT,
     World,
 )
-
-from podpass.problems import CATALOGUE
-from podpass.tokens.client import DiscoveryFailed
-from podpass.tokens.federation import FederatedCredential
-from podpass.tokens.keys import SigningKey
 
 ZERO = str(uuid.UUID(int=0))
 STRANGER = "dddddddd-2222-4333-8444-555555555555"
@@ -39,6 +39,7 @@ LADDER = [
     pytest.param({"resource": "https://x"}, 901002, 400, "invalid_request", "'resource'", id="resource-at-v2"),
     pytest.param({"scope": "https://vault.azure.net"}, 1002012, 400, "invalid_scope", "/.default", id="no-default"),
     pytest.param({"scope": "a/.default b/.default"}, 70011, 400, "invalid_scope", "more than one", id="two-resources"),
+    pytest.param({"scope": "openid profile"}, 1002012, 400, "invalid_scope", "/.default", id="no-resource"),
     pytest.param({"scope": " "}, 70011, 400, "invalid_scope", "well-formed", id="blank-scope"),
     pytest.param({"client_id": ZERO}, 700038, 400, "unauthorized_client", ZERO, id="zero-client"),
     pytest.param({"client_id": STRANGER}, 700016, 400, "unauthorized_client", f"'{STRANGER}'", id="unknown-client"),

@@ -3,6 +3,11 @@
 import uuid
 
 import pytest
+
+from podpass.lab.clock import LabClock
+from podpass.lab.entra.access import AccessTokens, Caller, Refusal
+from podpass.tokens import jwt
+from podpass.tokens.keys import JwkSet, SigningKey
 from tests.lab.entra.entra_world import (
     API,
     APPLICATION,
@@ -14,11 +19,6 @@ from tests.lab.entra.entra_world import (
     VAULT,
     World,
 )
-
-from podpass.lab.clock import LabClock
-from podpass.lab.entra.access import AccessTokens, Caller, Refusal
-from podpass.tokens import jwt
-from podpass.tokens.keys import JwkSet, SigningKey
 
 AUTHORITY = "https://login.microsoftonline.com"
 
@@ -109,6 +109,8 @@ async def test_an_application_that_asks_for_v2_tokens_is_named_by_its_client_id(
             "https://storage.azure.com/.default https://storage.azure.com/user_impersonation",
             "https://storage.azure.com",
         ),
+        # As MSAL for Go asks.
+        ("https://vault.azure.net/.default openid offline_access profile", "https://vault.azure.net"),
     ],
 )
 async def test_the_audience_is_the_scope_without_default(world: World, scope: str, audience: str) -> None:
