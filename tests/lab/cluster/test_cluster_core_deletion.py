@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from podpass.lab.cluster.controllers import Expiry
+from podpass.lab.cluster.controllers.expiry import Expiry
 from tests.lab.cluster.core_api import MERGE, Api, opened
 
 CORE = "/api/v1/namespaces/default"

@@ -7,7 +7,8 @@ import pytest
 
 from podpass.kube.resources import CONFIGMAPS
 from podpass.lab.clock import LabClock
-from podpass.lab.cluster.storage import Changed, Compacted, HistoryLimits, Storage
+from podpass.lab.cluster.collection import Compacted
+from podpass.lab.cluster.storage import Changed, HistoryLimits, Storage
 from podpass.lab.store import Store
 from tests.lab.cluster.core_api import MERGE, Api, opened
 

@@ -18,7 +18,10 @@ from podpass.lab.cluster.admission import Admission
 from podpass.lab.cluster.authentication import AUTHENTICATED, Authenticator
 from podpass.lab.cluster.authorization import MASTERS, Authorizer
 from podpass.lab.cluster.client import ResolveService, WebhookClient, no_services
-from podpass.lab.cluster.controllers import Expiry, GarbageCollector, Loop, NamespaceFurniture, NamespaceLifecycle
+from podpass.lab.cluster.controllers.expiry import Expiry
+from podpass.lab.cluster.controllers.garbage import GarbageCollector
+from podpass.lab.cluster.controllers.loop import Loop
+from podpass.lab.cluster.controllers.namespaces import NamespaceFurniture, NamespaceLifecycle
 from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, default_access
 from podpass.lab.cluster.extension import User
 from podpass.lab.cluster.fieldvalidation import validate_fields

@@ -18,6 +18,7 @@ from podpass.kube.patch import PatchMalformed, PatchRefused
 from podpass.kube.status import Cause, StatusError, deleted
 from podpass.lab.cluster import bodies, discovery, paths
 from podpass.lab.cluster.bodies import MAX_BODY_BYTES, Form
+from podpass.lab.cluster.collection import Compacted, Stored
 from podpass.lab.cluster.deletion import delete_options
 from podpass.lab.cluster.extension import (
     Attributes,
@@ -43,7 +44,6 @@ from podpass.lab.cluster.options import (
 )
 from podpass.lab.cluster.paths import GroupVersion, NoResource, Target
 from podpass.lab.cluster.registry import Kind, Subresource
-from podpass.lab.cluster.storage import Compacted, Stored
 from podpass.lab.cluster.verbs import Verbs, check_type, opening
 from podpass.lab.cluster.watch import IncludeObject, Watches, partial_metadata
 from podpass.lab.journal import Hop, Journal, current_trace, tracing

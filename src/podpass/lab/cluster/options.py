@@ -21,10 +21,10 @@ from podpass.kube.selectors import (
     parse_labels,
 )
 from podpass.kube.status import Cause, StatusError, forbidden_field, invalid, not_supported, too_long
+from podpass.lab.cluster.collection import Key, Stored
 from podpass.lab.cluster.extension import SYSTEM, User
 from podpass.lab.cluster.managedfields import MAX_MANAGER_CHARACTERS
 from podpass.lab.cluster.registry import Kind
-from podpass.lab.cluster.storage import Key, Stored
 
 NEWEST = 0
 """In a continue token: go on with whatever there is now."""

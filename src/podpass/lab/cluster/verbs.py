@@ -18,12 +18,13 @@ from podpass.kube.resources import NAMESPACES, PODS, Resource
 from podpass.kube.status import INVALID, Cause, StatusError
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.cluster import deletion, managedfields, metadata
+from podpass.lab.cluster.collection import Stored
 from podpass.lab.cluster.deletion import DeleteOptions
 from podpass.lab.cluster.extension import SYSTEM, Admission, AdmissionAttributes, FieldValidator, Operation, User
 from podpass.lab.cluster.managedfields import Manager
 from podpass.lab.cluster.options import Write
 from podpass.lab.cluster.registry import Kind, Registry
-from podpass.lab.cluster.storage import Changed, Storage, Stored
+from podpass.lab.cluster.storage import Changed, Storage
 from podpass.lab.journal import Hop, Journal
 
 ATTEMPTS = 5

@@ -15,10 +15,10 @@ import msgspec
 from podpass.kube.objects import Obj
 from podpass.kube.status import StatusError
 from podpass.lab.cluster.bodies import Form
+from podpass.lab.cluster.collection import Change, ChangeType, Collection, Compacted, Stored
 from podpass.lab.cluster.extension import Tables
 from podpass.lab.cluster.options import WatchOptions, check_not_ahead
 from podpass.lab.cluster.registry import Kind
-from podpass.lab.cluster.storage import Change, ChangeType, Collection, Compacted, Stored
 from podpass.lab.cluster.verbs import Verbs, opening
 from podpass.serving.asgi import App, Receive, Scope, Send
 
