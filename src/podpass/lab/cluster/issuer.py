@@ -55,14 +55,15 @@ class Issuer:
         self._base = parts.path.removesuffix("/")
         self._keys = keys
         self._journal = journal
-        self._rendered: tuple[JwkSet | None, dict[str, Response]] = (None, {})
+        self._rendered_keys: JwkSet | None = None
+        self._rendered: dict[str, Response] = {}
 
     def document(self, path: str) -> Response | None:
         """What the API server answers at *path* below its own root; None where neither document lives."""
         keys = self._keys.published
-        if self._rendered[0] is not keys:
-            self._rendered = keys, documents(self.issuer, keys)
-        return self._rendered[1].get(path)
+        if self._rendered_keys is not keys:
+            self._rendered_keys, self._rendered = keys, documents(self.issuer, keys)
+        return self._rendered.get(path)
 
     @property
     def app(self) -> App:
