@@ -520,7 +520,9 @@ def test_a_group_without_a_user_is_refused(authenticator: Authenticator) -> None
 class Reviews:
     def __init__(self, world: World) -> None:
         self._world = world
-        kinds = review_kinds(Authorizer(world.objects), world.tokens, world.clock)
+        rights = Authorizer(world.objects)
+        authenticator = Authenticator({"admin-token": ADMIN}, world.tokens, rights)
+        kinds = review_kinds(rights, authenticator, world.clock)
         self._kinds = {kind.resource.kind: kind for kind in kinds}
 
     async def ask(self, name: str, spec: dict[str, Any], user: User = ANN, namespace: str = "") -> Any:
@@ -538,6 +540,13 @@ def reviews(world: World) -> Reviews:
 
 def access(verb: str, resource: str, **members: str) -> dict[str, Any]:
     return {"resourceAttributes": {"verb": verb, "resource": resource, **members}}
+
+
+async def test_whose_token_a_static_one_is(reviews: Reviews) -> None:
+    found = (await reviews.ask("TokenReview", {"token": "admin-token"}))["status"]
+    assert (found["authenticated"], found["user"]["username"]) == (True, ADMIN.name)
+    elsewhere = {"token": "admin-token", "audiences": ["elsewhere"]}
+    assert (await reviews.ask("TokenReview", elsewhere))["status"]["authenticated"] is False
 
 
 async def test_who_am_i(reviews: Reviews) -> None:

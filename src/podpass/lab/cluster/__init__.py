@@ -84,6 +84,10 @@ class Cluster:
         self.verbs = Verbs(self.registry, self.storage, clock, journal)
         self.tokens = ServiceAccountTokens(self.verbs, keys, clock, journal, issuer=issuer, api_audiences=api_audiences)
         self._authorizer = Authorizer(self.verbs)
+        node = User(f"system:node:{NODE_NAME}", groups=(NODES_GROUP, AUTHENTICATED))
+        self._authenticator = Authenticator(
+            {self.admin_token: ADMIN, self.node_token: node}, self.tokens, self._authorizer
+        )
         self._webhooks = WebhookClient(resolve_service)
         self.watches = Watches(self.verbs)
         self._issuer = Issuer(issuer, keys, journal)
@@ -98,15 +102,12 @@ class Cluster:
         self._expiry = Expiry(self.verbs)
         for loop in self._loops:
             self.storage.listen(loop.notice)
-        node = User(f"system:node:{NODE_NAME}", groups=(NODES_GROUP, AUTHENTICATED))
         self.app: App = KubernetesApi(
             self.verbs,
             self.watches,
             journal,
             Parts(
-                authenticator=Authenticator(
-                    {self.admin_token: ADMIN, self.node_token: node}, self.tokens, self._authorizer
-                ),
+                authenticator=self._authenticator,
                 authorizer=self._authorizer,
                 tables=Tables(clock),
                 protobuf=decode_body,
@@ -194,7 +195,7 @@ class Cluster:
             *event_kinds(),
             *access_kinds(),
             *webhook_kinds(),
-            *review_kinds(self._authorizer, self.tokens, clock),
+            *review_kinds(self._authorizer, self._authenticator, clock),
         ):
             self.registry.add(kind)
 

@@ -4,7 +4,7 @@ Contract: Kubernetes API surface, sections 4.3 and 6.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -18,7 +18,7 @@ from podpass.lab.cluster.extension import (
     Denied,
     User,
 )
-from podpass.lab.cluster.serviceaccount_tokens import PREFIX, account_groups
+from podpass.lab.cluster.serviceaccount_tokens import PREFIX, Believed, Disbelieved, account_groups
 from podpass.serving.asgi import Request
 
 AUTHENTICATED = "system:authenticated"
@@ -28,7 +28,11 @@ _EXTRA_HEADER = "impersonate-extra-"
 
 
 class TokenAuthenticator(Protocol):
+    api_audiences: tuple[str, ...]
+
     def authenticate(self, token: str) -> User | None: ...
+
+    def check(self, token: str, *, audiences: Collection[str] = ()) -> Believed | Disbelieved: ...
 
 
 class Authenticator:
@@ -44,6 +48,15 @@ class Authenticator:
         """Who asks; None for credentials that are wrong. Raises StatusError 403 for a name one may not use."""
         user = self._user(request.headers.get("authorization"))
         return None if user is None else self._impersonated(user, request.headers)
+
+    def check(self, token: str, *, audiences: Collection[str] = ()) -> Believed | Disbelieved:
+        """Whether the cluster believes *token*, a static one included: those are meant for its own audiences."""
+        static = self._static.get(_digest(token))
+        wanted = tuple(audiences) or self._tokens.api_audiences
+        meant = tuple(audience for audience in wanted if audience in self._tokens.api_audiences)
+        if static is not None and meant:
+            return Believed(static, meant)
+        return self._tokens.check(token, audiences=audiences)
 
     def _user(self, header: str | None) -> User | None:
         if not header:
