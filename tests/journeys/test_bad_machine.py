@@ -256,20 +256,3 @@ def test_without_namespaces_the_demo_says_why_and_how_pods_run(tmp_path: Path) -
     assert forced.returncode == 1
     assert "PP109" in forced.stderr
     assert "podpass lab up --runtime plain" in forced.stderr
-
-
-NO_NAMESPACES = 'unshare -U -r bash -c "echo 0 > /proc/sys/user/max_user_namespaces && exec $PODPASS {}"'
-
-
-def test_without_namespaces_the_demo_says_why_and_how_pods_run(tmp_path: Path) -> None:
-    if shell(NO_NAMESPACES.format("--version"), tmp_path).returncode:
-        pytest.skip("this machine has no namespaces to take away")
-    done = shell(NO_NAMESPACES.format("demo"), tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "pods run in: plain" in done.stdout
-    assert "note: plain processes: " in done.stdout
-    assert "read secret" in done.stdout
-    forced = shell(NO_NAMESPACES.format("lab up --runtime sandbox"), tmp_path)
-    assert forced.returncode == 1
-    assert "PP109" in forced.stderr
-    assert "podpass lab up --runtime plain" in forced.stderr

@@ -1,5 +1,6 @@
 """Faults that are set on purpose: what can be set, and what would only break the lab."""
 
+import sqlite3
 from typing import Any
 
 import pytest
@@ -31,3 +32,11 @@ def test_faults_are_kept() -> None:
     store = Store.open(None)
     Faults().change(store, {"cluster_skew_seconds": -60, "issuer_unreachable": True})
     assert Faults.load(store) == Faults(issuer_unreachable=True, cluster_skew_seconds=-60)
+
+
+def test_faults_that_can_not_be_kept_do_not_count() -> None:
+    store, faults = Store.open(None), Faults()
+    store.connection.execute("PRAGMA query_only=ON")
+    with pytest.raises(sqlite3.OperationalError):
+        faults.change(store, {"issuer_unreachable": True})
+    assert faults == Faults()

@@ -77,6 +77,8 @@ def demo(
         show.heading("A cluster and a cloud on this machine")
         status = start(paths, home=home, runtime=runtime)
         show.text(f"ready after {status['ready_seconds']:.2f} s; pods run in: {status['runtime']['name']}")
+        if runtime == "auto" and status["runtime"]["name"] == "plain":
+            show.text(f"note: {status['runtime']['why']}")
         for remark in status["notes"]:
             show.text(f"note: {remark}")
         results = asyncio.run(_run(paths, Endpoints(**status["endpoints"]), broken, show, mend=mend))

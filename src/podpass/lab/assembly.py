@@ -135,8 +135,9 @@ class Lab:
 
     def advance(self, seconds: float) -> None:
         """Move the lab's clock. Raises ValueError for a negative number of seconds."""
+        # Kept before it counts: a disk that refuses must leave the clock where it was.
+        self._remembered.keep_offset(self.clock.offset_after(seconds))
         self.clock.advance(seconds)
-        self._remembered.keep_offset(self.clock.offset_seconds)
 
     def set_faults(self, values: dict[str, Any]) -> dict[str, Any]:
         """Change the named faults and return all of them. Raises ValueError for what is not a fault."""

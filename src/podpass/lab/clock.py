@@ -38,12 +38,19 @@ class LabClock:
         return self._source() + self._offset_seconds
 
     def advance(self, seconds: float) -> None:
-        """Move on by *seconds*. Raises ValueError when negative: issued tokens must never come from the future."""
+        """Move on by *seconds*. Raises ValueError as `offset_after` does."""
+        self._offset_seconds = self.offset_after(seconds)
+
+    def offset_after(self, seconds: float) -> float:
+        """The offset when *seconds* more have passed.
+
+        Raises ValueError for less than none, as issued tokens must never come from the future, and for too many.
+        """
         if seconds < 0:
             raise ValueError("the lab's clock only moves forward")
         if self._offset_seconds + seconds > LONGEST_OFFSET_SECONDS:
             raise ValueError(f"the lab's clock can be at most {LONGEST_OFFSET_SECONDS} seconds ahead")
-        self._offset_seconds += seconds
+        return self._offset_seconds + seconds
 
 
 class SkewedClock:

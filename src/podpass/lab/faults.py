@@ -37,6 +37,7 @@ class Faults:
                 raise ValueError(f"{name} can't be {value!r}")
             if wanted is not bool and not _LEAST[name] <= value <= LONGEST_SECONDS:
                 raise ValueError(f"{name} must be from {_LEAST[name]} to {LONGEST_SECONDS}")
+        # Kept before they count: a disk that refuses must leave them as they were.
+        store.put(_SERVICE, _KIND, _KEY, {**asdict(self), **values})
         for name, value in values.items():
             setattr(self, name, value)
-        store.put(_SERVICE, _KIND, _KEY, asdict(self))

@@ -1,6 +1,7 @@
 """The control socket's routes."""
 
 import contextlib
+import sqlite3
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -46,6 +47,8 @@ def control_app(lab: Controlled, request_stop: Callable[[], None]) -> App:
             return _answer(lab, request, request_stop)
         except (ValueError, TypeError, KeyError, msgspec.DecodeError) as error:
             return json_response(400, {"error": str(error)})
+        except (sqlite3.Error, OSError) as error:
+            return json_response(500, {"error": f"nothing was changed, as the lab's state can't be written: {error}"})
 
     whole = answering(handle, max_body=MAX_BODY, too_large=lambda _: json_response(413, {"error": "too large"}))
 
