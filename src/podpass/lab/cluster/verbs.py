@@ -25,6 +25,16 @@ from podpass.lab.cluster.managedfields import Manager
 from podpass.lab.cluster.options import Write
 from podpass.lab.cluster.registry import Kind, Registry
 from podpass.lab.cluster.storage import Changed, Storage
+from podpass.lab.cluster.write_rules import (
+    KEPT_ON_UPDATE,
+    SET_BY_SERVER,
+    check_identity,
+    check_shape,
+    check_type,
+    name_differs,
+    only_writable,
+    settle_namespace,
+)
 from podpass.lab.journal import Hop, Journal
 
 ATTEMPTS = 5
@@ -32,14 +42,6 @@ ATTEMPTS = 5
 GENERATED_NAME_ATTEMPTS = 8
 
 _encode = msgspec.json.Encoder().encode
-_SET_BY_SERVER = (
-    "uid", "creationTimestamp", "resourceVersion", "generation", "selfLink",
-    "deletionTimestamp", "deletionGracePeriodSeconds",
-)  # fmt: skip
-_KEPT_ON_UPDATE = (
-    "name", "namespace", "uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds",
-)  # fmt: skip
-
 Make = Callable[[Obj], Obj]
 """From the stored object, which it may change, to the one a write asks for."""
 
@@ -147,15 +149,15 @@ class Verbs:
 
     async def _create(self, kind: Kind, obj: Obj, namespace: str, write: Write, *, applied: bool) -> Stored:
         check_type(kind, obj)
-        _check_shape(kind, obj)
+        check_shape(kind, obj)
         obj = {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version, **obj}
         if kind.to_stored is not None:
             obj = kind.to_stored(obj)
         meta = obj["metadata"] = {key: value for key, value in obj["metadata"].items() if value is not None}
-        _settle_namespace(kind, meta, namespace)
+        settle_namespace(kind, meta, namespace)
         if meta.get("resourceVersion"):
             raise StatusError.bad_request("resourceVersion should not be set on objects to be created")
-        for member in _SET_BY_SERVER:
+        for member in SET_BY_SERVER:
             meta.pop(member, None)
         generate = not meta.get("name") and meta.get("generateName")
         self._check_namespace(kind, namespace, meta.get("name") or "")
@@ -167,7 +169,7 @@ class Verbs:
         attributes = self._attributes(kind, "CREATE", namespace, meta.get("name") or "", write)
         if self.admission is not None:
             obj = await self.admission.admit(attributes, obj, None) or obj
-            _check_shape(kind, obj)
+            check_shape(kind, obj)
             kind.default(obj)
         meta = obj["metadata"]
         for attempt in range(GENERATED_NAME_ATTEMPTS):
@@ -220,10 +222,10 @@ class Verbs:
 
     async def _change(self, kind: Kind, current: Stored, old: Obj, new: Obj, write: Write, *, applied: bool) -> Stored:
         check_type(kind, new)
-        _check_shape(kind, new)
+        check_shape(kind, new)
         name = objects.name(old)
         meta = new["metadata"] = {key: value for key, value in new["metadata"].items() if value is not None}
-        _check_identity(kind, meta, old)
+        check_identity(kind, meta, old)
         version = meta.get("resourceVersion") or ""
         if version and version != str(current.rv):
             raise StatusError.conflict(kind.resource, name)
@@ -232,20 +234,20 @@ class Verbs:
             cause = Cause(INVALID, text, "metadata.resourceVersion")
             raise StatusError.invalid(kind.resource, name, [cause])
         meta["resourceVersion"] = str(current.rv)
-        for member in _KEPT_ON_UPDATE:
+        for member in KEPT_ON_UPDATE:
             if member not in meta and member in old["metadata"]:
                 meta[member] = old["metadata"][member]
         new = {**new, "kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
         if kind.to_stored is not None:
             new, old = kind.to_stored(new), kind.to_stored(old)
-        new = _only(write.subresource, new, old, has_status=kind.has_status)
+        new = only_writable(write.subresource, new, old, has_status=kind.has_status)
         if not write.subresource:
             kind.prepare_update(new, old)
         kind.default(new)
         attributes = self._attributes(kind, "UPDATE", current.key[0], name, write)
         if self.admission is not None:
             new = await self.admission.admit(attributes, new, old) or new
-            _check_shape(kind, new)
+            check_shape(kind, new)
             kind.default(new)
         causes = metadata.validate_change(new, old) + metadata.validate(kind, new) + kind.validate_update(new, old)
         if causes:
@@ -281,11 +283,11 @@ class Verbs:
         if not config.get("apiVersion") or not config.get("kind"):
             raise StatusError.bad_request("apiVersion and kind are required for apply patch")
         check_type(kind, config)
-        _check_shape(kind, config)
+        check_shape(kind, config)
         if meta.get("managedFields"):
             raise StatusError.bad_request("metadata.managedFields must be nil")
         if (meta.get("name") or name) != name:
-            raise StatusError.bad_request(_NAME_MISMATCH.format(meta.get("name"), name))
+            raise StatusError.bad_request(name_differs(meta.get("name"), name))
         manager = Manager(write.manager, "Apply", kind.resource.api_version, write.subresource)
         config = {**config, "metadata": {**meta, "name": name}}
         rules, now = _rules(kind), rfc3339(self.clock.now())
@@ -394,7 +396,6 @@ class Verbs:
         )
 
 
-_NAME_MISMATCH = "the name of the object ({}) does not match the name on the URL ({})"
 _OPENINGS: dict[tuple[str, str], bytes] = {}
 
 
@@ -406,80 +407,6 @@ def opening(kind: Kind) -> bytes:
         head = {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
         found = _OPENINGS[place] = _encode(head)[:-1] + b","
     return found
-
-
-def check_type(kind: Kind, obj: Obj) -> None:
-    """Raises StatusError 400 for an object of another kind or version than the path's."""
-    api_version, name = obj.get("apiVersion"), obj.get("kind")
-    if not isinstance(api_version, str | None) or not isinstance(name, str | None):
-        raise StatusError.bad_request("couldn't get version/kind; apiVersion and kind must be strings")
-    if api_version and api_version != kind.resource.api_version:
-        raise StatusError.bad_request(
-            f"the API version in the data ({api_version}) does not match the expected API version"
-            f" ({kind.resource.api_version})"
-        )
-    if name and name != kind.resource.kind:
-        raise StatusError.bad_request(
-            f"the kind in the data ({name}) does not match the expected kind ({kind.resource.kind})"
-        )
-
-
-def _check_shape(kind: Kind, obj: Obj) -> None:
-    if "metadata" not in obj:
-        obj["metadata"] = {}
-    if faults := metadata.shape_faults(obj):
-        fault = faults[0]
-        version = kind.resource.version
-        raise StatusError.bad_request(
-            f'{kind.resource.kind} in version "{version}" cannot be handled as a {kind.resource.kind}:'
-            f" {fault.field}: {fault.message}"
-        )
-
-
-def _settle_namespace(kind: Kind, meta: Obj, namespace: str) -> None:
-    given = meta.get("namespace") or ""
-    if kind.resource.namespaced:
-        if given and given != namespace:
-            raise StatusError.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-        meta["namespace"] = namespace
-    elif not given:
-        meta.pop("namespace", None)
-
-
-def _check_identity(kind: Kind, meta: Obj, old: Obj) -> None:
-    name, namespace = objects.name(old), objects.namespace(old)
-    if (given := meta.get("name") or name) != name:
-        raise StatusError.bad_request(_NAME_MISMATCH.format(given, name))
-    if kind.resource.namespaced and (meta.get("namespace") or namespace) != namespace:
-        raise StatusError.bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-    given = meta.get("uid") or ""
-    if given and given != objects.uid(old):
-        raise StatusError.conflict(kind.resource, name, deletion.uid_differs(given, objects.uid(old)))
-
-
-def _only(subresource: str, new: Obj, old: Obj, *, has_status: bool) -> Obj:
-    """*new* reduced to what a write to *subresource* (empty: the object itself) may change."""
-    sent = new["metadata"].get("managedFields")
-    if subresource in ("status", "finalize"):
-        reduced = {**old, "metadata": dict(old["metadata"])}
-        if sent is not None:
-            reduced["metadata"]["managedFields"] = sent
-        if subresource == "finalize":
-            reduced["spec"] = {**objects.spec(old), "finalizers": objects.spec(new).get("finalizers") or []}
-        elif "status" in new:
-            reduced["status"] = new["status"]
-        else:
-            reduced.pop("status", None)
-        return reduced
-    if has_status and not subresource:
-        new = {name: value for name, value in new.items() if name != "status"}
-        if "status" in old:
-            new["status"] = old["status"]
-    return new
 
 
 def _manager(kind: Kind, write: Write) -> Manager:

@@ -1,0 +1,208 @@
+"""Requests that change something: the body is read and checked, the verb called, the outcome answered.
+
+Contract: kubernetes surface, sections 2.6 to 2.8.
+"""
+
+from typing import Any
+
+import msgspec
+
+from podpass.kube import patch as patches
+from podpass.kube.merging import rules_for
+from podpass.kube.objects import Obj
+from podpass.kube.patch import PatchMalformed, PatchRefused
+from podpass.kube.status import Cause, StatusError, deleted
+from podpass.lab.cluster import bodies
+from podpass.lab.cluster.bodies import MAX_BODY_BYTES
+from podpass.lab.cluster.deletion import delete_options
+from podpass.lab.cluster.extension import ProtobufDecoder, SubresourceCall, User
+from podpass.lab.cluster.options import Selection, Write, is_true, write_options
+from podpass.lab.cluster.paths import Target
+from podpass.lab.cluster.reading import Reading
+from podpass.lab.cluster.registry import Kind
+from podpass.lab.cluster.verbs import Verbs
+from podpass.lab.cluster.write_rules import check_type
+from podpass.serving.asgi import Request, Response, json_response
+
+_PATCHES = (patches.JSON_PATCH, patches.MERGE_PATCH, patches.STRATEGIC_MERGE_PATCH, patches.APPLY_PATCH)
+_JSON_HEADER = ("Content-Type", "application/json")
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Writing:
+    """Answers in the form that *reading* gives objects. *warnings* collect what the answer is to warn of."""
+
+    def __init__(self, verbs: Verbs, reading: Reading, protobuf: ProtobufDecoder | None) -> None:
+        self._verbs = verbs
+        self._reading = reading
+        self._protobuf = protobuf
+
+    def _body(self, request: Request, write: Write, kind: Kind) -> Obj:
+        """The object in the request, its members checked against the kind's schema."""
+        obj = bodies.decode_object(request.media_type, request.body, self._protobuf)
+        raw = request.body if request.media_type in ("", bodies.JSON) else b""
+        name, version = kind.resource.kind, kind.resource.api_version
+        self._check_fields(
+            kind, obj, raw, write, where=f'{name} in version "{version}" cannot be handled as a {name}: '
+        )
+        return obj
+
+    def _check_fields(self, kind: Kind, obj: Obj, raw: bytes, write: Write, *, where: str = "") -> None:
+        check_type(kind, obj)
+        check = self._verbs.check_fields
+        if check is None:
+            return
+        texts = check(kind, obj, raw)
+        if not texts or write.field_validation == "Ignore":
+            return
+        if write.field_validation == "Strict":
+            raise StatusError.bad_request(f"{where}strict decoding error: {', '.join(texts)}")
+        write.warnings.extend(text for text in texts if text not in write.warnings)
+
+    def _write(self, request: Request, user: User, kind: str, warnings: list[str], subresource: str = "") -> Write:
+        write = write_options(
+            request.query,
+            user=user,
+            user_agent=request.headers.get("user-agent", ""),
+            kind=kind,
+            subresource=subresource,
+        )
+        write.warnings = warnings
+        return write
+
+    async def create(self, request: Request, target: Target, user: User, warnings: list[str]) -> Response:
+        kind = target.kind
+        write = self._write(request, user, "CreateOptions", warnings)
+        if kind.resource.namespaced and not target.namespace:
+            raise StatusError.bad_request("an empty namespace may not be set during creation")
+        obj = self._body(request, write, kind)
+        if kind.answer_create is not None:
+            call = SubresourceCall(
+                kind=kind,
+                namespace=target.namespace,
+                name="",
+                subresource="",
+                verb="create",
+                user=user,
+                request=request,
+                body=obj,
+                dry_run=write.dry_run,
+                warnings=warnings,
+            )
+            answer = await kind.answer_create(call)
+            return answer if isinstance(answer, Response) else json_response(201, answer)
+        return self._reading.object(
+            request, kind, await self._verbs.create_object(kind, obj, target.namespace, write), 201
+        )
+
+    async def update(self, request: Request, target: Target, user: User, warnings: list[str]) -> Response:
+        kind = target.kind
+        write = self._write(request, user, "UpdateOptions", warnings, target.subresource)
+        obj = self._body(request, write, kind)
+        if not isinstance(obj.get("metadata"), dict) or not obj["metadata"].get("name"):
+            cause = Cause("FieldValueRequired", "Required value: name is required", "metadata.name")
+            raise StatusError.invalid(kind.resource, target.name, [cause])
+
+        # Every attempt gets its own copy: admission and the hooks change it.
+        def make(_: Obj) -> Obj:
+            copied: Obj = msgspec.json.decode(_encode(obj))
+            return copied
+
+        return self._reading.object(
+            request, kind, await self._verbs.change(kind, target.namespace, target.name, make, write)
+        )
+
+    async def patch(self, request: Request, target: Target, user: User, warnings: list[str]) -> Response:
+        kind, media_type = target.kind, request.media_type
+        if media_type not in _PATCHES or (media_type == patches.STRATEGIC_MERGE_PATCH and not kind.built_in):
+            allowed = [each for each in _PATCHES if kind.built_in or each != patches.STRATEGIC_MERGE_PATCH]
+            raise StatusError.unsupported_media_type(allowed)
+        write = self._write(request, user, "PatchOptions", warnings, target.subresource)
+        if media_type == patches.APPLY_PATCH:
+            return await self._apply(request, target, write)
+        if request.query.get("force"):
+            cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
+            raise StatusError.invalid_kind("meta.k8s.io", "PatchOptions", "", [cause])
+        value = bodies.decode_json(request.body)
+        rules = rules_for(kind.resource.group, kind.resource.kind)
+
+        def make(obj: Obj) -> Obj:
+            try:
+                if media_type == patches.JSON_PATCH:
+                    patched = patches.apply_json_patch(obj, value)
+                elif media_type == patches.MERGE_PATCH:
+                    patched = patches.apply_merge_patch(obj, _mapping(value))
+                else:
+                    patched = patches.apply_strategic_merge_patch(obj, value, rules)
+            except PatchMalformed as error:
+                raise StatusError.bad_request(str(error)) from error
+            except PatchRefused as error:
+                message = f"the server rejected our request due to an error in our request: {error}"
+                raise StatusError(422, "Invalid", message) from error
+            if not isinstance(patched, dict):
+                raise StatusError.bad_request("the patched document is not an object")
+            # Deep copies may share parts with the request's value, which a second attempt needs unchanged.
+            encoded = _encode(patched)
+            if len(encoded) > MAX_BODY_BYTES:
+                raise StatusError.too_large(MAX_BODY_BYTES)
+            fresh: Obj = bodies.decode_json(encoded)
+            self._check_fields(kind, fresh, request.body if media_type != patches.JSON_PATCH else b"", write)
+            return fresh
+
+        return self._reading.object(
+            request, kind, await self._verbs.change(kind, target.namespace, target.name, make, write)
+        )
+
+    async def _apply(self, request: Request, target: Target, write: Write) -> Response:
+        if not request.query.get("fieldManager"):
+            raise StatusError.bad_request("fieldManager is required for apply patch")
+        if request.body.lstrip()[:1] in (b"{", b""):
+            config = bodies.decode_json(request.body)
+        else:
+            config = bodies.decode_yaml(request.body)
+        config = _mapping(config)
+        self._check_fields(target.kind, config, request.body, write)
+        force = is_true(request.query.get("force", ""))
+        stored, created = await self._verbs.apply(
+            target.kind, target.namespace, target.name, config, write, force=force
+        )
+        return self._reading.object(request, target.kind, stored, 201 if created else 200)
+
+    async def delete(self, request: Request, target: Target, user: User, warnings: list[str]) -> Response:
+        kind = target.kind
+        write = self._write(request, user, "DeleteOptions", warnings)
+        body = self._delete_body(request)
+        options = delete_options(body, request.query)
+        write.options = {**write.options, **{name: value for name, value in (body or {}).items() if value}}
+        stored, gone = await self._verbs.delete_object(kind, target.namespace, target.name, options, write)
+        if gone and not kind.returns_object_on_delete:
+            return json_response(200, deleted(kind.resource, target.name, stored.uid))
+        return self._reading.object(request, kind, stored)
+
+    def _delete_body(self, request: Request) -> Obj | None:
+        if not request.body:
+            return None
+        return bodies.decode_object(request.media_type, request.body, self._protobuf)
+
+    async def delete_collection(
+        self, request: Request, target: Target, user: User, warnings: list[str], chosen: Selection
+    ) -> Response:
+        kind = target.kind
+        write = self._write(request, user, "DeleteOptions", warnings)
+        options = delete_options(self._delete_body(request), request.query)
+        page = self._verbs.storage.page(kind.storage, target.namespace, accepts=chosen.accepts(kind))
+        for stored in page.items:
+            try:
+                await self._verbs.delete_object(kind, *stored.key, options, write)
+            except StatusError as error:
+                if error.code != 404:
+                    raise
+        body = self._reading.joined(kind, page.items, {"resourceVersion": str(self._verbs.storage.rv)})
+        return Response(200, body, (_JSON_HEADER,))
+
+
+def _mapping(value: Any) -> Obj:
+    if not isinstance(value, dict):
+        raise StatusError.bad_request("the patch is not an object")
+    return value
