@@ -273,7 +273,7 @@ class _Parser:
 
     def _values(self, key: str) -> tuple[str, ...]:
         if (word := self._take()) != "(":
-            raise _fault(f"found '{word or ''}', expected: '('")
+            raise _fault(f"found '{word or ''}' expected: '('")
         values: set[str] = set()
         value = ""
         while True:

@@ -139,7 +139,8 @@ def resource_version(text: str) -> int:
         return 0
     if not text.isascii() or not text.isdigit() or len(text) > 19:
         raise StatusError.bad_request(
-            f'invalid resource version "{text[:64]}": strconv.ParseUint: parsing "{text[:64]}": invalid syntax'
+            f'invalid resource version: resourceVersion: Invalid value: "{text[:64]}": '
+            f'strconv.ParseUint: parsing "{text[:64]}": invalid syntax'
         )
     return int(text)
 
@@ -165,9 +166,11 @@ def _read_continue(token: str) -> tuple[int, Key]:
             base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[int, str, str]
         )
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
-        raise StatusError.bad_request(f"continue key is not valid: {error}") from error
+        raise StatusError.bad_request(f"invalid continue token: continue key is not valid: {error}") from error
     if rv < 0:
-        raise StatusError.bad_request("continue key is not valid: incorrect encoded start resourceVersion")
+        raise StatusError.bad_request(
+            "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion"
+        )
     return rv, (namespace, name)
 
 
