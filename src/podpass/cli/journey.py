@@ -8,20 +8,27 @@ from podpass.problems import CATALOGUE
 
 _STYLES = {"granted": "green", "done": "green", "refused": "red", "failed": "red", "noted": "yellow"}
 _INDENT = " " * 9
+_LONGEST = 1_000
+"""A client's path may fill a screen; the whole text is in --output json."""
 
 
 def event_lines(event: dict[str, Any], *, stream: TextIO) -> list[str]:
     """The event as a line of how it ended and who asked whom for what, and one more for each thing that says why."""
     outcome = styled(f"{event['outcome']:<8}", _STYLES.get(event["outcome"], "dim"), stream)
     whom = styled(printable(event["whom"]), "bold", stream)
-    lines = [f"{outcome} {asker(printable(event['who']))} → {whom}: {printable(event['what'])}"]
+    lines = [f"{outcome} {asker(printable(event['who']))} → {whom}: {_bounded(event['what'])}"]
     if event["why"]:
-        lines.append(_INDENT + styled(printable(event["why"]), "dim", stream))
+        lines.append(_INDENT + styled(_bounded(event["why"]), "dim", stream))
     if codes := " ".join(code for code in (event["wire"], event["problem"]) if code):
         lines.append(_INDENT + styled(codes, "yellow", stream))
     if entry := CATALOGUE.get(event["problem"]):
         lines.append(f"{_INDENT}remedy: {printable(entry.remedy_for(**event['decision']))}")
     return lines
+
+
+def _bounded(text: str) -> str:
+    shown = printable(text[:_LONGEST])
+    return shown if len(text) <= _LONGEST else f"{shown}… ({len(text)} characters)"
 
 
 def asker(who: str) -> str:
