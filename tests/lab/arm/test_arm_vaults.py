@@ -45,7 +45,8 @@ async def test_a_vault_is_made_as_az_makes_it(world: World) -> None:
     assert [
         one["name"] for one in (await world.call("GET", f"{SUB}/providers/Microsoft.KeyVault/vaults")).body["value"]
     ] == ["kv-Shop"]
-    assert (await world.call("GET", f"{SUB}/providers/Microsoft.KeyVault/managedHSMs")).body == {"value": []}
+    for others in ("managedHSMs", "deletedManagedHSMs"):
+        assert (await world.call("GET", f"{SUB}/providers/Microsoft.KeyVault/{others}")).body == {"value": []}
 
 
 @pytest.mark.parametrize(

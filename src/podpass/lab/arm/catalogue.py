@@ -12,6 +12,7 @@ TYPES: tuple[ResourceType, ...] = (
     managed_identity.FEDERATED_CREDENTIAL,
     vaults.VAULT,
     vaults.MANAGED_HSM,
+    vaults.DELETED_MANAGED_HSM,
 )
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -53,7 +54,6 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         "Microsoft.Authorization/roleEligibilityScheduleRequests",
         "Microsoft.KeyVault/hsmPools",
         "Microsoft.KeyVault/locations/deletedManagedHSMs",
-        "Microsoft.KeyVault/deletedManagedHSMs",
         "Microsoft.KeyVault/operations",
         "Microsoft.KeyVault/vaults/keys",
         "Microsoft.KeyVault/vaults/privateEndpointConnections",

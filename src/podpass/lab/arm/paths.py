@@ -9,6 +9,8 @@ from podpass.azure.resourceids import RESOURCE_GROUPS, SUBSCRIPTIONS, Part, Reso
 
 _MAX_SEGMENTS = 40
 _MAX_SEGMENT_LENGTH = 260
+_FORWARDING = frozenset({"microsoft.features"})
+"""Providers that name another provider where their own type belongs."""
 
 
 class NotAPath(ValueError):
@@ -80,6 +82,9 @@ def parse(path: str) -> Address:
         if not pairs:
             if position == len(segments):
                 return Address(ResourceId(tuple(parts)), namespace)
+            if namespace.lower() in _FORWARDING:
+                # …/providers/Microsoft.Features/providers/{namespace}/features/{name}/register
+                return Address(ResourceId(tuple(parts)), namespace, "/".join(segments[position:]))
             raise NotAPath(f"no resource type follows '{namespace}'")
         parts.append(Part(namespace, tuple(pairs)))
     return Address(ResourceId(tuple(parts)))

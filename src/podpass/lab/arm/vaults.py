@@ -260,7 +260,8 @@ VAULT = ResourceType(
 )
 
 MANAGED_HSM = ResourceType(name="Microsoft.KeyVault/managedHSMs")
-"""Listed, because `az keyvault list` asks for it too; the list is empty, and none can be made."""
+DELETED_MANAGED_HSM = ResourceType(name="Microsoft.KeyVault/deletedManagedHSMs")
+"""Both are listed, because `az keyvault list` and `list-deleted` ask for them too; empty, and none can be made."""
 
 OPERATIONS = (
     Operation(
