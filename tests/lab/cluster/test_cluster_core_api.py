@@ -55,6 +55,35 @@ async def test_a_name_is_generated_from_its_prefix(api: Api) -> None:
     assert len(made["metadata"]["name"]) == 63
 
 
+async def test_a_namespace_of_a_generated_name_carries_it_as_its_label(api: Api) -> None:
+    made = await api.made("/api/v1/namespaces", {"metadata": {"generateName": "team-"}})
+    assert made["metadata"]["labels"] == {"kubernetes.io/metadata.name": made["metadata"]["name"]}
+
+
+async def test_a_node_is_made_with_its_status_and_a_pod_is_not(api: Api) -> None:
+    status = {"capacity": {"pods": "110"}}
+    made = await api.made("/api/v1/nodes", {"metadata": {"name": "n"}, "status": status})
+    assert made["status"] == status
+    running = {**pod("p"), "status": {"phase": "Running"}}
+    assert (await api.made(PODS, running))["status"]["phase"] == "Pending"
+
+
+async def test_a_webhook_behind_a_service_says_what_to_use_instead(api: Api) -> None:
+    webhook = {
+        "name": "w.example.test",
+        "clientConfig": {"service": {"namespace": "shop", "name": "w"}},
+        "rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}],
+        "admissionReviewVersions": ["v1"],
+        "sideEffects": "None",
+    }
+    path = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+    await api.made(path, {"metadata": {"name": "w"}, "webhooks": [webhook]})
+    refused = await api("POST", MAPS, {"metadata": {"name": "a"}})
+    assert refused.status == 500
+    assert 'service "w" not found in namespace "shop"' in body_of(refused)
+    assert "clientConfig.url" in body_of(refused)
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "reason", "message"),
     [

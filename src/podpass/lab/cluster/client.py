@@ -43,8 +43,11 @@ ResolveService = Callable[[str, str, int], Endpoint]
 
 
 def no_services(namespace: str, name: str, _port: int) -> Endpoint:
-    """The resolver of a cluster without services."""
-    raise ServiceUnreachable(f'service "{name}" not found in namespace "{namespace}"')
+    """The resolver of a cluster that runs no services."""
+    raise ServiceUnreachable(
+        f'service "{name}" not found in namespace "{namespace}": the lab\'s cluster has no Services; name the webhook by'
+        " clientConfig.url, an address of this machine"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,6 +96,8 @@ class Kind:
     name_rule: NameRule = "subdomain"
     has_status: bool = False
     """POST drops `.status`, PUT and PATCH keep the stored one, and `/status` changes nothing else."""
+    keeps_status_on_create: bool = False
+    """POST stores `.status` too, which is how a kubelet registers its node."""
     has_generation: bool = False
     built_in: bool = True
     """False for custom resources: no strategic merge, PUT needs a resourceVersion, items of lists carry their kind."""

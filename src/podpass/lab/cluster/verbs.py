@@ -161,7 +161,7 @@ class Verbs:
             meta.pop(member, None)
         generate = not meta.get("name") and meta.get("generateName")
         self._check_namespace(kind, namespace, meta.get("name") or "")
-        if kind.has_status:
+        if kind.has_status and not kind.keeps_status_on_create:
             obj.pop("status", None)
         kind.prepare_create(obj)
         kind.default(obj)
@@ -179,6 +179,10 @@ class Verbs:
                 break
             if attempt == GENERATED_NAME_ATTEMPTS - 1:
                 raise StatusError.already_exists(kind.resource, meta["name"], generated=True)
+        if generate:
+            # Some defaults are made from the name.
+            kind.default(obj)
+            meta = obj["metadata"]
         causes = metadata.validate(kind, obj) + kind.validate_create(obj)
         if causes:
             raise StatusError.invalid(kind.resource, meta.get("name") or "", causes)

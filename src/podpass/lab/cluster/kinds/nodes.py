@@ -70,6 +70,7 @@ def nodes() -> Kind:
     return Kind(
         resource=resources.NODES,
         has_status=True,
+        keeps_status_on_create=True,
         validate_create=lambda obj: list(_taint_causes(obj)),
         validate_update=lambda new, _: list(_taint_causes(new)),
         field_labels=lambda obj: {
