@@ -2,6 +2,7 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -87,6 +88,24 @@ async def test_head_and_body_do_not_wait_for_each_other(listener: socket.socket)
         await client.answer()
         (transport,) = engine.transports
         assert transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_client_that_waits_for_its_head_to_arrive_need_not_wait_long(listener: socket.socket) -> None:
+    def round_trips() -> list[float]:
+        seconds = []
+        # A plain socket has Nagle's algorithm on, as urllib3's have behind a proxy. Linux delays no
+        # acknowledgement during a connection's first few segments.
+        with socket.create_connection(listener.getsockname(), timeout=SECONDS) as client:
+            for _ in range(30):
+                began = time.perf_counter()
+                client.sendall(b"PUT / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\n")
+                client.sendall(b"abc")
+                client.recv(4096)
+                seconds.append(time.perf_counter() - began)
+        return seconds
+
+    async with serving(ECHO, [listener]):
+        assert min((await asyncio.to_thread(round_trips))[20:]) < 0.03
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ uvicorn's protocol over httptools does the parsing and the flow control; httptoo
 """
 
 import asyncio
+import contextlib
 import logging
+import socket
 import time
 import traceback
 from collections.abc import Callable
@@ -23,6 +25,8 @@ from podpass.telemetry.redaction import redact_text
 
 LINGER_SECONDS = 1.0
 _RECHECK_SECONDS = 1.0
+QUICK_ACK: int | None = getattr(socket, "TCP_QUICKACK", None)
+"""Linux's; None elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +162,23 @@ class HttpConnection(HttpToolsProtocol):
                 self.refuse(431, self._large_head)
             elif self.headers is not None and len(self.headers) > self.limits.headers:
                 self.refuse(431, self._many_headers)
-        elif (cycle := self.cycle) is not None and not cycle.more_body and not cycle.response_complete:
-            return  # A whole request, not yet answered: nothing to wait for.
+        elif (cycle := self.cycle) is not None and not cycle.response_complete:
+            if not cycle.more_body:
+                return  # A whole request, not yet answered: nothing to wait for.
+            self._acknowledge()
         self._watch()
+
+    def _acknowledge(self) -> None:
+        """Tell the client at once that its head has arrived.
+
+        urllib3 behind a proxy leaves Nagle's algorithm on, and then holds a request's body back until the kernel
+        acknowledges the head, which takes Linux 40 ms when nothing is answered.
+        """
+        if QUICK_ACK is not None and self.transport is not None:
+            connection = self.transport.get_extra_info("socket")
+            if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+                with contextlib.suppress(OSError):
+                    connection.setsockopt(socket.IPPROTO_TCP, QUICK_ACK, 1)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_watching()
