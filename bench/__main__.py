@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from bench import webhook_review
+from bench import kubernetes_api, webhook_review
 from bench.decision import decision_rate
 from bench.rates import Rate, calls_per_core, get, measure, post, resident_mib
 from podpass.kube.resources import SERVICEACCOUNTS
@@ -126,6 +126,15 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
     ]
 
 
+def kubernetes_rates() -> list[Figure]:
+    found = asyncio.run(kubernetes_api.measured())
+    return [
+        at_least("Kubernetes API, creates", found.creates.per_core, 1_000, "/s/core"),
+        at_least("Kubernetes API, gets", found.gets.per_core, 2_000, "/s/core"),
+        at_most("Kubernetes API, a list of 10,000 pods", found.list_seconds * 1_000, 150, "ms"),
+    ]
+
+
 def measure_all(home: Path) -> list[Figure]:
     paths = LabPaths.of("bench", home=home)
 
@@ -159,6 +168,8 @@ def measure_all(home: Path) -> list[Figure]:
     finally:
         stop(paths)
         delete(paths)
+    note("the embedded Kubernetes API, with 10,000 pods in it")
+    figures += kubernetes_rates()
     note("the demonstration, three times")
     figures.append(at_most("demo, whole command", best(3, lambda: timed("demo", home=home)), 3.0, "s"))
     return figures

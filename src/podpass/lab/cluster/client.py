@@ -45,7 +45,7 @@ ResolveService = Callable[[str, str, int], Endpoint]
 def no_services(namespace: str, name: str, _port: int) -> Endpoint:
     """The resolver of a cluster that runs no services."""
     raise ServiceUnreachable(
-        f'service "{name}" not found in namespace "{namespace}": the lab\'s cluster has no Services; name the webhook by'
+        f'service "{name}" not found in namespace "{namespace}": this cluster has no Services; name the webhook by'
         " clientConfig.url, an address of this machine"
     )
 
