@@ -34,6 +34,7 @@ from podpass.lab.entra.directory import Directory
 from podpass.lab.environment import Endpoints, LabPaths, host_variables, state_home
 from podpass.lab.faults import Faults
 from podpass.lab.filling import Filling
+from podpass.lab.graph import Graph
 from podpass.lab.installing import install_operator, install_webhook, register_webhook
 from podpass.lab.journal import Journal
 from podpass.lab.keyvault import KeyVault
@@ -256,11 +257,20 @@ class Lab:
         )
         self._arm = Arm(self._store, self.clock, self.journal, self._directory, entra.access_tokens)
         keyvault = KeyVault(self._store, self.clock, self.journal, entra.access_tokens, self._arm)
+        operator = self._remembered.guid("operator/client")
+        graph = Graph(
+            self._directory,
+            self.clock,
+            self.journal,
+            entra.access_tokens,
+            may_read=lambda caller: caller.client_id == operator,
+        )
         names.only_existing("keyvault", keyvault.exists)
         services: dict[str, App] = {
             "entra": entra.app,
             "arm": self._arm.app,
             "keyvault": keyvault.app,
+            "graph": graph.app,
             "issuer": self._cluster.issuer_app,
             "cluster": self._cluster.app,
         }

@@ -1,0 +1,47 @@
+"""How the lab's Graph refuses: codes, texts and the envelope.
+
+Contract: Azure HTTP surface, section 5.
+"""
+
+from typing import Any
+
+
+class GraphError(Exception):
+    """A refusal as Graph words it."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"({code}) {message}")
+        self.status, self.code, self.message = status, code, message
+
+    def to_dict(self, *, date: str, request_id: str, client_request_id: str) -> dict[str, Any]:
+        inner = {"date": date, "request-id": request_id, "client-request-id": client_request_id}
+        return {"error": {"code": self.code, "message": self.message, "innerError": inner}}
+
+
+def token_missing() -> GraphError:
+    return GraphError(401, "InvalidAuthenticationToken", "Access token is empty.")
+
+
+def token_refused(why: str) -> GraphError:
+    return GraphError(401, "InvalidAuthenticationToken", why)
+
+
+def not_permitted() -> GraphError:
+    return GraphError(403, "Authorization_RequestDenied", "Insufficient privileges to complete the operation.")
+
+
+def not_for_applications() -> GraphError:
+    return GraphError(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
+
+
+def bad_body(why: str) -> GraphError:
+    return GraphError(400, "BadRequest", f"Unable to read JSON request payload. {why}")
+
+
+def too_large(limit: int) -> GraphError:
+    return GraphError(413, "RequestEntityTooLarge", f"The request is larger than {limit} bytes.")
+
+
+def not_emulated(what: str) -> GraphError:
+    """For what exists in Graph and not in the lab: said openly, never answered with an invented result."""
+    return GraphError(501, "NotImplemented", f"The lab does not emulate {what} of Microsoft Graph.")
