@@ -70,3 +70,27 @@ def test_users_get_fixtures_from_the_installed_plugin(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("home", ["with space and ünicode", f"{'x' * 80}/{'y' * 60}"], ids=["spaces", "long"])
+async def test_any_directory_can_be_the_home(tmp_path: Path, home: str) -> None:
+    (tmp_path / home).mkdir(parents=True)
+    async with Lab("one", home=tmp_path / home) as lab:
+        assert lab.paths.control.exists()
+        assert len(str(lab.paths.control).encode()) < 108, "the longest path of a unix socket"
+
+
+async def test_a_scenario_that_a_service_refuses_changes_nothing(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(
+        "version: 1\n"
+        "resourceGroups: [{name: g, subscription: lab}]\n"
+        "identities: [{name: orders, resourceGroup: g}]\n"
+        "roleAssignments: [{identity: orders, role: No such role, scope: {resourceGroup: g}}]\n"
+    )
+    with pytest.raises(PodpassError, match="No such role") as refused:
+        async with Lab("one", home=tmp_path, scenario=scenario, runtime="plain"):
+            pass
+    assert refused.value.problem.code == "PP504"
+    async with Lab("one", home=tmp_path, runtime="plain") as lab:
+        assert lab.status()["identities"] == []

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import msgspec
 
 from podpass.lab.clock import Clock
-from podpass.lab.store import Store
+from podpass.lab.store import NotStored, Store
 from podpass.telemetry.redaction import redact_text
 
 Outcome = Literal["done", "granted", "refused", "failed", "noted"]
@@ -29,6 +29,7 @@ KEPT_EVENTS = 20_000
 _TRIM_EVERY = 500
 _QUEUE_LENGTH = 4_096
 _MOST_PENDING = 512
+_MOST_WAITING = 400
 FLUSH_SECONDS = 0.05
 
 _SCHEMA = """
@@ -158,10 +159,14 @@ class Journal:
             self._flush_timer = asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
             return
         pending, self._pending = self._pending, []
-        with self._store.transaction() as connection:
-            connection.executemany("INSERT INTO journal (number, trace, body) VALUES (?, ?, ?)", pending)
-            if pending[0][0] // _TRIM_EVERY != (pending[-1][0] + 1) // _TRIM_EVERY:
-                connection.execute("DELETE FROM journal WHERE number <= ?", (self._newest - KEPT_EVENTS,))
+        try:
+            with self._store.transaction() as connection:
+                connection.executemany("INSERT INTO journal (number, trace, body) VALUES (?, ?, ?)", pending)
+                if pending[0][0] // _TRIM_EVERY != (pending[-1][0] + 1) // _TRIM_EVERY:
+                    connection.execute("DELETE FROM journal WHERE number <= ?", (self._newest - KEPT_EVENTS,))
+        except NotStored:
+            # A full disk must not stop the services that only record here; the newest events wait for room.
+            self._pending = pending[-_MOST_WAITING:]
 
     def events(self, *, after: int = 0, trace: str = "", limit: int = 1_000) -> list[Event]:
         """Events numbered above *after*, oldest first; only those of *trace* when it is given."""

@@ -29,6 +29,10 @@ _NEWEST_TEXT = "\U0010ffff"
 T = TypeVar("T")
 
 
+class NotStored(sqlite3.OperationalError):
+    """The change could not be made durable, and so was not made: the disk is full, say."""
+
+
 class Store:
     """Documents by service, kind and key, plus the connection for services that keep tables of their own."""
 
@@ -87,11 +91,13 @@ class Store:
         try:
             yield self.connection
             self.connection.execute("COMMIT")
-        except BaseException:
+        except BaseException as error:
             self._rollbacks += 1
             # Of some failures to commit SQLite has rolled back already.
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+            if isinstance(error, sqlite3.OperationalError):
+                raise NotStored(str(error)) from error
             raise
         finally:
             self._depth = 0

@@ -154,10 +154,17 @@ async def send_response(send: Send, response: Response, *, head_only: bool = Fal
     await send({"type": "http.response.body", "body": body})
 
 
-def answering(handler: Handler, *, max_body: int, too_large: Callable[[Request], Response]) -> App:
+def answering(
+    handler: Handler,
+    *,
+    max_body: int,
+    too_large: Callable[[Request], Response],
+    broken: Callable[[Request, Exception], Response | None] = lambda request, error: None,
+) -> App:
     """An ASGI app that reads the whole request and sends what *handler* returns.
 
-    A body over *max_body* bytes is answered by *too_large* without being read further.
+    A body over *max_body* bytes is answered by *too_large* without being read further. When *handler* raises, *broken*
+    may have an answer; without one the exception is the server's to log.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,6 +181,12 @@ def answering(handler: Handler, *, max_body: int, too_large: Callable[[Request],
         except ClientGone:
             return
         request = request_of(scope, body)
-        await send_response(send, await handler(request), head_only=request.method == "HEAD")
+        try:
+            response = await handler(request)
+        except Exception as error:
+            if (answer := broken(request, error)) is None:
+                raise
+            response = answer
+        await send_response(send, response, head_only=request.method == "HEAD")
 
     return app

@@ -25,6 +25,7 @@ TokenKind = Literal[
 SERVICE_ACCOUNT_PREFIX = "system:serviceaccount:"
 _API_AUDIENCE = "https://kubernetes.default.svc"
 _LONG_SECONDS = 24 * 3600
+_LONGEST_SPAN_SECONDS = 10_000 * 365.25 * 86_400
 
 _NOTES = {
     "iss": "issuer: whose keys the signature is checked with; compares exactly, slash at the end included",
@@ -216,6 +217,8 @@ def _distance(seconds: float) -> str:
 
 def _span(seconds: float) -> str:
     """A length of time in its two largest units."""
+    if seconds > _LONGEST_SPAN_SECONDS:
+        return "more than 10,000 years"
     whole = int(seconds)
     for unit, length, smaller, part in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
         if whole >= length:

@@ -144,3 +144,7 @@ def authorization_failed(client_id: str, object_id: str, action: str, scope: str
         f"'{action}' over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh "
         "your credentials.",
     )
+
+
+def not_stored(reason: str) -> ArmError:
+    return ArmError(500, "InternalServerError", f"The change could not be stored: {reason}. Nothing was changed.")

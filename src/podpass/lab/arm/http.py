@@ -20,6 +20,7 @@ from podpass.lab.arm.routing import Route, route
 from podpass.lab.clock import rfc3339
 from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.journal import Hop, Journal, Outcome
+from podpass.lab.store import NotStored
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 
 MAX_BODY = 4 * 1024 * 1024
@@ -45,7 +46,10 @@ class ArmHttp:
         self._access_tokens = access_tokens
         self._journal = journal
         self._endpoint = endpoint
-        self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large)
+        self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large, broken=self._broken)
+
+    def _broken(self, request: Request, error: Exception) -> Response | None:
+        return _rendered(request, errors.not_stored(str(error))) if isinstance(error, NotStored) else None
 
     async def _handle(self, request: Request) -> Response:
         segments = [segment.lower() for segment in request.path.split("/") if segment]

@@ -146,3 +146,7 @@ def not_emulated(what: str) -> KeyVaultError:
 
 def too_large(limit: int) -> KeyVaultError:
     return KeyVaultError(413, "RequestEntityTooLarge", f"The request body is larger than {limit} bytes.")
+
+
+def not_stored(reason: str) -> KeyVaultError:
+    return KeyVaultError(500, "InternalError", f"The change could not be stored: {reason}. Nothing was changed.")

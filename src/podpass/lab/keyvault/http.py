@@ -18,6 +18,7 @@ from podpass.lab.keyvault.errors import KeyVaultError
 from podpass.lab.keyvault.model import Decision, DeniedByPolicy, decide_by_policy, network_refusal
 from podpass.lab.keyvault.refusals import forbidden, outside_network, token_refusal
 from podpass.lab.keyvault.secrets import Secrets
+from podpass.lab.store import NotStored
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 
 MAX_BODY = 4 * 1024 * 1024
@@ -55,7 +56,10 @@ class KeyVaultHttp:
         self._access_tokens = access_tokens
         self._journal = journal
         self._endpoint = endpoint
-        self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large)
+        self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large, broken=self._broken)
+
+    def _broken(self, request: Request, error: Exception) -> Response | None:
+        return _rendered(request, errors.not_stored(str(error))) if isinstance(error, NotStored) else None
 
     async def _handle(self, request: Request) -> Response:
         name = vault_name(request.host, self._endpoint.suffixes)
