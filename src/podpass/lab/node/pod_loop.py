@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +14,27 @@ import structlog
 from podpass.kube import objects
 from podpass.kube.client import AnswerUnusable, ApiError, Unreachable
 from podpass.kube.credentials import CredentialsFailed
-from podpass.kube.events import EventRecorder, EventType
+from podpass.kube.events import EventRecorder
 from podpass.kube.objects import Obj
-from podpass.lab.clock import Clock, rfc3339
-from podpass.lab.journal import Hop, Journal
+from podpass.lab.clock import Clock
+from podpass.lab.journal import Journal
 from podpass.lab.node import lifecycle, pod_processes
 from podpass.lab.node.client import NodeClient
 from podpass.lab.node.container_environment import NotYet
+from podpass.lab.node.container_run import OUTPUT_SECONDS, ContainerRun
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.fields import Place
 from podpass.lab.node.images import Catalogue, NoImage
 from podpass.lab.node.lifecycle import BackOffTimes, Start, Stop, Wait
-from podpass.lab.node.logs import ContainerLog, LineWriter
-from podpass.lab.node.pod_volumes import PodVolumes, volume_of
+from podpass.lab.node.logs import ContainerLog
+from podpass.lab.node.pod_logs import PodLogs
+from podpass.lab.node.pod_reports import PodReports
+from podpass.lab.node.pod_volumes import PodVolumes
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, Runtime
 from podpass.lab.node.status import BackOff, Container, PodState, Running, Terminated, Waiting, phase, pod_status
-from podpass.lab.node.token_refresh import ProjectedToken
-from podpass.lab.node.volumes import TokenKey
-from podpass.telemetry.redaction import fingerprint
 
 _log = structlog.get_logger(__name__)
 
-OUTPUT_SECONDS = 1.0
-"""How long a container's output may still arrive after its end."""
 KILL_SECONDS = 5.0
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 STOP_GRACE_SECONDS = 1.0
@@ -67,17 +64,6 @@ class Tools:
     retry_seconds: float = 2.0
 
 
-@dataclass(slots=True)
-class _Process:
-    """A container that runs."""
-
-    container_id: str
-    name: str
-    ended: asyncio.Future[int]
-    log: ContainerLog
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-
 class PodLoop:
     """Owns one pod's containers, volumes and logs from binding to deletion."""
 
@@ -95,8 +81,10 @@ class PodLoop:
         self._state = lifecycle.initial(
             pod, tools.host_ip, started_at, now=now, note=tools.runtime.note, rejected=rejected
         )
-        self._processes: dict[str, _Process] = {}
-        self._logs: dict[tuple[str, int], ContainerLog] = {}
+        self._runs: dict[str, ContainerRun] = {}
+        place = f"{objects.namespace(pod)}_{objects.name(pod)}_{self.uid}"
+        self._logs = PodLogs(tools.directory / "logs" / place, tools.clock)
+        self._reports = PodReports(pod, tools.events, tools.journal)
         self._written: Obj | None = None
         self._volumes = PodVolumes(
             self.directory / "volumes",
@@ -106,8 +94,8 @@ class PodLoop:
             host_roots=tools.host_roots,
             sync_seconds=tools.sync_seconds,
             retry_seconds=tools.retry_seconds,
-            on_problem=lambda message: self._event("Warning", "FailedMount", message),
-            on_token=self._record_token,
+            on_problem=lambda message: self._reports.event("Warning", "FailedMount", message),
+            on_token=self._reports.token,
         )
         self._mounted = False
         self._tasks: asyncio.TaskGroup | None = None
@@ -129,10 +117,6 @@ class PodLoop:
     def directory(self) -> Path:
         return self._tools.directory / "pods" / self.uid
 
-    @property
-    def log_directory(self) -> Path:
-        return self._tools.directory / "logs" / f"{objects.namespace(self._pod)}_{objects.name(self._pod)}_{self.uid}"
-
     def update(self, pod: Obj) -> None:
         self._pod = pod
         self._woken.set()
@@ -152,7 +136,7 @@ class PodLoop:
 
     def log(self, container: str, restarts: int) -> tuple[Path, ContainerLog | None]:
         """The log file of a container's run, and its writer while the node that started it lives."""
-        return self.log_directory / container / f"{restarts}.log", self._logs.get((container, restarts))
+        return self._logs.find(container, restarts)
 
     async def run(self) -> None:
         """Until the pod is deleted, or cancelled."""
@@ -184,7 +168,7 @@ class PodLoop:
 
     async def stop(self, grace_seconds: float) -> None:
         """End every container, whatever the pod says: the node stops."""
-        await self._end_processes(list(self._processes.values()), grace_seconds)
+        await self._end_runs(list(self._runs.values()), grace_seconds)
         await self._tools.runtime.remove_pod(self.uid)
 
     async def _turn(self) -> float | None:
@@ -197,7 +181,7 @@ class PodLoop:
         if self._over:
             return self._tools.sync_seconds
         if self._state.rejected is not None:
-            self._event("Warning", self._state.rejected[0], self._state.rejected[1])
+            self._reports.event("Warning", self._state.rejected[0], self._state.rejected[1])
         elif phase(self._state) in ("Pending", "Running"):
             problem = await self._prepare(pod)
             if problem is not None:
@@ -213,7 +197,7 @@ class PodLoop:
         if phase(self._state) in ("Pending", "Running"):
             if (refresh := self._volumes.next_refresh) is not None:
                 wait = min(wait, max(0.01, refresh - now))
-        elif self._state.network_ready and not self._processes:
+        elif self._state.network_ready and not self._runs:
             # A pod that is over keeps its address in the status, and nothing else.
             await self._tools.runtime.remove_pod(self.uid)
             self._state = replace(self._state, network_ready=False)
@@ -231,7 +215,7 @@ class PodLoop:
                     self._hold(action)
                     wait = min(wait, max(0.01, action.until - now))
                 case Stop():
-                    await self._end_processes([self._processes[action.name]], self._grace(self._pod))
+                    await self._end_runs([self._runs[action.name]], self._grace(self._pod))
         return wait
 
     async def _prepare(self, pod: Obj) -> NotYet | None:
@@ -254,8 +238,10 @@ class PodLoop:
         now = self._tools.clock.now()
         image = self._tools.images.resolve(container.image)
         if isinstance(image, NoImage):
-            self._event("Warning", "Failed", f'Failed to pull image "{container.image}": {image.message}', spec=name)
-            self._event("Warning", "Failed", "Error: ErrImagePull", spec=name)
+            self._reports.event(
+                "Warning", "Failed", f'Failed to pull image "{container.image}": {image.message}', container=name
+            )
+            self._reports.event("Warning", "Failed", "Error: ErrImagePull", container=name)
             wait = lifecycle.after_failed_pull(container.back_off, now, self._tools.times)
             self._set(replace(container, state=Waiting("ErrImagePull", image.message), back_off=wait))
             return
@@ -274,18 +260,18 @@ class PodLoop:
                 self._volumes.forget_references()
                 raise CannotStart("CreateContainerConfigError", prepared.message)
             description = f'Container image "{container.image}" already present on machine: {image.description}'
-            self._event("Normal", "Pulled", description, spec=name)
+            self._reports.event("Normal", "Pulled", description, container=name)
             if prepared.skipped:
-                self._event(
+                self._reports.event(
                     "Warning",
                     "InvalidEnvironmentVariableNames",
                     f"Keys [{', '.join(prepared.skipped)}] from the envFrom sources were skipped since they are"
                     " considered invalid environment variable names.",
-                    spec=name,
+                    container=name,
                 )
             await self._launch(container, prepared.process, image.image_id)
         except CannotStart as error:
-            self._event("Warning", "Failed", f"Error: {error.message}", spec=name)
+            self._reports.event("Warning", "Failed", f"Error: {error.message}", container=name)
             if error.reason == "StartError":
                 # The program itself is at fault: to Kubernetes that is a run that ended at once.
                 ended = Terminated(128, "StartError", now, now, "", error.message)
@@ -299,43 +285,20 @@ class PodLoop:
         name = container.name
         now = self._tools.clock.now()
         restarts = container.restarts + (container.ended is not None)
-        path, _ = self.log(name, restarts)
-        log = ContainerLog(path, self._tools.clock)
-        self._forget_old_logs(name, restarts)
-        self._logs[name, restarts] = log
-        writers = (LineWriter(log, "stdout"), LineWriter(log, "stderr"))
-        transports: list[asyncio.ReadTransport] = []
-        writing: list[int] = []
-        try:
-            for writer in writers:
-                reading, descriptor = os.pipe()
-                writing.append(descriptor)
-                transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-                    lambda writer=writer: writer,  # type: ignore[misc]
-                    os.fdopen(reading, "rb", buffering=0),
-                )
-                transports.append(transport)
-            ended = await self._tools.runtime.run(process, writing[0], writing[1])
-        except BaseException:
-            log.close()
-            for transport in transports:
-                transport.close()
-            raise
-        finally:
-            for descriptor in writing:
-                os.close(descriptor)
+        run = await ContainerRun.start(name, process, self._tools.runtime, self._logs.begin(name, restarts))
         probes = [kind for kind in _PROBES if kind in next(s for s in _containers(self._pod) if s["name"] == name)]
         if probes and restarts == 0:
             message = f"{', '.join(probes)} of container {name} not run by the lab's node: it is ready while it runs"
-            self._event("Normal", "ProbesNotRun", message, spec=name)
-        self._event("Normal", "Created", f"Created container: {name}", spec=name)
-        self._event("Normal", "Started", f"Started container {name}", spec=name)
+            self._reports.event("Normal", "ProbesNotRun", message, container=name)
+        self._reports.event("Normal", "Created", f"Created container: {name}", container=name)
+        self._reports.event("Normal", "Started", f"Started container {name}", container=name)
         self._set(self._next_run(container, Running(process.container_id, now), image_id))
-        self._record(f"start container {name}", "done", container=name, restarts=restarts, command=process.argv[0])
-        running = _Process(process.container_id, name, ended, log)
-        self._processes[name] = running
+        self._reports.record(
+            f"start container {name}", "done", container=name, restarts=restarts, command=process.argv[0]
+        )
+        self._runs[name] = run
         assert self._tasks is not None
-        self._tasks.create_task(self._attend(running, writers, transports))
+        self._tasks.create_task(self._attend(run))
 
     def _next_run(self, container: Container, state: Running | Terminated, image_id: str) -> Container:
         """*container* in a new run; the ones before count as restarts."""
@@ -351,38 +314,26 @@ class PodLoop:
             back_off=lifecycle.after_restart(container.back_off, before, self._tools.times),
         )
 
-    async def _attend(
-        self, process: _Process, writers: Sequence[LineWriter], transports: Sequence[asyncio.ReadTransport]
-    ) -> None:
-        """Wait for a container's end, then for the rest of its output."""
-        try:
-            # asyncio.wait leaves the future alone when this task is cancelled; others wait for it too.
-            await asyncio.wait([process.ended])
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(OUTPUT_SECONDS):
-                    for writer in writers:
-                        await writer.closed.wait()
-        finally:
-            for transport in transports:
-                transport.close()
-            process.log.close()
-        container = self._container(process.name)
+    async def _attend(self, run: ContainerRun) -> None:
+        """Wait for a container's end, and take it down."""
+        await run.finished()
+        container = self._container(run.name)
         now = self._tools.clock.now()
         if isinstance(container.state, Running):
-            if process.ended.exception() is None:
-                ended = lifecycle.ended_state(process.ended.result(), container.state, now)
+            if run.ended.exception() is None:
+                ended = lifecycle.ended_state(run.ended.result(), container.state, now)
             else:
                 lost = "the node's helper process ended, and every container with it"
                 ended = replace(lifecycle.ended_state(137, container.state, now, lost), reason="ContainerStatusUnknown")
             self._set(replace(container, state=ended))
-            self._record(
-                f"container {process.name} ended: exit code {ended.exit_code}",
+            self._reports.record(
+                f"container {run.name} ended: exit code {ended.exit_code}",
                 "done" if ended.exit_code == 0 else "failed",
-                container=process.name,
+                container=run.name,
                 exit_code=ended.exit_code,
             )
-        self._processes.pop(process.name, None)
-        process.done.set()
+        self._runs.pop(run.name, None)
+        run.done.set()
         self._woken.set()
 
     def _hold(self, wait: Wait) -> None:
@@ -391,11 +342,11 @@ class PodLoop:
         if container.ended is not None:
             state = lifecycle.crash_loop(wait, self._pod)
             if container.state != state:
-                self._event("Warning", "BackOff", f"{state.message}", spec=wait.name)
+                self._reports.event("Warning", "BackOff", state.message, container=wait.name)
             self._set(replace(container, state=state, last=container.ended))
         elif isinstance(container.state, Waiting) and container.state.reason == "ErrImagePull":
             message = f'Back-off pulling image "{container.image}": ErrImagePull: {container.state.message}'
-            self._event("Normal", "BackOff", f'Back-off pulling image "{container.image}"', spec=wait.name)
+            self._reports.event("Normal", "BackOff", f'Back-off pulling image "{container.image}"', container=wait.name)
             self._set(replace(container, state=Waiting("ImagePullBackOff", message)))
 
     # The end
@@ -404,29 +355,29 @@ class PodLoop:
         """End what runs with the pod's grace, then remove all traces, here and at the API server."""
         grace = 0.0 if self._gone else self._grace(pod)
         sidecars = {container.name for container in self._state.init if container.sidecar}
-        running = list(self._processes.values())
-        await self._end_processes([process for process in running if process.name not in sidecars], grace)
-        await self._end_processes([process for process in running if process.name in sidecars], grace)
+        running = list(self._runs.values())
+        await self._end_runs([run for run in running if run.name not in sidecars], grace)
+        await self._end_runs([run for run in running if run.name in sidecars], grace)
         await self._tools.runtime.remove_pod(self.uid)
         if not self._gone:
             if not self._over:
                 await self._write_status()
             await self._tools.api.remove(pod)
         await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
-        await asyncio.to_thread(shutil.rmtree, self.log_directory, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, self._logs.directory, ignore_errors=True)
 
-    async def _end_processes(self, processes: Sequence[_Process], grace_seconds: float) -> None:
+    async def _end_runs(self, runs: Sequence[ContainerRun], grace_seconds: float) -> None:
         """SIGTERM, the grace period, SIGKILL; cut short when the pod is deleted by force meanwhile."""
-        alive = [process for process in processes if not process.ended.done()]
-        for process in alive:
-            self._event("Normal", "Killing", f"Stopping container {process.name}", spec=process.name)
+        alive = [run for run in runs if not run.ended.done()]
+        for run in alive:
+            self._reports.event("Normal", "Killing", f"Stopping container {run.name}", container=run.name)
         if grace_seconds > 0:
-            for process in alive:
-                await self._signal(process, signal.SIGTERM)
+            for run in alive:
+                await self._signal(run, signal.SIGTERM)
             deadline = asyncio.get_running_loop().time() + grace_seconds
             while alive and not self._gone and (left := deadline - asyncio.get_running_loop().time()) > 0:
                 woken = asyncio.ensure_future(self._woken.wait())
-                events: list[asyncio.Future[Any]] = [woken, *(process.ended for process in alive)]
+                events: list[asyncio.Future[Any]] = [woken, *(run.ended for run in alive)]
                 try:
                     await asyncio.wait(events, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 finally:
@@ -434,20 +385,20 @@ class PodLoop:
                 self._woken.clear()
                 if objects.metadata(self._pod).get("deletionGracePeriodSeconds") == 0:
                     break
-                alive = [process for process in alive if not process.ended.done()]
-        for process in alive:
-            await self._signal(process, signal.SIGKILL)
+                alive = [run for run in alive if not run.ended.done()]
+        for run in alive:
+            await self._signal(run, signal.SIGKILL)
         if alive:
-            await asyncio.wait([process.ended for process in alive], timeout=KILL_SECONDS)
+            await asyncio.wait([run.ended for run in alive], timeout=KILL_SECONDS)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(OUTPUT_SECONDS + KILL_SECONDS):
-                for process in processes:
-                    await process.done.wait()
+                for run in runs:
+                    await run.done.wait()
 
-    async def _signal(self, process: _Process, number: int) -> None:
+    async def _signal(self, run: ContainerRun, number: int) -> None:
         # A container without its helper has ended already.
         with contextlib.suppress(FabricFailed):
-            await self._tools.runtime.signal(process.container_id, number)
+            await self._tools.runtime.signal(run.container_id, number)
 
     def _grace(self, pod: Obj) -> float:
         seconds = objects.metadata(pod).get("deletionGracePeriodSeconds")
@@ -478,54 +429,6 @@ class PodLoop:
 
     def _place(self) -> Place:
         return Place(self._tools.node_name, self._tools.host_ip, self.address, self._tools.allocatable)
-
-    def _event(self, kind: EventType, reason: str, message: str, *, spec: str = "") -> None:
-        involved: Obj = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "name": objects.name(self._pod),
-            "namespace": objects.namespace(self._pod),
-            "uid": self.uid,
-        }
-        if spec:
-            init = any(container.name == spec for container in self._state.init)
-            involved["fieldPath"] = f"spec.{'initContainers' if init else 'containers'}{{{spec}}}"
-        self._tools.events.record(involved, kind, reason, message)
-
-    def _record(self, what: str, outcome: str, *, why: str = "", **decision: object) -> None:
-        self._tools.journal.record(
-            Hop(
-                who="kubelet",
-                whom="node",
-                what=what,
-                outcome=outcome,  # type: ignore[arg-type]
-                why=why,
-                decision={"pod": objects.name(self._pod), "namespace": objects.namespace(self._pod), **decision},
-            )
-        )
-
-    def _record_token(self, key: TokenKey, token: ProjectedToken, again: bool) -> None:
-        volume = volume_of(self._pod, key)
-        self._record(
-            f"{'refresh' if again else 'write'} token into volume {volume}",
-            "done",
-            why=f"{fingerprint(token.token)}, expires {rfc3339(token.expires_at)}",
-            volume=volume,
-            service_account=key.service_account,
-            audience=key.audience,
-            expires_at=rfc3339(token.expires_at),
-            token=fingerprint(token.token),
-        )
-
-    def _forget_old_logs(self, name: str, restarts: int) -> None:
-        """Keep this run's log and the one before."""
-        for old_name, old in list(self._logs):
-            if old_name == name and old < restarts - 1:
-                del self._logs[old_name, old]
-        for path in (self.log_directory / name).glob("*.log*"):
-            number = path.name.partition(".")[0]
-            if number.isdigit() and int(number) < restarts - 1:
-                path.unlink(missing_ok=True)
 
 
 def _containers(pod: Obj) -> list[Obj]:
