@@ -10,8 +10,9 @@ import sys
 import pytest
 from prometheus_client import Counter
 
+from podpass.telemetry.colour import wants_colour
 from podpass.telemetry.health import Health, flag, health_app
-from podpass.telemetry.logging import StandardHandler, make_logger, wants_colour
+from podpass.telemetry.logging import StandardHandler, make_logger
 from podpass.telemetry.metrics import make_registry, render
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"

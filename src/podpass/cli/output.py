@@ -11,6 +11,8 @@ from typing import Literal, TextIO
 
 import msgspec
 
+from podpass.telemetry.colour import wants_colour
+
 Format = Literal["table", "json", "yaml"]
 
 DONE, FAILED, USAGE, PROBLEMS, INTERRUPTED = 0, 1, 2, 3, 130
@@ -18,17 +20,8 @@ DONE, FAILED, USAGE, PROBLEMS, INTERRUPTED = 0, 1, 2, 3, 130
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
-def coloured(stream: TextIO) -> bool:
-    """Whether *stream* takes colours: settled here and nowhere else."""
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return stream.isatty() and os.environ.get("TERM") != "dumb"
-
-
 def styled(text: str, style: str, stream: TextIO) -> str:
-    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if coloured(stream) else text
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m" if wants_colour(stream, os.environ) else text
 
 
 def printable(text: object) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TextIO, cast
 import msgspec
 
 from podpass.importing import without_rich
+from podpass.telemetry.colour import wants_colour
 from podpass.telemetry.redaction import redact
 
 with without_rich():
@@ -73,13 +74,6 @@ def redacting(_logger: object, _method: str, event: MutableMapping[str, Any]) ->
         if not isinstance(value, bool | int | float) and value is not None:
             event[key] = redact(value)
     return event
-
-
-def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """NO_COLOR wins over FORCE_COLOR, which wins over whether *stream* is a terminal."""
-    if environ.get("NO_COLOR"):
-        return False
-    return bool(environ.get("FORCE_COLOR")) or stream.isatty()
 
 
 class StandardHandler(logging.Handler):
