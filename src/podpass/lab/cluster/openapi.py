@@ -2,7 +2,8 @@
 
 A document lists a PATCH operation with fieldValidation for each kind, which apply, create, replace and edit look
 for, and schemas with member names and types, which `kubectl explain` prints. Descriptions are left out.
-`/openapi/v2` is not served: kubectl does not ask for it when version 3 answers.
+`/openapi/v2` lists nothing: kubectl asks it only for a kind that version 3 does not have, and on 404 would blame
+validation where "no matches for kind" is to be said.
 Contract: Kubernetes API surface, section 1.5.
 """
 
@@ -46,6 +47,8 @@ _SPECIAL_SCHEMAS: dict[str, dict[str, Any]] = {
     "authorization.v1.ExtraValue": {"type": "array", "items": {"type": "string"}},
 }
 
+_TITLE, _VERSION = "Kubernetes", "v1"
+_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _NO_RULES = MapRule()
 _RETAIN_KEYS = frozenset({("core.v1.PodSpec", "volumes"), ("core.v1.PodSpec", "resourceClaims")})
 """Lists whose elements are unions: what a patch leaves out of an element goes."""
@@ -72,6 +75,8 @@ class OpenApi:
         path = request.path.removeprefix("/openapi/").strip("/")
         if path == "v3":
             return json_response(200, index(self._documents()))
+        if path == "v2":
+            return _empty_v2(request.headers.get("accept", ""))
         document = self._documents().get(path.removeprefix("v3/")) if path.startswith("v3/") else None
         if document is None:
             return text_response(404, "404 page not found\n")
@@ -88,6 +93,20 @@ class OpenApi:
         if self._built is None or self._built[0] != self._registry.changes:
             self._built = (self._registry.changes, documents(kind.resource for kind in self._registry))
         return self._built[1]
+
+
+def _empty_v2(accept: str) -> Response:
+    """A version 2 document without paths, in whichever of its two forms is asked for."""
+    if "proto-openapi.spec.v2" not in accept:
+        info = {"title": _TITLE, "version": _VERSION}
+        return json_response(200, {"swagger": "2.0", "info": info, "paths": {}})
+    # gnostic's openapi.v2.Document: swagger is its field 1, info is 2, with title and version as 1 and 2.
+    parts = _proto_text(1, b"2.0"), _proto_text(2, _proto_text(1, _TITLE.encode()) + _proto_text(2, _VERSION.encode()))
+    return Response(200, b"".join(parts), (("Content-Type", _V2_PROTOBUF),))
+
+
+def _proto_text(number: int, value: bytes) -> bytes:
+    return bytes((number << 3 | 2, len(value))) + value
 
 
 def documents(resources: Iterable[Resource]) -> dict[str, Document]:
