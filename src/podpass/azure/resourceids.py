@@ -3,7 +3,7 @@
 An id alternates keywords and names: `/subscriptions/{s}/resourceGroups/{g}/providers/{namespace}/{type}/{name}…`,
 and any id can be followed by another `/providers/{namespace}/…`, which names an extension of it (a role assignment
 of a vault). It compares without regard to letter case and keeps the case it was created with, except for the words of
-the path itself, which `str` writes in their canonical form. Contract: azure HTTP surface, section 1.
+the path itself, which `str` writes in their canonical form. Contract: Azure HTTP surface, section 1.
 """
 
 import re

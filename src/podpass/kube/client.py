@@ -2,7 +2,7 @@
 
 Reads are tried once more after a 401 (the token may just have been rotated). A POST or PATCH is never repeated,
 because a lost answer does not say whether the write happened.
-Contract: the Kubernetes API surface, sections 1.4, 2.3-2.8, 8.1.
+Contract: Kubernetes API surface, sections 1.4, 2.3-2.8, 8.1.
 """
 
 import random
@@ -52,6 +52,8 @@ BOOKMARK_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
+    """A list, or one page of it, as of *resource_version*."""
+
     items: list[T]
     resource_version: str
     continue_token: str = ""
@@ -68,6 +70,8 @@ class WatchEvent(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
+    """An answer's status, headers and body, undecoded."""
+
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)

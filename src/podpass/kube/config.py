@@ -27,6 +27,8 @@ class ConfigError(PodpassError):
 
 @dataclass(frozen=True, slots=True)
 class StaticToken:
+    """A bearer token that is not renewed."""
+
     token: str = field(repr=False)
 
 
@@ -39,6 +41,8 @@ class TokenFile:
 
 @dataclass(frozen=True, slots=True)
 class BasicPassword:
+    """A name and password of HTTP basic authentication."""
+
     username: str
     password: str = field(repr=False)
 
@@ -60,6 +64,8 @@ Credential = StaticToken | TokenFile | BasicPassword | ExecPlugin
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
+    """A TLS client certificate with its key, both PEM."""
+
     certificate_pem: bytes
     key_pem: bytes = field(repr=False)
 

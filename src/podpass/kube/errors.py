@@ -1,6 +1,6 @@
 """How a request to an API server fails.
 
-Contract: the Kubernetes API surface, section 2.3.
+Contract: Kubernetes API surface, section 2.3.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Events on Kubernetes objects, best effort: the same thing said again is counted, not repeated.
 
-Contract: the Kubernetes API surface, section 8.3.
+Contract: Kubernetes API surface, section 8.3.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """How the members of built-in kinds merge: which lists have keys, which maps and lists are replaced whole.
 
 Strategic merge patch and server-side apply read the same table. What is not in it: maps merge member by member,
-lists are replaced. Contract: kubernetes surface, section 2.6.
+lists are replaced. Contract: Kubernetes API surface, section 2.6.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """What names, label keys and label values may look like; each function says what is wrong, or nothing.
 
-The texts are the API server's. Contract: kubernetes surface, section 2.2.
+The texts are the API server's. Contract: Kubernetes API surface, section 2.2.
 """
 
 import re

@@ -64,12 +64,3 @@ def status(obj: Mapping[str, Any]) -> Obj:
 def key(obj: Mapping[str, Any]) -> tuple[str, str]:
     """Namespace and name, by which an object is known among those of its resource."""
     return namespace(obj), name(obj)
-
-
-def dig(obj: Any, *path: str) -> Any | None:
-    """The value at *path* through nested mappings; None where a step is missing or not a mapping."""
-    for step in path:
-        if not isinstance(obj, dict):
-            return None
-        obj = obj.get(step)
-    return obj

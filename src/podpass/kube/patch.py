@@ -1,6 +1,6 @@
 """The three patches of the Kubernetes API, as pure functions: JSON patch, merge patch, strategic merge patch.
 
-None of them changes its arguments. Contract: kubernetes surface, section 2.6.
+None of them changes its arguments. Contract: Kubernetes API surface, section 2.6.
 """
 
 import copy

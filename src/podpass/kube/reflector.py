@@ -1,6 +1,6 @@
 """A live copy of one collection: list, then watch, for ever.
 
-Contract: the Kubernetes API surface, sections 2.4, 2.5 and 8.3.
+Contract: Kubernetes API surface, sections 2.4, 2.5 and 8.3.
 """
 
 import asyncio

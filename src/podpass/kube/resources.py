@@ -1,6 +1,6 @@
 """The resources of the Kubernetes API and their paths.
 
-Contract: kubernetes surface, section 1.2.
+Contract: Kubernetes API surface, section 1.2.
 """
 
 from dataclasses import dataclass
@@ -35,11 +35,6 @@ class Resource:
     def qualified(self) -> str:
         """The resource as messages name it: `pods`, `deployments.apps`."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    @cached_property
-    def qualified_kind(self) -> str:
-        """The kind as messages name it: `Pod`, `Deployment.apps`."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
 
     @cached_property
     def singular_name(self) -> str:

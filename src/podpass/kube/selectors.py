@@ -1,6 +1,6 @@
 """Label and field selectors: parsing, matching, and writing them out again.
 
-Contract: kubernetes surface, section 2.9.
+Contract: Kubernetes API surface, section 2.9.
 """
 
 import re
@@ -121,6 +121,8 @@ _OBJECT_OPERATORS: dict[Any, Operator] = {"In": "in", "NotIn": "notin", "Exists"
 
 @dataclass(frozen=True, slots=True)
 class FieldRequirement:
+    """One `key=value` or `key!=value` of a field selector."""
+
     key: str
     value: str
     equal: bool
@@ -131,6 +133,8 @@ class FieldRequirement:
 
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
+    """Requirements that an object's fields must all meet."""
+
     requirements: tuple[FieldRequirement, ...] = ()
 
     def matches(self, fields: Mapping[str, str]) -> bool:

@@ -1,6 +1,6 @@
 """Status, the error body of the Kubernetes API, raised as values and rendered once.
 
-Contract: kubernetes surface, section 2.3.
+Contract: Kubernetes API surface, section 2.3.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,10 +17,8 @@ INVALID = "FieldValueInvalid"
 NOT_SUPPORTED = "FieldValueNotSupported"
 FORBIDDEN = "FieldValueForbidden"
 TOO_LONG = "FieldValueTooLong"
-TOO_MANY = "FieldValueTooMany"
 TYPE_INVALID = "FieldValueTypeInvalid"
 MANAGER_CONFLICT = "FieldManagerConflict"
-VERSION_TOO_LARGE = "ResourceVersionTooLarge"
 
 OBJECT_MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
@@ -71,10 +69,6 @@ def forbidden_field(field: str, detail: str) -> Cause:
 
 def too_long(field: str, limit: int, what: str = "may not be more than {limit} bytes") -> Cause:
     return Cause(TOO_LONG, f"Too long: {what.format(limit=limit)}", field)
-
-
-def too_many(field: str, found: int, limit: int) -> Cause:
-    return Cause(TOO_MANY, f"Too many: {found}: must have at most {limit} items", field)
 
 
 def type_invalid(field: str, value: Any, detail: str) -> Cause:

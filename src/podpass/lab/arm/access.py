@@ -27,6 +27,8 @@ PrincipalType = Literal["User", "Group", "ServicePrincipal", "ForeignGroup", "De
 
 
 class AssignmentProperties(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What a request says of a role assignment."""
+
     role_definition_id: str
     principal_id: str
     principal_type: PrincipalType | None = None

@@ -18,6 +18,8 @@ MAX_POLICIES = 1024
 
 
 class Permissions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The permissions of an access policy by what they are for, in any letter case."""
+
     keys: list[str] | None = None
     secrets: list[str] | None = None
     certificates: list[str] | None = None
@@ -25,6 +27,8 @@ class Permissions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class PolicyBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel", omit_defaults=True):
+    """An access policy as a request spells it."""
+
     tenant_id: str
     object_id: str
     permissions: Permissions

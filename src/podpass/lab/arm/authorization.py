@@ -30,6 +30,8 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class RoleDefinition:
+    """A role: what it is called and what it permits."""
+
     guid: str
     name: str
     description: str
@@ -62,6 +64,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
+    """The assignment that allows an action, with its role."""
+
     assignment: Assignment
     definition: RoleDefinition
 
@@ -75,6 +79,8 @@ class Allowed:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
+    """No assignment allows the action; *held* are those of the principal, each with what it lacked."""
+
     principal_id: str
     action: str
     scope: str

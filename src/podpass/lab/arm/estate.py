@@ -39,6 +39,8 @@ _MAX_TAGS = 50
 
 @dataclass(frozen=True, slots=True)
 class Written:
+    """A resource after a PUT, and whether it is new."""
+
     resource: Resource
     created: bool
 

@@ -80,6 +80,8 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
+    """A subscription of a tenant."""
+
     id: str
     tenant_id: str
     name: str
@@ -158,6 +160,8 @@ class Shaped:
 
 @dataclass(frozen=True, slots=True)
 class NameRule:
+    """What names of a type look like, and the error for others."""
+
     pattern: re.Pattern[str]
     code: str
     message: str
@@ -212,6 +216,8 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
+    """What an operation answers."""
+
     status: int
     body: Any = None
     headers: tuple[tuple[str, str], ...] = ()

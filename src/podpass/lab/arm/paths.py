@@ -1,6 +1,6 @@
 """ARM paths: which resource, collection or action a URL names.
 
-Letter case never matters for finding, and is kept for answering. Contract: azure HTTP surface, sections 1 and 4.
+Letter case never matters for finding, and is kept for answering. Contract: Azure HTTP surface, sections 1 and 4.
 """
 
 from dataclasses import dataclass

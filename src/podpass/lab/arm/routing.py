@@ -17,6 +17,8 @@ Run = Callable[[Estate, Call], Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
+    """Who answers a request, and what its caller must be allowed to do."""
+
     run: Run
     action: str
     """The action to be authorised at the address; empty when none is."""

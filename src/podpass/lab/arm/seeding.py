@@ -26,6 +26,8 @@ _NAMES = uuid.UUID("6f0bb2c1-7b3a-5c1e-9e4f-6b1d0f3f7a10")
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """A resource group that was put there."""
+
     id: str
     name: str
     location: str

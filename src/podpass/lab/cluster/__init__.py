@@ -2,7 +2,7 @@
 
 It imitates the API server of Kubernetes 1.37 for the kinds of `kinds/`, closely enough for unmodified clients. Missing:
 exec, attach and port forwarding (501), workloads and services, custom resources.
-Contract: kubernetes surface.
+Contract: Kubernetes API surface.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Request bodies into objects, and the forms an answer can take.
 
-Contract: kubernetes surface, section 1.4.
+Contract: Kubernetes API surface, section 1.4.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 Bodies are kept without `apiVersion` and `kind`, as items of lists are written; whoever answers a request puts them
 in front. So one body serves every version of a resource, and lists and watch events are joined, not re-serialised.
-Contract: kubernetes surface, sections 2.4 and 2.5.
+Contract: Kubernetes API surface, sections 2.4 and 2.5.
 """
 
 from bisect import bisect_left, bisect_right, insort

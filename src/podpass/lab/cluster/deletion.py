@@ -1,6 +1,6 @@
 """What a DELETE does to an object: removes it, marks it, or nothing. Pure decisions.
 
-Contract: kubernetes surface, section 2.8.
+Contract: Kubernetes API surface, section 2.8.
 """
 
 from collections.abc import Mapping
@@ -40,6 +40,8 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeleteOptions:
+    """How an object is to be deleted, and which one it must be."""
+
     grace_period_seconds: int | None = None
     propagation: str = ""
     """Background, Foreground, Orphan; empty: the kind's default, which is Background."""

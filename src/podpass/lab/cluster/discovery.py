@@ -1,6 +1,6 @@
 """Discovery: which groups, versions and resources there are, in the aggregated and in the legacy form.
 
-Contract: kubernetes surface, sections 1.1 and 1.2.
+Contract: Kubernetes API surface, sections 1.1 and 1.2.
 """
 
 from collections.abc import Iterable, Iterator

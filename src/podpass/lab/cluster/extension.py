@@ -63,11 +63,15 @@ class Attributes:
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
+    """The user may; the reason names the binding, where one decided."""
+
     reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Denied:
+    """The user may not, and why."""
+
     reason: str
     """For a person: `User "u" cannot get resource "pods" in API group "" in the namespace "shop"`."""
 

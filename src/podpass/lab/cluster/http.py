@@ -1,6 +1,6 @@
 """The Kubernetes API over HTTP: what a request is about, who asks, whether they may, and who answers it.
 
-Contract: kubernetes surface, sections 1.1 and 2.3.
+Contract: Kubernetes API surface, sections 1.1 and 2.3.
 """
 
 import logging

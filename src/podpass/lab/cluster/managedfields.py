@@ -1,7 +1,7 @@
 """Who set which member of an object: `metadata.managedFields`, and server-side apply on top of it.
 
 A set of fields is a set of paths; a path is a tuple of elements as FieldsV1 spells them: `f:spec`, `k:{"name":"c"}`,
-`v:"x"`, and `.` for a list's item itself. Contract: kubernetes surface, section 2.7.
+`v:"x"`, and `.` for a list's item itself. Contract: Kubernetes API surface, section 2.7.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,6 +1,6 @@
 """What holds for the metadata of every kind: names, labels, owners, finalizers, and what may not change.
 
-Contract: kubernetes surface, sections 2.1, 2.2, 2.6.
+Contract: Kubernetes API surface, sections 2.1, 2.2, 2.6.
 """
 
 import secrets

@@ -1,6 +1,6 @@
 """The query parameters of the API, checked: what to list, where to go on, how to write.
 
-Contract: kubernetes surface, sections 1.5, 2.4, 2.5, 2.6.
+Contract: Kubernetes API surface, sections 1.5, 2.4, 2.5, 2.6.
 """
 
 import base64
@@ -176,6 +176,8 @@ def _read_continue(token: str) -> tuple[int, Key]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchOptions:
+    """The query of a watch."""
+
     selection: Selection
     rv: int
     """Changes after this one; 0: start with what there is."""

@@ -1,6 +1,6 @@
 """From a request's path to what it is about: a collection, an object, a subresource.
 
-Contract: kubernetes surface, section 1.1.
+Contract: Kubernetes API surface, section 1.1.
 """
 
 from dataclasses import dataclass

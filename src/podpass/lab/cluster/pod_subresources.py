@@ -1,6 +1,6 @@
 """What can be asked of a pod besides the object: bind it, evict it, read its log.
 
-Contract: kubernetes surface, sections 1.6, 2.10 and 7.
+Contract: Kubernetes API surface, sections 1.6, 2.10 and 7.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -32,6 +32,8 @@ class NodeConnector(Protocol):
 
 @dataclass(slots=True)
 class PodSubresources:
+    """Answers for the subresources of pods; logs come from the *node*, None while there is none."""
+
     verbs: Verbs
     clock: Clock
     node: Callable[[], NodeConnector | None]

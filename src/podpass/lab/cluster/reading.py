@@ -1,6 +1,6 @@
 """Answers to get, list and watch, each in the form that the client asked for.
 
-Contract: kubernetes surface, sections 1.4, 2.4 and 2.5.
+Contract: Kubernetes API surface, sections 1.4, 2.4 and 2.5.
 """
 
 from collections.abc import Mapping, Sequence

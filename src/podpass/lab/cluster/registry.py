@@ -16,7 +16,7 @@ from podpass.lab.cluster.extension import SubresourceCall
 from podpass.serving.asgi import App, Response
 
 NameRule = Literal["subdomain", "label", "label1035", "path"]
-"""Contract: kubernetes surface, section 2.2. "path" is what RBAC kinds use."""
+"""Contract: Kubernetes API surface, section 2.2. "path" is what RBAC kinds use."""
 
 ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -118,7 +118,7 @@ class Kind:
     grace_seconds: Callable[[Obj], int | None] = _no_grace
     """The default grace period of a deletion; None: the kind is deleted at once (0 also means at once)."""
     returns_object_on_delete: bool = False
-    """DELETE answers the object instead of a Status. Contract: kubernetes surface, section 0.9."""
+    """DELETE answers the object instead of a Status. Contract: Kubernetes API surface, section 0.9."""
     generation_changed: Callable[[Obj, Obj], bool] = spec_changed
     subresources: Mapping[str, Subresource] = field(default_factory=dict)
     verbs: tuple[str, ...] = ALL_VERBS
@@ -176,12 +176,6 @@ class Registry:
     def of(self, resource: Resource) -> Kind:
         """The kind of a resource that is served. Raises KeyError."""
         return self._by_path[resource.group, resource.version, resource.plural]
-
-    def has_group_version(self, group: str, version: str) -> bool:
-        return any(g == group and v == version for g, v, _ in self._by_path)
-
-    def has_group(self, group: str) -> bool:
-        return any(g == group for g, _, _ in self._by_path)
 
     def __iter__(self) -> Iterator[Kind]:
         return iter(self._by_path.values())

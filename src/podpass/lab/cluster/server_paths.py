@@ -1,6 +1,6 @@
 """What the API server answers outside of its resources: discovery, health, OpenAPI and the issuer's documents.
 
-Contract: kubernetes surface, sections 1.1 and 2.3.
+Contract: Kubernetes API surface, sections 1.1 and 2.3.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
 """The cluster's objects: durable in the lab's store, indexed in memory.
 
-Contract: kubernetes surface, sections 2.1, 2.4, 2.5, 8.4.
+Contract: Kubernetes API surface, sections 2.1, 2.4, 2.5, 8.4.
 """
 
 from bisect import bisect_right
@@ -64,6 +64,8 @@ class HistoryLimits:
 
 @dataclass(frozen=True, slots=True)
 class Page:
+    """Part of a collection, as of resourceVersion *rv*."""
+
     items: list[Stored]
     rv: int
     remaining: int

@@ -1,7 +1,7 @@
 """The verbs of the API, written once for all kinds: get, list, create, update, patch, apply, delete.
 
 HTTP and the cluster's own controllers both come through here, so admission, validation and the bookkeeping of
-metadata hold for everybody. Contract: kubernetes surface, sections 2.1, 2.6 to 2.8, 3.1.
+metadata hold for everybody. Contract: Kubernetes API surface, sections 2.1, 2.6 to 2.8, 3.1.
 """
 
 import copy

@@ -2,7 +2,7 @@
 
 A watch has no queue of its own. It remembers how far it has read in the collection's history and is woken by writes,
 so a slow client costs nothing but its place; one that falls behind the history, or does not read, is disconnected.
-Contract: kubernetes surface, section 2.5.
+Contract: Kubernetes API surface, section 2.5.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """What a write may say: the kind and shape of the object, whose it is, and which part of it the write may change.
 
-Contract: kubernetes surface, sections 2.1 and 2.6.
+Contract: Kubernetes API surface, sections 2.1 and 2.6.
 """
 
 from podpass.kube import objects

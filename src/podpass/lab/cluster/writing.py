@@ -1,6 +1,6 @@
 """Requests that change something: the body is read and checked, the verb called, the outcome answered.
 
-Contract: kubernetes surface, sections 2.6 to 2.8.
+Contract: Kubernetes API surface, sections 2.6 to 2.8.
 """
 
 from typing import Any

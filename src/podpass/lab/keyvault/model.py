@@ -92,12 +92,16 @@ class DeletedSecret:
 
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says of when a secret may be used; times are seconds since the epoch."""
+
     enabled: bool | None = None
     nbf: int | None = None
     exp: int | None = None
 
 
 class SetParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The body of a request to set a secret."""
+
     value: str
     content_type: str | None = None
     tags: dict[str, str] | None = None
@@ -108,12 +112,16 @@ class SetParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class UpdateParameters(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The body of a request to update a version; what is absent stays."""
+
     content_type: str | None = None
     tags: dict[str, str] | None = None
     attributes: Attributes = Attributes()
 
 
 class RestoreParameters(msgspec.Struct, frozen=True):
+    """The body of a request to restore a backup."""
+
     value: str
 
 

@@ -5,7 +5,7 @@ volumes, environment, container lifecycle, status, events and logs. Two runtimes
 (Linux namespaces and bubblewrap; exact paths, own network, no way out) and *plain* processes, where namespaces are
 not to be had.
 
-Contract: kubernetes surface, sections 4.5 and 7. Follows the kubelet of Kubernetes 1.37 where it says nothing.
+Contract: Kubernetes API surface, sections 4.5 and 7. Follows the kubelet of Kubernetes 1.37 where it says nothing.
 Missing: probes (an event says so), exec and attach, port-forward, hostNetwork, CSI and persistent volumes,
 ephemeral containers, preStop and postStart hooks, activeDeadlineSeconds, resource limits, changes of owner
 (fsGroup), image pulls (an image is an entry of the catalogue).

@@ -2,7 +2,7 @@
 
 Each file is a symbolic link into `..data`, itself a link to a directory named after the time; replacing that one
 link changes everything at once.
-Contract: kubernetes surface, section 4.5.
+Contract: Kubernetes API surface, section 4.5.
 """
 
 import os

@@ -1,6 +1,6 @@
 """A container's environment, as the kubelet puts it together.
 
-Contract: kubernetes surface, sections 7.2 and 7.3.
+Contract: Kubernetes API surface, sections 7.2 and 7.3.
 """
 
 import base64
@@ -26,6 +26,8 @@ class References:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
+    """A container's variables."""
+
     variables: dict[str, str] = field(repr=False)
     skipped: tuple[str, ...] = ()
     """Keys of envFrom sources that can't name a variable."""

@@ -1,6 +1,6 @@
 """The downward API: members of a pod and of its resources as text.
 
-Contract: kubernetes surface, section 7.3.
+Contract: Kubernetes API surface, section 7.3.
 """
 
 import re

@@ -48,6 +48,8 @@ class Image:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedImage:
+    """An image name with the catalogue's entry for it."""
+
     reference: str
     pattern: str
     description: str

@@ -1,6 +1,6 @@
 """What a node does next for a pod: which container starts, which waits until when.
 
-Contract: kubernetes surface, section 7.1.
+Contract: Kubernetes API surface, section 7.1.
 """
 
 from collections.abc import Sequence
@@ -23,6 +23,8 @@ class BackOffTimes:
 
 @dataclass(frozen=True, slots=True)
 class Start:
+    """Start a container that waits, for the first time or again."""
+
     name: str
 
     def __str__(self) -> str:

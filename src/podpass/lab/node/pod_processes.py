@@ -25,6 +25,8 @@ _LONGEST_HOSTNAME = 63
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
+    """What a runtime is to start."""
+
     process: ContainerProcess
     skipped: tuple[str, ...]
     """Keys of envFrom sources that can't name a variable."""

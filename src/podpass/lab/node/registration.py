@@ -1,6 +1,6 @@
 """The Node object and its Lease, as the kubelet writes them.
 
-Contract: kubernetes surface, section 7.
+Contract: Kubernetes API surface, section 7.
 """
 
 import os

@@ -133,6 +133,8 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
+    """The runtime to use, and the sentence that says why."""
+
     kind: RuntimeKind
     why: str
 

@@ -11,11 +11,15 @@ SCHEDULER = "default-scheduler"
 
 @dataclass(frozen=True, slots=True)
 class Bind:
+    """The pod goes to *node*."""
+
     node: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unschedulable:
+    """The pod fits no node; the message is the scheduler's, for the event and the condition."""
+
     message: str
 
 

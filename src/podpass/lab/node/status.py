@@ -1,6 +1,6 @@
 """A pod's status from what its node knows: phase, conditions, container statuses.
 
-Contract: kubernetes surface, section 7.1.
+Contract: Kubernetes API surface, section 7.1.
 """
 
 from dataclasses import dataclass
@@ -15,12 +15,16 @@ Phase = Literal["Pending", "Running", "Succeeded", "Failed"]
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
+    """Not started yet, or waiting to start again."""
+
     reason: str
     message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
+    """Started, and not ended."""
+
     container_id: str
     started_at: float
     """Seconds since the epoch, as are all times here."""
@@ -28,6 +32,8 @@ class Running:
 
 @dataclass(frozen=True, slots=True)
 class Terminated:
+    """Ended; times are seconds since the epoch."""
+
     exit_code: int
     reason: str
     """Completed, Error, StartError, or Unknown when the node lost it."""

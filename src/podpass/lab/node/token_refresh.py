@@ -1,6 +1,6 @@
 """When a projected token is asked for again.
 
-Contract: kubernetes surface, section 4.5, which follows the kubelet's token manager.
+Contract: Kubernetes API surface, section 4.5, which follows the kubelet's token manager.
 """
 
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
 """What is in a pod's volumes: pure functions from the pod and the objects it names to files.
 
-Contract: kubernetes surface, sections 4.5 and 7.4.
+Contract: Kubernetes API surface, sections 4.5 and 7.4.
 """
 
 import base64
@@ -21,6 +21,8 @@ DEFAULT_TOKEN_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class File:
+    """A file of a volume; *mode* are its permission bits."""
+
     data: bytes = field(repr=False)
     mode: int = DEFAULT_MODE
 
@@ -40,6 +42,8 @@ class EmptyDirectory:
 
 @dataclass(frozen=True, slots=True)
 class HostPath:
+    """A directory or file of the host, made if it is missing where *create* says so."""
+
     path: Path
     create: bool
 

@@ -22,6 +22,8 @@ Task = tuple[str, ...]
 
 
 class Controller(Protocol):
+    """One care of the cluster."""
+
     name: str
 
     def concerns(self, change: Change) -> Iterator[Task]:
