@@ -67,3 +67,13 @@ class SkewedClock:
 def rfc3339(seconds: float) -> str:
     """*seconds* since the epoch as Kubernetes writes times: UTC, whole seconds, `Z`."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def seconds_of(timestamp: object) -> float | None:
+    """An RFC 3339 time in seconds since the epoch; None where there is none to read."""
+    if not isinstance(timestamp, str) or not timestamp:
+        return None
+    try:
+        return datetime.fromisoformat(timestamp).timestamp()
+    except (ValueError, OverflowError):
+        return None

@@ -34,10 +34,9 @@ from podpass.lab.cluster.escalation import wanted_rules
 from podpass.lab.cluster.extension import AdmissionAttributes, Attributes, Denied, Objects
 from podpass.lab.cluster.fieldvalidation import check
 from podpass.lab.journal import Hop, Journal
+from podpass.webhook.azure import CLIENT_ID, USE_LABEL
 
 REQUEST_SECONDS = 60
-WORKLOAD_IDENTITY_LABEL = "azure.workload.identity/use"
-CLIENT_ID_ANNOTATION = "azure.workload.identity/client-id"
 
 
 class Admission:
@@ -324,7 +323,7 @@ class Admission:
                 "pod": attributes.name or objects.metadata(obj).get("generateName") or "",
                 "namespace": attributes.namespace,
             },
-            problem="PP410" if key == WORKLOAD_IDENTITY_LABEL and selection.selector == "objectSelector" else "",
+            problem="PP410" if key == USE_LABEL and selection.selector == "objectSelector" else "",
         )
 
     def _note_missing_client_id(self, attributes: AdmissionAttributes, pod: Obj | None) -> None:
@@ -334,7 +333,7 @@ class Admission:
             return
         name = builtin.account_name(pod)
         account = self._objects.find(resources.SERVICEACCOUNTS, name, attributes.namespace)
-        if objects.annotations(account or {}).get(CLIENT_ID_ANNOTATION):
+        if objects.annotations(account or {}).get(CLIENT_ID):
             return
         self._journal.record(
             Hop(
@@ -342,7 +341,7 @@ class Admission:
                 whom="webhook",
                 what=_what(attributes),
                 outcome="noted",
-                why=f"service account {name} has no annotation {CLIENT_ID_ANNOTATION}",
+                why=f"service account {name} has no annotation {CLIENT_ID}",
                 decision={
                     "pod": attributes.name or objects.metadata(pod).get("generateName") or "",
                     "namespace": attributes.namespace,

@@ -3,13 +3,13 @@
 Contract: Kubernetes API surface, sections 2.11, 3.1 and 4.6.
 """
 
-import secrets
 from collections.abc import Iterator
 
 from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, StatusError
 from podpass.lab.cluster.kinds.pod_defaults import DEFAULT_MODE
+from podpass.lab.cluster.metadata import generated_name
 from podpass.lab.cluster.serviceaccount_tokens import EXTENDED_SECONDS
 
 TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
@@ -18,7 +18,6 @@ ROOT_CA_CONFIGMAP = "kube-root-ca.crt"
 UNDELETABLE_NAMESPACES = frozenset({"default", "kube-system", "kube-public"})
 EVICTION_SECONDS = 300
 PRIORITY_CLASSES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
-_SUFFIX_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 _EVICTING_TAINTS = ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
 
 
@@ -75,7 +74,7 @@ def _without_mount(spec: Obj) -> Iterator[Obj]:
 
 def _fresh_name(taken: list[str]) -> str:
     while True:
-        name = TOKEN_VOLUME_PREFIX + "".join(secrets.choice(_SUFFIX_CHARACTERS) for _ in range(5))
+        name = generated_name(TOKEN_VOLUME_PREFIX)
         if name not in taken:
             return name
 

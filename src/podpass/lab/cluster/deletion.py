@@ -11,9 +11,8 @@ from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.resources import NAMESPACES
 from podpass.kube.status import Cause, StatusError, not_supported
-from podpass.lab.clock import rfc3339
+from podpass.lab.clock import rfc3339, seconds_of
 from podpass.lab.cluster.registry import Kind
-from podpass.lab.cluster.tables import seconds_of
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
 _POLICIES = ("Background", "Foreground", "Orphan")

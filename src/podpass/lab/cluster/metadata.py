@@ -9,13 +9,13 @@ from typing import Any
 from podpass.kube import names
 from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, forbidden_field, invalid, required, too_long, type_invalid
+from podpass.lab.cluster.deletion import FOREGROUND, ORPHAN
+from podpass.lab.cluster.kinds.rules import IMMUTABLE
 from podpass.lab.cluster.registry import Kind, NameRule
 
 GENERATED_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 MAX_GENERATE_NAME = 58
 MAX_ANNOTATIONS_BYTES = 256 * 1024
-DELETION_FINALIZERS = ("orphan", "foregroundDeletion")
-IMMUTABLE = "field is immutable"
 
 _FAULTS = {
     "subdomain": names.subdomain_fault,
@@ -101,7 +101,7 @@ def validate(kind: Kind, obj: Obj) -> list[Cause]:
     for number, finalizer in enumerate(meta.get("finalizers") or ()):
         if fault := names.qualified_name_fault(finalizer):
             causes.append(invalid(f"metadata.finalizers[{number}]", finalizer, fault))
-        elif "/" not in finalizer and finalizer not in (*DELETION_FINALIZERS, "kubernetes"):
+        elif "/" not in finalizer and finalizer not in (ORPHAN, FOREGROUND, "kubernetes"):
             causes.append(
                 invalid(
                     f"metadata.finalizers[{number}]",

@@ -11,12 +11,11 @@ from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.resources import PODS
 from podpass.kube.status import Cause, StatusError, success
-from podpass.lab.clock import Clock, rfc3339
+from podpass.lab.clock import Clock, rfc3339, seconds_of
 from podpass.lab.cluster.deletion import delete_options
 from podpass.lab.cluster.extension import SubresourceCall
 from podpass.lab.cluster.options import Write, is_true
 from podpass.lab.cluster.registry import Subresource
-from podpass.lab.cluster.tables import seconds_of
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.node.logs import LogOptions
 from podpass.serving.asgi import App, Receive, Scope, Send

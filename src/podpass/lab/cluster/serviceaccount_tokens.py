@@ -12,11 +12,10 @@ from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 from podpass.kube.status import Cause, StatusError, invalid
-from podpass.lab.clock import Clock, rfc3339
+from podpass.lab.clock import Clock, rfc3339, seconds_of
 from podpass.lab.cluster.extension import Objects, SubresourceCall, User
 from podpass.lab.cluster.fieldvalidation import typed_body
 from podpass.lab.cluster.kinds.volume_validation import token_seconds
-from podpass.lab.cluster.tables import seconds_of
 from podpass.lab.journal import Hop, Journal
 from podpass.telemetry.redaction import fingerprint
 from podpass.tokens import claims as read

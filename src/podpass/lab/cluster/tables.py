@@ -5,12 +5,11 @@ Contract: Kubernetes API surface, section 1.4.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Literal
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
-from podpass.lab.clock import Clock
+from podpass.lab.clock import Clock, seconds_of
 from podpass.lab.cluster.registry import Column, Kind
 
 UNKNOWN = "<unknown>"
@@ -65,16 +64,6 @@ def _row_object(kind: Kind, item: Obj, include_object: str) -> Obj | None:
     if include_object == "Object":
         return {"kind": kind.resource.kind, "apiVersion": kind.resource.api_version, **item}
     return {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": item.get("metadata", {})}
-
-
-def seconds_of(timestamp: object) -> float | None:
-    """An RFC 3339 time in seconds since the epoch; None where there is none to read."""
-    if not isinstance(timestamp, str) or not timestamp:
-        return None
-    try:
-        return datetime.fromisoformat(timestamp).timestamp()
-    except (ValueError, OverflowError):
-        return None
 
 
 def since(timestamp: object, now: float) -> str:

@@ -5,10 +5,10 @@ Contract: Kubernetes API surface, section 7.1.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
+from podpass.lab.clock import seconds_of
 from podpass.lab.node.status import BackOff, Container, PodState, Running, Terminated, Waiting, may_restart, phase
 
 
@@ -159,18 +159,9 @@ def unsupported(pod: Obj) -> tuple[str, str] | None:
     return None
 
 
-def seconds(time: str | None, otherwise: float) -> float:
-    """A Kubernetes time in seconds since the epoch; *otherwise* where there is none, or none that can be read."""
-    try:
-        return datetime.fromisoformat(time or "").timestamp()
-    except ValueError:
-        return otherwise
-
-
 def initial(
     pod: Obj,
     host_ip: str,
-    started_at: float,
     *,
     now: float,
     note: str = "",
@@ -185,7 +176,7 @@ def initial(
     return PodState(
         pod=pod,
         host_ip=host_ip,
-        started_at=started_at,
+        started_at=_time(status.get("startTime"), now),
         init=tuple(
             _resumed(container, status.get("initContainerStatuses") or (), now, sidecars=True)
             for container in spec.get("initContainers") or ()
@@ -217,14 +208,19 @@ def _resumed(container: Obj, statuses: Sequence[Obj], now: float, *, sidecars: b
         ended = Terminated(
             exit_code=int(terminated.get("exitCode", 255)),
             reason=terminated.get("reason") or "Error",
-            finished_at=seconds(terminated.get("finishedAt"), now),
-            started_at=seconds(terminated.get("startedAt"), now),
+            finished_at=_time(terminated.get("finishedAt"), now),
+            started_at=_time(terminated.get("startedAt"), now),
             container_id=container_id,
             message=terminated.get("message") or "",
         )
     elif running := state.get("running"):
-        began = seconds(running.get("startedAt"), now)
+        began = _time(running.get("startedAt"), now)
         ended = Terminated(255, "Unknown", now, began, container_id, "the node was restarted")
     if ended is not None:
         return Container(name, image, status.get("imageID") or "", ended, None, restarts, sidecar=sidecar)
     return Container(name, image, restarts=restarts, state=fresh.state, sidecar=sidecar)
+
+
+def _time(text: str | None, now: float) -> float:
+    found = seconds_of(text)
+    return now if found is None else found

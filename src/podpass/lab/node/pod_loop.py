@@ -77,10 +77,7 @@ class PodLoop:
         # A pod that was over before the node started keeps the status it has.
         self._over = objects.status(pod).get("phase") in ("Succeeded", "Failed")
         now = tools.clock.now()
-        started_at = lifecycle.seconds(objects.status(pod).get("startTime"), now)
-        self._state = lifecycle.initial(
-            pod, tools.host_ip, started_at, now=now, note=tools.runtime.note, rejected=rejected
-        )
+        self._state = lifecycle.initial(pod, tools.host_ip, now=now, note=tools.runtime.note, rejected=rejected)
         self._runs: dict[str, ContainerRun] = {}
         place = f"{objects.namespace(pod)}_{objects.name(pod)}_{self.uid}"
         self._logs = PodLogs(tools.directory / "logs" / place, tools.clock)

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 
 from podpass.kube.status import StatusError
+from podpass.lab.clock import seconds_of
 from podpass.lab.cluster.controllers.writes import Gone, controller_user, delete
 from podpass.lab.cluster.deletion import DeleteOptions
-from podpass.lab.cluster.tables import seconds_of
 from podpass.lab.cluster.verbs import Verbs
 
 SWEEP_SECONDS = 30.0

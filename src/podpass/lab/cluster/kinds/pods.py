@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
+from podpass.lab.clock import seconds_of
 from podpass.lab.cluster.kinds.pod_defaults import default_pod, prepare_pod
 from podpass.lab.cluster.kinds.pod_validation import pod_causes, pod_update_causes, refuse_node_change
 from podpass.lab.cluster.registry import Column, Kind, Subresource
-from podpass.lab.cluster.tables import AGE, NAME, NONE, duration, seconds_of
+from podpass.lab.cluster.tables import AGE, NAME, NONE, duration
 
 _NODE_LOST = "NodeLost"
 
