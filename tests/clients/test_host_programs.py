@@ -88,6 +88,23 @@ def test_curl_reads_the_issuers_documents_and_the_keys_fit(running_lab: RunningL
     assert all(key["alg"] == "RS256" and key["use"] == "sig" for key in keys)
 
 
+def test_curl_alone_trades_a_token_for_a_secret(running_lab, trusted, variables) -> None:  # type: ignore[no-untyped-def]
+    wanted, identity, _ = trusted
+    authority = f"https://login.microsoftonline.com/{running_lab.endpoints.tenant_id}"
+    form = (
+        f"client_id={identity.client_id}",
+        "grant_type=client_credentials",
+        "scope=https://vault.azure.net/.default",
+        "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        f"client_assertion@{variables['AZURE_FEDERATED_TOKEN_FILE']}",
+    )
+    fields = [text for member in form for text in ("--data-urlencode", member)]
+    token = json.loads(running_lab.run("curl", "-sSf", f"{authority}/oauth2/v2.0/token", *fields).stdout)
+    secret = f"{wanted.vault_url}/secrets/{wanted.secret}?api-version=7.4"
+    answer = running_lab.run("curl", "-sSf", "-H", f"Authorization: Bearer {token['access_token']}", secret)
+    assert json.loads(answer.stdout)["id"].startswith(f"{wanted.vault_url}/secrets/{wanted.secret}/")
+
+
 def test_curl_is_refused_every_other_host(running_lab: RunningLab) -> None:
     done = running_lab.run("curl", "-sS", "https://www.example.com/", check=False)
     assert done.returncode == 56
