@@ -13,6 +13,8 @@ Rule = Union["MapRule", "ListRule"]
 
 @dataclass(frozen=True)
 class MapRule:
+    """A map or an object: how its members merge."""
+
     fields: Mapping[str, Rule] = field(default_factory=dict)
     atomic: bool = False
     """Server-side apply owns the map as a whole."""

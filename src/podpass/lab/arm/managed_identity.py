@@ -10,6 +10,7 @@ import uuid
 
 import msgspec
 
+from podpass.azure.resourceids import USER_ASSIGNED_IDENTITIES
 from podpass.lab.arm import errors
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
@@ -18,7 +19,7 @@ from podpass.lab.arm.paths import resource_id
 from podpass.lab.entra.directory import Application
 from podpass.tokens.federation import FederatedCredential
 
-IDENTITY = "Microsoft.ManagedIdentity/userAssignedIdentities"
+IDENTITY = USER_ASSIGNED_IDENTITIES
 CREDENTIAL = f"{IDENTITY}/federatedIdentityCredentials"
 
 MAX_CREDENTIALS = 20

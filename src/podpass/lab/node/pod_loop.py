@@ -20,7 +20,7 @@ from podpass.lab.clock import Clock
 from podpass.lab.journal import Journal
 from podpass.lab.node import lifecycle, pod_processes
 from podpass.lab.node.client import NodeClient
-from podpass.lab.node.container_environment import NotYet
+from podpass.lab.node.container_environment import NotYet, containers
 from podpass.lab.node.container_run import OUTPUT_SECONDS, ContainerRun
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.fields import Place
@@ -231,7 +231,7 @@ class PodLoop:
 
     async def _start(self, name: str) -> None:
         container = self._container(name)
-        spec = next(spec for spec in _containers(self._pod) if spec["name"] == name)
+        spec = next(spec for spec in containers(self._pod) if spec["name"] == name)
         now = self._tools.clock.now()
         image = self._tools.images.resolve(container.image)
         if isinstance(image, NoImage):
@@ -283,7 +283,7 @@ class PodLoop:
         now = self._tools.clock.now()
         restarts = container.restarts + (container.ended is not None)
         run = await ContainerRun.start(name, process, self._tools.runtime, self._logs.begin(name, restarts))
-        probes = [kind for kind in _PROBES if kind in next(s for s in _containers(self._pod) if s["name"] == name)]
+        probes = [kind for kind in _PROBES if kind in next(s for s in containers(self._pod) if s["name"] == name)]
         if probes and restarts == 0:
             message = f"{', '.join(probes)} of container {name} not run by the lab's node: it is ready while it runs"
             self._reports.event("Normal", "ProbesNotRun", message, container=name)
@@ -419,15 +419,10 @@ class PodLoop:
         return next(container for container in (*self._state.init, *self._state.main) if container.name == name)
 
     def _set(self, container: Container) -> None:
-        def changed(containers: tuple[Container, ...]) -> tuple[Container, ...]:
-            return tuple(container if old.name == container.name else old for old in containers)
+        def changed(listed: tuple[Container, ...]) -> tuple[Container, ...]:
+            return tuple(container if old.name == container.name else old for old in listed)
 
         self._state = replace(self._state, init=changed(self._state.init), main=changed(self._state.main))
 
     def _place(self) -> Place:
         return Place(self._tools.node_name, self._tools.host_ip, self.address, self._tools.allocatable)
-
-
-def _containers(pod: Obj) -> list[Obj]:
-    spec = objects.spec(pod)
-    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]

@@ -225,8 +225,6 @@ def _conditions(state: PodState, current: Phase, now: float) -> list[Obj]:
             "ContainersNotInitialized",
             f"containers with incomplete status: [{' '.join(waiting_init)}]",
         )
-    elif current == "Succeeded":
-        not_initialized = None
     network = None if state.network_ready else ("", "")
     made = [
         _condition("PodReadyToStartContainers", network, before, now),
