@@ -21,7 +21,7 @@ from podpass.kube.config import Access, StaticToken
 from podpass.lab.arm import Arm
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import LabClock, SkewedClock, rfc3339
-from podpass.lab.cluster import Cluster
+from podpass.lab.cluster import NODE_NAME, Cluster
 from podpass.lab.control.http import control_app
 from podpass.lab.doors.dns import Addresses
 from podpass.lab.doors.http import ForwardProxy, Gateway
@@ -58,7 +58,6 @@ from podpass.webhook import Settings as WebhookSettings
 from podpass.webhook import run as run_webhook
 from podpass.webhook.metrics import PATH as WEBHOOK_PATH
 
-NODE_NAME = "lab-node"
 READY_SECONDS = 30.0
 STOP_SECONDS = 2.0
 

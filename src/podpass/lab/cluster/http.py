@@ -151,7 +151,7 @@ class KubernetesApi:
         )
         decision = self._parts.authorizer.authorize(user, attributes)
         if isinstance(decision, Denied):
-            self._note_refusal(request, user, decision.reason)
+            self._note_refusal(request, user, decision.reason, "Forbidden")
             raise StatusError.forbidden(resource, name, decision.reason, subresource=target.subresource)
         if verb == "watch" and target.name:
             raise StatusError.method_not_allowed()
@@ -243,10 +243,11 @@ class KubernetesApi:
 
     def _not_emulated(self, request: Request, user: User, target: Target) -> Response:
         why = f"{target.kind.resource.plural}/{target.subresource} is not emulated"
-        self._note_refusal(request, user, why)
-        return _failure(StatusError(501, "NotImplemented", why))
+        error = StatusError(501, "NotImplemented", why)
+        self._note_refusal(request, user, why, error.reason)
+        return _failure(error)
 
-    def _note_refusal(self, request: Request, user: User, why: str) -> None:
+    def _note_refusal(self, request: Request, user: User, why: str, wire: str) -> None:
         self._journal.record(
             Hop(
                 who=user.name,
@@ -254,7 +255,7 @@ class KubernetesApi:
                 what=f"{request.method} {request.path}",
                 outcome="refused",
                 why=why,
-                wire="Forbidden" if "not emulated" not in why else "NotImplemented",
+                wire=wire,
             )
         )
 
