@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -77,17 +77,24 @@ def api() -> SmallCluster:
 
 
 @pytest.fixture
-async def node(api, clock, journal, plain, tmp_path) -> AsyncIterator[Node]:
-    made = Node(
-        name="lab-node",
-        client=api,
-        runtime=plain,
-        clock=clock,
-        journal=journal,
-        state_directory=tmp_path / "state",
-        times=BackOffTimes(0.02, 0.05),
-        retry_seconds=0.02,
-    )
+def make_node(api, clock, journal, plain, tmp_path) -> Callable[..., Node]:
+    def make(**options: Any) -> Node:
+        return Node(
+            name="lab-node",
+            client=api,
+            runtime=plain,
+            clock=clock,
+            journal=journal,
+            state_directory=tmp_path / "state",
+            **options,
+        )
+
+    return make
+
+
+@pytest.fixture
+async def node(make_node) -> AsyncIterator[Node]:
+    made = make_node(times=BackOffTimes(0.02, 0.05), retry_seconds=0.02)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(made.run())
         async with asyncio.timeout(10):
@@ -232,18 +239,14 @@ async def test_a_lost_helper_is_replaced_and_pods_start_again(node, api, pod_obj
     assert (ended["exitCode"], ended["reason"]) == (137, "ContainerStatusUnknown")
 
 
-async def test_what_deleted_pods_left_is_removed_and_others_stay(
-    api, clock, journal, plain, tmp_path, pod_object, container
-):
+async def test_what_deleted_pods_left_is_removed_and_others_stay(make_node, api, tmp_path, pod_object, container):
     pod = pod_object(container("exit 0"))
     pod["status"] = {"phase": "Succeeded"}
     api.apply(pod, "ADDED")
     directory = tmp_path / "state" / "logs"
     for name in ("shop_gone_uid-of-gone", "shop_orders_uid-of-orders"):
         (directory / name).mkdir(parents=True)
-    node = Node(
-        name="lab-node", client=api, runtime=plain, clock=clock, journal=journal, state_directory=tmp_path / "state"
-    )
+    node = make_node()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(node.run())
         async with asyncio.timeout(10):
@@ -252,17 +255,8 @@ async def test_what_deleted_pods_left_is_removed_and_others_stay(
     assert os.listdir(directory) == ["shop_orders_uid-of-orders"]
 
 
-async def test_stopping_the_node_ends_its_containers(
-    api, clock, journal, plain, tmp_path, pod_object, container
-) -> None:
-    node = Node(
-        name="lab-node",
-        client=api,
-        runtime=plain,
-        clock=clock,
-        journal=journal,
-        state_directory=tmp_path / "state",
-    )
+async def test_stopping_the_node_ends_its_containers(make_node, api, pod_object, container) -> None:
+    node = make_node()
     api.apply(pod_object(container("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.02; done")), "ADDED")
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(node.run())
