@@ -1,10 +1,10 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.lab.entra.entra_world import World
 
 from podpass.lab.entra.signing import SigningIdentity, load_or_create
 from podpass.tokens.keys import SigningKey
+from tests.lab.entra.entra_world import World
 
 
 @pytest.fixture(scope="session")

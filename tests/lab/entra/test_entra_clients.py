@@ -14,7 +14,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientAssertionCredential, WorkloadIdentityCredential
 from azure.identity.aio import WorkloadIdentityCredential as AioWorkloadIdentityCredential
-from tests.lab.entra.entra_world import AUDIENCE, IDENTITY, IDENTITY_OBJECT, SUBJECT, TENANT, VAULT
 
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import SystemClock
@@ -29,6 +28,7 @@ from podpass.tokens.client import KeyFetcher
 from podpass.tokens.discovery import issuer_document, jwks_url
 from podpass.tokens.federation import FederatedCredential
 from podpass.tokens.keys import JwkSet, SigningKey
+from tests.lab.entra.entra_world import AUDIENCE, IDENTITY, IDENTITY_OBJECT, SUBJECT, TENANT, VAULT
 
 ISSUER_HOST = "issuer.example.test"
 

@@ -9,10 +9,10 @@ import pytest
 from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.lab.entra.entra_world import DOMAIN, TENANT, World
 
 from podpass.tokens.encoding import to_base64url
 from podpass.tokens.keys import JwkSet
+from tests.lab.entra.entra_world import DOMAIN, TENANT, World
 
 HOST = "https://login.microsoftonline.com"
 V2 = "/v2.0/.well-known/openid-configuration"
