@@ -105,6 +105,17 @@ def test_curl_alone_trades_a_token_for_a_secret(running_lab, trusted, variables)
     assert json.loads(answer.stdout)["id"].startswith(f"{wanted.vault_url}/secrets/{wanted.secret}/")
 
 
+def test_an_unreachable_issuer_answers_nobody(running_lab: RunningLab) -> None:
+    address = f"{running_lab.endpoints.issuer}.well-known/openid-configuration"
+    running_lab.control.set_faults({"issuer_unreachable": True})
+    try:
+        done = running_lab.run("curl", "-sSf", address, check=False)
+    finally:
+        running_lab.control.set_faults({"issuer_unreachable": False})
+    assert done.returncode == 22, "what the printed remedy shows while the fault is there"
+    running_lab.run("curl", "-sSf", address)
+
+
 def test_curl_is_refused_every_other_host(running_lab: RunningLab) -> None:
     done = running_lab.run("curl", "-sS", "https://www.example.com/", check=False)
     assert done.returncode == 56

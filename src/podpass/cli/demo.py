@@ -260,7 +260,7 @@ def _show_result(result: Result, show: _Show) -> None:
     show.heading("The remedy")
     show.text(result.remedy)
     if result.in_lab:
-        show.text(f"in this lab: {result.in_lab}")
+        show.text(f"in this lab the fault was set on purpose, and this takes it back:\n{result.in_lab}")
 
 
 def _blamed(events: list[dict[str, Any]]) -> dict[str, Any] | None:

@@ -32,7 +32,7 @@ from podpass.lab.doors.traces import TraceSeal
 from podpass.lab.entra import Entra, SigningIdentity, open_signing_identity
 from podpass.lab.entra.directory import Directory
 from podpass.lab.environment import Endpoints, LabPaths, host_variables, state_home
-from podpass.lab.faults import Faults
+from podpass.lab.faults import Faults, unless_unreachable
 from podpass.lab.filling import Filling
 from podpass.lab.graph import Graph
 from podpass.lab.installing import install_operator, install_webhook, register_webhook
@@ -270,7 +270,7 @@ class Lab:
             "arm": self._arm.app,
             "keyvault": keyvault.app,
             "graph": graph.app,
-            "issuer": self._cluster.issuer_app,
+            "issuer": unless_unreachable(self._cluster.issuer_app, self.faults),
             "cluster": self._cluster.app,
         }
         self._gateway = door = Gateway(names, services, self.journal, seal=seal)

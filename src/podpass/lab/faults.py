@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from podpass.lab.store import Store
+from podpass.serving.asgi import App, Receive, Scope, Send, send_response, text_response
 
 _SERVICE, _KIND, _KEY = "lab", "faults", "faults"
 
@@ -41,3 +42,15 @@ class Faults:
         store.put(_SERVICE, _KIND, _KEY, {**asdict(self), **values})
         for name, value in values.items():
             setattr(self, name, value)
+
+
+def unless_unreachable(issuer: App, faults: Faults) -> App:
+    """The issuer's app as long as it can be reached; otherwise everybody is told what a proxy says of a dead host."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if faults.issuer_unreachable and scope["type"] == "http":
+            await send_response(send, text_response(502, "the issuer does not answer\n"))
+        else:
+            await issuer(scope, receive, send)
+
+    return app
