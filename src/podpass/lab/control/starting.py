@@ -67,6 +67,7 @@ def start(
     if "error" in message:
         process.wait()
         raise PodpassError(message["code"], message["error"], **{"log": paths.log, **message["values"]})
+    _forget_ended()
     _started[process.pid] = process
     return message
 
@@ -124,12 +125,17 @@ def stop(paths: LabPaths) -> None:
         time.sleep(0.01)
 
 
+def _forget_ended() -> None:
+    """Let go of labs that this process started and that have ended, however they did."""
+    for pid, process in list(_started.items()):
+        if process.poll() is not None:
+            del _started[pid]
+
+
 def _alive(pid: int) -> bool:
+    _forget_ended()
     if pid in _started:
-        if _started[pid].poll() is None:
-            return True
-        del _started[pid]
-        return False
+        return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -142,6 +148,7 @@ def delete(paths: LabPaths) -> None:
 
     Raises PodpassError: PP102 when the lab runs, or is about to; PP105 when the files can't be removed.
     """
+    _forget_ended()
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(OSError):
             # Nothing to lock is nothing that runs.
