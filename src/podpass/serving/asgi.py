@@ -145,13 +145,19 @@ async def read_body(scope: Scope, receive: Receive, *, limit: int) -> bytes:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def send_response(send: Send, response: Response, *, head_only: bool = False) -> None:
+def response_messages(response: Response, *, head_only: bool = False) -> tuple[Message, Message]:
+    """The ASGI messages of *response*. They may be sent any number of times."""
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers]
     if response.status not in (204, 304):
         headers.append((b"Content-Length", str(len(response.body)).encode()))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
     body = b"" if head_only or response.status in (204, 304) else response.body
-    await send({"type": "http.response.body", "body": body})
+    start = {"type": "http.response.start", "status": response.status, "headers": headers}
+    return start, {"type": "http.response.body", "body": body}
+
+
+async def send_response(send: Send, response: Response, *, head_only: bool = False) -> None:
+    for message in response_messages(response, head_only=head_only):
+        await send(message)
 
 
 def answering(

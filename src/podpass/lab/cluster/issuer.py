@@ -8,7 +8,18 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from podpass.lab.journal import Hop, Journal
-from podpass.serving.asgi import App, Request, Response, answering, json_response, text_response
+from podpass.serving.asgi import (
+    Message,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    answering,
+    json_response,
+    response_messages,
+    text_response,
+)
 from podpass.tokens.keys import JwkSet
 
 CONFIGURATION_PATH = "/.well-known/openid-configuration"
@@ -57,38 +68,55 @@ class Issuer:
         self._journal = journal
         self._rendered_keys: JwkSet | None = None
         self._rendered: dict[str, Response] = {}
+        self._prepared: dict[str, tuple[Message, Message]] = {}
+        self._otherwise = answering(
+            self._answer, max_body=1024, too_large=lambda _: text_response(413, "request entity too large\n")
+        )
 
     def document(self, path: str) -> Response | None:
         """What the API server answers at *path* below its own root; None where neither document lives."""
+        self._render()
+        return self._rendered.get(path)
+
+    def _render(self) -> None:
         keys = self._keys.published
         if self._rendered_keys is not keys:
             self._rendered_keys, self._rendered = keys, documents(self.issuer, keys)
-        return self._rendered.get(path)
+            self._prepared = {self._base + path: response_messages(found) for path, found in self._rendered.items()}
 
-    @property
-    def app(self) -> App:
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The public issuer host: the documents under the issuer's path, nothing else."""
-        return answering(
-            self._answer, max_body=1024, too_large=lambda _: text_response(413, "request entity too large\n")
-        )
+        self._render()
+        messages = self._prepared.get(scope["path"]) if scope.get("method") == "GET" else None
+        if messages is None:
+            await self._otherwise(scope, receive, send)
+            return
+        # Relying parties of all clouds read these two: nothing is parsed, and nothing rendered, for each of them.
+        reader = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+        self._record(reader.decode("latin-1"), "GET", scope["path"], found=True)
+        for message in messages:
+            await send(message)
 
     async def _answer(self, request: Request) -> Response:
         if request.method not in ("GET", "HEAD"):
             return text_response(405, "method not allowed\n", (("Allow", "GET, HEAD"),))
         found = self.document(request.path.removeprefix(self._base)) if self._owns(request.path) else None
+        self._record(request.headers.get("user-agent", ""), request.method, request.path, found=found is not None)
+        return found or text_response(404, "404 page not found\n")
+
+    def _record(self, reader: str, method: str, path: str, *, found: bool) -> None:
         if self._journal is not None:
             self._journal.record(
                 Hop(
-                    who=request.headers.get("user-agent", "") or "an HTTP client",
+                    who=reader or "an HTTP client",
                     whom="issuer",
-                    what=f"{request.method} {request.path}",
-                    outcome="refused" if found is None else "done",
-                    why="the issuer publishes two documents only" if found is None else "",
+                    what=f"{method} {path}",
+                    outcome="done" if found else "refused",
+                    why="" if found else "the issuer publishes two documents only",
                     decision={"issuer": self.issuer, "kids": list(self._keys.published.kids)},
-                    wire="404" if found is None else "",
+                    wire="" if found else "404",
                 )
             )
-        return found or text_response(404, "404 page not found\n")
 
     def _owns(self, path: str) -> bool:
         return path in (self._base + CONFIGURATION_PATH, self._base + KEYS_PATH)
