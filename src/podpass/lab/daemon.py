@@ -6,7 +6,6 @@ stops on SIGTERM, on SIGINT, or when asked through its control socket.
 
 import argparse
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -65,8 +64,8 @@ def _run(lab_class: "type[Lab]", options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, lab.stop_requested.set)
         async with lab:
             with hermetic(recording(lab.journal, loop)):
-                _tell(options.ready_fd, {"ready": True, **lab.status()})
-                await lab.stop_requested.wait()
+                if _tell(options.ready_fd, {"ready": True, **lab.status()}):
+                    await lab.stop_requested.wait()
 
     # The wall stands from the first moment; only what it turns away is recorded once there is a journal.
     with hermetic(), asyncio.Runner(loop_factory=new_event_loop) as runner:
@@ -77,12 +76,16 @@ def _texts(values: dict[str, object]) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
 
 
-def _tell(descriptor: int | None, message: dict[str, Any]) -> None:
-    """Write one line to the starter and close the pipe; a starter that went away is nobody to tell."""
+def _tell(descriptor: int | None, message: dict[str, Any]) -> bool:
+    """Write one line to the starter and close the pipe; False when the starter went away, and nobody wants the lab."""
     if descriptor is None:
-        return
-    with contextlib.suppress(OSError), os.fdopen(descriptor, "w") as pipe:
-        pipe.write(json.dumps(message) + "\n")
+        return True
+    try:
+        with os.fdopen(descriptor, "w") as pipe:
+            pipe.write(json.dumps(message) + "\n")
+    except OSError:
+        return False
+    return True
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,22 +46,24 @@ def start(
     command += ["--api-port", str(api_port), "--proxy-port", str(proxy_port)]
     if scenario is not None:
         command += ["--scenario", str(scenario.absolute())]
-    with _log_of(paths) as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=[write_end],
-            start_new_session=True,
-            cwd=paths.directory,
-        )
-    os.close(write_end)
+    process: subprocess.Popen[bytes] | None = None
     try:
+        with _log_of(paths) as log, _signals_held_back():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[write_end],
+                start_new_session=True,
+                cwd=paths.directory,
+            )
+        os.close(write_end)
         with os.fdopen(read_end, "rb") as pipe:
             message = _first_line(pipe.fileno(), READY_WITHIN_SECONDS)
     except BaseException:
-        _end(process)
+        if process is not None:
+            _end(process)
         raise
     if message is None:
         raise PodpassError("PP104", reason=_end(process), log=paths.log)
@@ -70,6 +73,26 @@ def start(
     _forget_ended()
     _started[process.pid] = process
     return message
+
+
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Deliver signals that would end this process only afterwards: a process that was started is then also known."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = {
+        number: signal.signal(number, lambda received, _frame: held.append(received))
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for received in held[:1]:
+            os.kill(os.getpid(), received)
 
 
 def _end(process: subprocess.Popen[bytes]) -> str:
