@@ -19,12 +19,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from yarl import URL
 
 from podpass.kube.resources import CONFIGMAPS, SERVICEACCOUNTS
-from podpass.lab.demo.client import ARM, LOGIN, VAULT_RESOURCE, Identity, Operator
+from podpass.lab.demo.client import ARM, VAULT_RESOURCE, Identity, Operator
 from podpass.lab.demo.plan import AUDIENCE, Plan, plan
 from podpass.tokens import jwt
 from podpass.tokens.keys import SigningKey
 from tests.running_lab import RunningLab
 
+LOGIN = "https://login.microsoftonline.com"
 SECONDS = 3.0
 """Far above what any refusal takes, far below what unbounded work would."""
 GROWTH_KIB = 48 * 1024

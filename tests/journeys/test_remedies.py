@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import pytest
 
+from podpass.cli.journey import blamed
 from podpass.lab.demo.client import Identity, Operator
 from podpass.lab.demo.plan import Break, Plan, mends_in_lab, plan
 from podpass.problems import CATALOGUE
@@ -53,11 +54,6 @@ async def run_pod(operator: Operator, wanted: Plan, *, create: bool = True) -> b
     return str(pod["status"]["phase"]) == "Succeeded"
 
 
-def blamed(lab: RunningLab, after: int) -> dict[str, object]:
-    known = [event for event in lab.control.journal(after=after) if event["problem"]]
-    return ([event for event in known if event["outcome"] in ("refused", "failed")] or known)[-1]
-
-
 @pytest.mark.parametrize("broken", Break)
 def test_the_remedy_as_printed_mends_the_fault(running_lab: RunningLab, broken: Break) -> None:
     endpoints = running_lab.endpoints
@@ -79,8 +75,9 @@ def test_the_remedy_as_printed_mends_the_fault(running_lab: RunningLab, broken: 
     before = int(running_lab.control.status()["journal"]["newest"])
     try:
         assert not running_lab.operate(lambda operator: run_pod(operator, faulty))
-        event = blamed(running_lab, before)
-        remedy = CATALOGUE[str(event["problem"])].remedy_for(**event["decision"])  # type: ignore[arg-type]
+        event = blamed(running_lab.control.journal(after=before))
+        assert event is not None
+        remedy = CATALOGUE[event["problem"]].remedy_for(**event["decision"])
         if mends_in_lab(broken):
             running_lab.control.set_faults({"issuer_unreachable": False, "cluster_skew_seconds": 0})
     finally:

@@ -18,6 +18,11 @@ class Cloud:
     token_exchange_audience: str
     """The audience recommended for federated credentials."""
 
+    @property
+    def authority(self) -> str:
+        """The authority host as it stands in front of a path, without its slash."""
+        return self.authority_host.rstrip("/")
+
 
 PUBLIC = Cloud(
     name="AzurePublicCloud",

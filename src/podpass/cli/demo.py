@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from podpass.cli.journey import event_lines
+from podpass.cli.journey import blamed, event_lines
 from podpass.cli.output import Format, note, print_value, styled
 from podpass.lab.control.client import Control, follow_live
 from podpass.lab.control.starting import delete, start, stop
@@ -226,18 +226,18 @@ async def _run_pod(
         seen(event)
     log = await operator.log(wanted)
     succeeded = pod["status"]["phase"] == "Succeeded" and stored in log
-    blamed = _blamed(events)
-    entry = CATALOGUE.get(blamed["problem"]) if blamed else None
-    values = blamed["decision"] if blamed else {}
+    failure = None if succeeded else blamed(events)
+    entry = CATALOGUE.get(failure["problem"]) if failure else None
+    values = failure["decision"] if failure else {}
     result = Result(
         broken=str(broken or ""),
         succeeded=succeeded,
         expected=stored,
         output=log.strip() if succeeded else _client_error(log),
-        wire=blamed["wire"] if blamed and not succeeded else "",
-        problem=blamed["problem"] if blamed and not succeeded else "",
-        reason=entry.cause_for(**values) if entry and not succeeded else "",
-        remedy=entry.remedy_for(**values) if entry and not succeeded else "",
+        wire=failure["wire"] if failure else "",
+        problem=failure["problem"] if failure else "",
+        reason=entry.cause_for(**values) if entry else "",
+        remedy=entry.remedy_for(**values) if entry else "",
         in_lab=mends_in_lab(broken) if broken and not succeeded else "",
         pod_seconds=pod_seconds,
     )
@@ -261,14 +261,6 @@ def _show_result(result: Result, show: _Show) -> None:
     show.text(result.remedy)
     if result.in_lab:
         show.text(f"in this lab the fault was set on purpose, and this takes it back:\n{result.in_lab}")
-
-
-def _blamed(events: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """The event that explains the failure: a refusal with a known remedy, else any remark with one."""
-    known = [event for event in events if event["problem"]]
-    refusals = [event for event in known if event["outcome"] in ("refused", "failed")]
-    candidates = refusals or known
-    return candidates[-1] if candidates else None
 
 
 def _client_error(log: str) -> str:

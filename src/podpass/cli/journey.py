@@ -37,6 +37,14 @@ def asker(who: str) -> str:
     return name if who.startswith("appid ") and who.endswith(")") else who
 
 
+def blamed(events: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """The event that explains a failure: the last refusal with a known remedy, else the last remark with one."""
+    known = [event for event in events if event["problem"]]
+    refusals = [event for event in known if event["outcome"] in ("refused", "failed")]
+    candidates = refusals or known
+    return candidates[-1] if candidates else None
+
+
 def print_event(event: dict[str, Any], *, new_trace: bool) -> None:
     if new_trace:
         print(styled(f"trace {event['trace']}", "dim", sys.stdout))

@@ -248,10 +248,6 @@ class StatusError(Exception):
         return cls(500, "InternalError", message, {"causes": [{"message": why}]})
 
     @classmethod
-    def unavailable(cls, message: str) -> "StatusError":
-        return cls(503, "ServiceUnavailable", message)
-
-    @classmethod
     def timeout(
         cls, message: str, *, causes: Sequence[Cause] = (), retry_after_seconds: int | None = None
     ) -> "StatusError":

@@ -208,7 +208,7 @@ class Lab:
         """The embedded cluster, answering on its port and in the pods' network."""
         entry = scenario.clusters[0]
         tenant = next(tenant for tenant in scenario.tenants if tenant.name == entry.tenant)
-        tenant_id = self._remembered.guid(f"tenant/{tenant.name}", tenant.id)
+        tenant_id = self._remembered.tenant_id(tenant.name, tenant.id)
         self._issuer = f"https://{entry.region}.oic.prod-aks.azure.com/{tenant_id}/{self._remembered.guid(f'cluster/{entry.name}')}/"
         cluster = await Cluster.open(
             name=entry.name,
@@ -273,7 +273,7 @@ class Lab:
             "issuer": unless_unreachable(self._cluster.issuer_app, self.faults),
             "cluster": self._cluster.app,
         }
-        self._gateway = door = Gateway(names, services, self.journal, seal=seal)
+        door = Gateway(names, services, self.journal, seal=seal)
         listeners = self._listeners
         for door_open in (
             serve_gateway(door, [listeners.gateway, listeners.gateway_socket], self._ca, names),
@@ -295,7 +295,7 @@ class Lab:
         self.endpoints = Endpoints(
             **self._addresses(),
             tenant_id=operator.tenant_id,
-            subscription_id=self._remembered.guid(f"subscription/{subscription.name}", subscription.id),
+            subscription_id=self._remembered.subscription_id(subscription.name, subscription.id),
             operator_client_id=operator.client_id,
             issuer=self._issuer,
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from podpass.azure.clouds import PUBLIC
 from podpass.problems import PodpassError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -154,7 +155,7 @@ def host_variables(endpoints: Endpoints, paths: LabPaths) -> dict[str, str]:
         # Without this, a chain of credentials would probe the machine's real metadata address.
         "AZURE_POD_IDENTITY_AUTHORITY_HOST": endpoints.metadata,
         "AZURE_TENANT_ID": endpoints.tenant_id,
-        "AZURE_AUTHORITY_HOST": "https://login.microsoftonline.com/",
+        "AZURE_AUTHORITY_HOST": PUBLIC.authority_host,
         "AZURE_CONFIG_DIR": str(paths.azure_config),
         "AZURE_CORE_COLLECT_TELEMETRY": "no",
         "AZURE_EXTENSION_USE_DYNAMIC_INSTALL": "no",

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from podpass.azure.clouds import PUBLIC
 from podpass.lab.arm import Arm, ArmError
 from podpass.lab.arm.estate import parsed_id
 from podpass.lab.arm.managed_identity import IDENTITY
@@ -12,7 +13,7 @@ from podpass.lab.entra.directory import Application, Directory, Tenant
 from podpass.lab.keyvault import KeyVault, KeyVaultError
 from podpass.lab.operator import OPERATOR_CREDENTIAL, OPERATOR_ROLE, OPERATOR_SUBJECT
 from podpass.lab.remembered import Remembered
-from podpass.lab.scenario.model import TOKEN_EXCHANGE_AUDIENCE, IdentityEntry, Scenario, VaultEntry
+from podpass.lab.scenario.model import IdentityEntry, Scenario, VaultEntry
 from podpass.lab.store import Store
 from podpass.problems import PodpassError
 from podpass.tokens.federation import FederatedCredential
@@ -46,9 +47,6 @@ class Filling:
         self._keyvault = keyvault
         self._issuer_of = issuer_of
 
-    def tenant_id(self, name: str, given: str = "") -> str:
-        return self._remembered.guid(f"tenant/{name}", given)
-
     def apply(self, scenario: Scenario) -> None:
         """Create what the scenario names, or bring it back to what the scenario says; all of it or nothing.
 
@@ -56,14 +54,14 @@ class Filling:
         """
         with self._store.transaction():
             for tenant in scenario.tenants:
-                tenant_id = self.tenant_id(tenant.name, tenant.id)
+                tenant_id = self._remembered.tenant_id(tenant.name, tenant.id)
                 domains = (tenant.domain,) if tenant.domain else ()
                 self._directory.put_tenant(Tenant(tenant_id, domains, tenant.name))
             subscriptions = {
                 entry.name: self._arm.seed.put_subscription(
-                    self.tenant_id(entry.tenant),
+                    self._remembered.tenant_id(entry.tenant),
                     entry.name,
-                    self._remembered.guid(f"subscription/{entry.name}", entry.id),
+                    self._remembered.subscription_id(entry.name, entry.id),
                 ).id
                 for entry in scenario.subscriptions
             }
@@ -124,7 +122,7 @@ class Filling:
 
     def operator(self, tenant: str, cluster: str) -> Operator:
         """The lab's operator: Owner of the tenant's subscriptions, trusted from the cluster, without a secret."""
-        tenant_id = self.tenant_id(tenant)
+        tenant_id = self._remembered.tenant_id(tenant)
         application = Application(
             tenant_id=tenant_id,
             client_id=self._remembered.guid("operator/client"),
@@ -134,7 +132,7 @@ class Filling:
             resource_id=None,
         )
         credential = FederatedCredential(
-            OPERATOR_CREDENTIAL, self._issuer_of(cluster), OPERATOR_SUBJECT, (TOKEN_EXCHANGE_AUDIENCE,)
+            OPERATOR_CREDENTIAL, self._issuer_of(cluster), OPERATOR_SUBJECT, (PUBLIC.token_exchange_audience,)
         )
         with self._store.transaction():
             self._directory.put_application(application)

@@ -23,6 +23,13 @@ class Remembered:
         self._store.put(_SERVICE, "guid", what, chosen)
         return chosen
 
+    def tenant_id(self, name: str, given: str = "") -> str:
+        """The id of the tenant that the scenario calls *name*."""
+        return self.guid(f"tenant/{name}", given)
+
+    def subscription_id(self, name: str, given: str = "") -> str:
+        return self.guid(f"subscription/{name}", given)
+
     def port(self, what: str) -> int:
         """The port *what* listened on last, or 0."""
         return int(self._store.get(_SERVICE, "port", what) or 0)

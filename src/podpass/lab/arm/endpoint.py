@@ -5,6 +5,7 @@ Contract: Azure HTTP surface, section 1.1.
 
 from dataclasses import dataclass
 
+from podpass.azure import clouds
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.entra.access import Refusal
 
@@ -22,7 +23,7 @@ AUDIENCES = (
 class Endpoint:
     """Where ARM and its login service are reached, and which audiences count."""
 
-    authority: str = "https://login.microsoftonline.com"
+    authority: str = clouds.PUBLIC.authority
     cloud: str = "AzureCloud"
     audiences: tuple[str, ...] = AUDIENCES
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from podpass.azure.clouds import PUBLIC
 from podpass.azure.resourceids import ResourceId, resource_group
 from podpass.lab.arm import vaults
 from podpass.lab.arm.access import AssignmentProperties, assign
@@ -18,7 +19,6 @@ from podpass.lab.arm.model import Actor, Resource, Subscription
 from podpass.lab.arm.roles import BY_GUID, BY_NAME
 from podpass.tokens.federation import FederatedCredential
 
-EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"
 _SEEDER = Actor("podpass")
 _API_VERSION = "2026-02-01"
 _NAMES = uuid.UUID("6f0bb2c1-7b3a-5c1e-9e4f-6b1d0f3f7a10")
@@ -77,7 +77,7 @@ class Seeding:
         return identity_of(resource)
 
     def put_federated_credential(
-        self, identity_id: str, name: str, *, issuer: str, subject: str, audience: str = EXCHANGE_AUDIENCE
+        self, identity_id: str, name: str, *, issuer: str, subject: str, audience: str = PUBLIC.token_exchange_audience
     ) -> FederatedCredential:
         wanted = parsed_id(identity_id).child(CREDENTIAL.rpartition("/")[2], name)
         properties = {"issuer": issuer, "subject": subject, "audiences": [audience]}

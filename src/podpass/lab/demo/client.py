@@ -14,19 +14,20 @@ from typing import Any
 
 import aiohttp
 
+from podpass.azure.clouds import PUBLIC
 from podpass.kube import config
 from podpass.kube.client import ApiError, Client
 from podpass.kube.resources import NAMESPACES, PODS, SERVICEACCOUNTS
 from podpass.lab.demo.plan import AUDIENCE, READER_ROLE, Plan, namespace_object, pod_object, service_account_object
 from podpass.lab.environment import Endpoints, LabPaths
 from podpass.lab.operator import OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT
+from podpass.oauth.grants import CLIENT_ASSERTION_JWT
 from podpass.problems import PodpassError
 from podpass.telemetry.redaction import fingerprint
 from podpass.tokens.jwt import decode
 
 ARM = "https://management.azure.com"
 VAULT_RESOURCE = "https://vault.azure.net"
-LOGIN = "https://login.microsoftonline.com"
 OFFICER_ROLE = "Key Vault Secrets Officer"
 
 
@@ -98,10 +99,6 @@ class Operator:
 
     async def start_pod(self, plan: Plan, program: str) -> None:
         await self.kube.create(PODS, pod_object(plan, program), plan.namespace)
-
-    async def pod(self, plan: Plan) -> dict[str, Any]:
-        found: dict[str, Any] = await self.kube.get(PODS, plan.pod, plan.namespace)
-        return found
 
     async def log(self, plan: Plan) -> str:
         answer = await self.kube.read(f"{PODS.path(plan.namespace, plan.pod)}/log", {"container": "app"})
@@ -180,11 +177,11 @@ class Operator:
         form = {
             "grant_type": "client_credentials",
             "client_id": self.endpoints.operator_client_id,
-            "client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+            "client_assertion_type": CLIENT_ASSERTION_JWT,
             "client_assertion": review["status"]["token"],
             "scope": f"{resource}/.default",
         }
-        url = f"{LOGIN}/{self.endpoints.tenant_id}/oauth2/v2.0/token"
+        url = f"{PUBLIC.authority}/{self.endpoints.tenant_id}/oauth2/v2.0/token"
         async with self.session.post(url, data=form, proxy=self.endpoints.proxy, ssl=self.tls) as answer:
             content = await answer.json(content_type=None)
             if answer.status != 200:

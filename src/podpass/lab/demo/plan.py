@@ -4,7 +4,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-AUDIENCE = "api://AzureADTokenExchange"
+from podpass.azure.clouds import PUBLIC
+
+AUDIENCE = PUBLIC.token_exchange_audience
 LABEL = "azure.workload.identity/use"
 CLIENT_ID_ANNOTATION = "azure.workload.identity/client-id"
 READER_ROLE = "Key Vault Secrets User"

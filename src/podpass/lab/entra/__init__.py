@@ -14,6 +14,7 @@ Contract: azure workload identity, section 5; azure HTTP surface, section 2.
 
 from dataclasses import dataclass
 
+from podpass.azure.clouds import PUBLIC
 from podpass.lab.clock import Clock
 from podpass.lab.entra.access import AccessTokens
 from podpass.lab.entra.directory import Directory
@@ -28,9 +29,7 @@ from podpass.tokens import jwt
 from podpass.tokens.client import KeyFetcher
 from podpass.tokens.keys import JwkSet
 
-__all__ = ["AUTHORITY", "Entra", "Faults", "NoFaults", "SigningIdentity", "open_signing_identity"]
-
-AUTHORITY = "https://login.microsoftonline.com"
+__all__ = ["Entra", "Faults", "NoFaults", "SigningIdentity", "open_signing_identity"]
 
 
 @dataclass(slots=True)
@@ -55,7 +54,7 @@ class Entra:
         journal: Journal,
         directory: Directory,
         key_fetcher: KeyFetcher,
-        authority: str = AUTHORITY,
+        authority: str = PUBLIC.authority,
         *,
         signing: SigningIdentity,
         faults: Faults | None = None,

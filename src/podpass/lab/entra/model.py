@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec.structs import replace
 
+from podpass.azure import clouds
 from podpass.lab.entra.access import v1_issuer, v2_issuer
 from podpass.lab.entra.directory import Application, Tenant
 from podpass.lab.entra.documents import COMMON
@@ -50,7 +51,7 @@ class Lookup(Protocol):
 class Rules:
     """What an authority accepts."""
 
-    authority: str = "https://login.microsoftonline.com"
+    authority: str = clouds.PUBLIC.authority
     """Without a slash at the end."""
     algorithms: frozenset[str] = jwt.RS256
     """Of client assertions. The vendor supports RS256; the ES algorithms are an option."""

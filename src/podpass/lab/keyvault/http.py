@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from podpass.azure import clouds
 from podpass.lab.arm import Allowed, Arm, Denied, Vault
 from podpass.lab.arm.principals import described, facts
 from podpass.lab.entra.access import AccessTokens, Caller
@@ -37,7 +38,7 @@ _SERVICE_VERSION = "1.9.2089.1"
 class Endpoint:
     """Where vaults and their login service are reached."""
 
-    authority: str = "https://login.microsoftonline.com"
+    authority: str = clouds.PUBLIC.authority
     suffixes: tuple[str, ...] = ("vault.azure.net",)
     """What follows a vault's name in its host name."""
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-TOKEN_EXCHANGE_AUDIENCE = "api://AzureADTokenExchange"  # noqa: S105 - an audience, not a password
+from podpass.azure.clouds import PUBLIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class FederatedCredentialEntry:
     issuer: str = ""
     """An issuer URL; empty stands for the issuer of *cluster*."""
     cluster: str = ""
-    audience: str = TOKEN_EXCHANGE_AUDIENCE
+    audience: str = PUBLIC.token_exchange_audience
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
+from podpass.azure.clouds import PUBLIC
 from podpass.lab.scenario import model
 from podpass.lab.scenario.placed import Fault, Faults, Section, compose
 from podpass.problems import PodpassError
@@ -126,7 +127,7 @@ class _Reader:
             subject=section.text("subject"),
             issuer=section.text("issuer", default=""),
             cluster=self._use(section, "cluster", "clusters", default=""),
-            audience=section.text("audience", default=model.TOKEN_EXCHANGE_AUDIENCE),
+            audience=section.text("audience", default=PUBLIC.token_exchange_audience),
         )
 
     def vault(self, section: Section) -> model.VaultEntry:
