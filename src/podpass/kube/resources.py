@@ -67,11 +67,19 @@ SERVICEACCOUNTS = Resource("", "v1", "serviceaccounts", "ServiceAccount", True, 
 EVENTS = Resource("", "v1", "events", "Event", True, short_names=("ev",))
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, singular="endpoints", short_names=("ep",))
 BINDINGS = Resource("", "v1", "bindings", "Binding", True)
+PODTEMPLATES = Resource("", "v1", "podtemplates", "PodTemplate", True)
+PERSISTENTVOLUMES = Resource("", "v1", "persistentvolumes", "PersistentVolume", False, short_names=("pv",))
+PERSISTENTVOLUMECLAIMS = Resource(
+    "", "v1", "persistentvolumeclaims", "PersistentVolumeClaim", True, short_names=("pvc",)
+)
+LIMITRANGES = Resource("", "v1", "limitranges", "LimitRange", True, short_names=("limits",))
+RESOURCEQUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota", True, short_names=("quota",))
 
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, short_names=("deploy",), categories=("all",))
 REPLICASETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, short_names=("rs",), categories=("all",))
 DAEMONSETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True, short_names=("ds",), categories=("all",))
 STATEFULSETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, short_names=("sts",), categories=("all",))
+CONTROLLERREVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision", True)
 JOBS = Resource("batch", "v1", "jobs", "Job", True, categories=("all",))
 CRONJOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, short_names=("cj",), categories=("all",))
 
@@ -119,8 +127,29 @@ EVENTS_V1 = Resource("events.k8s.io", "v1", "events", "Event", True, short_names
 ENDPOINTSLICES = Resource("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice", True)
 CSIDRIVERS = Resource("storage.k8s.io", "v1", "csidrivers", "CSIDriver", False)
 CSINODES = Resource("storage.k8s.io", "v1", "csinodes", "CSINode", False)
+STORAGECLASSES = Resource("storage.k8s.io", "v1", "storageclasses", "StorageClass", False, short_names=("sc",))
 PODDISRUPTIONBUDGETS = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, short_names=("pdb",)
+)
+PRIORITYCLASSES = Resource("scheduling.k8s.io", "v1", "priorityclasses", "PriorityClass", False, short_names=("pc",))
+NETWORKPOLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, short_names=("netpol",))
+INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", True, short_names=("ing",))
+INGRESSCLASSES = Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", False)
+VALIDATINGADMISSIONPOLICIES = Resource(
+    _ADMISSION,
+    "v1",
+    "validatingadmissionpolicies",
+    "ValidatingAdmissionPolicy",
+    False,
+    categories=("api-extensions",),
+)
+VALIDATINGADMISSIONPOLICYBINDINGS = Resource(
+    _ADMISSION,
+    "v1",
+    "validatingadmissionpolicybindings",
+    "ValidatingAdmissionPolicyBinding",
+    False,
+    categories=("api-extensions",),
 )
 
 BUILTIN: tuple[Resource, ...] = (
@@ -134,10 +163,16 @@ BUILTIN: tuple[Resource, ...] = (
     EVENTS,
     ENDPOINTS,
     BINDINGS,
+    PODTEMPLATES,
+    PERSISTENTVOLUMES,
+    PERSISTENTVOLUMECLAIMS,
+    LIMITRANGES,
+    RESOURCEQUOTAS,
     DEPLOYMENTS,
     REPLICASETS,
     DAEMONSETS,
     STATEFULSETS,
+    CONTROLLERREVISIONS,
     JOBS,
     CRONJOBS,
     ROLES,
@@ -158,6 +193,13 @@ BUILTIN: tuple[Resource, ...] = (
     ENDPOINTSLICES,
     CSIDRIVERS,
     CSINODES,
+    STORAGECLASSES,
     PODDISRUPTIONBUDGETS,
+    PRIORITYCLASSES,
+    NETWORKPOLICIES,
+    INGRESSES,
+    INGRESSCLASSES,
+    VALIDATINGADMISSIONPOLICIES,
+    VALIDATINGADMISSIONPOLICYBINDINGS,
 )
 """Every resource of Kubernetes itself that podpass names; a cluster may serve fewer or more."""
