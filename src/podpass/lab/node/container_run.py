@@ -15,8 +15,9 @@ OUTPUT_SECONDS = 1.0
 class ContainerRun:
     """A container that was started. *ended* is its exit code, or fails when the runtime was lost."""
 
-    def __init__(self, name: str, container_id: str, log: ContainerLog) -> None:
-        self.name, self.container_id = name, container_id
+    def __init__(self, name: str, process: ContainerProcess, log: ContainerLog) -> None:
+        self.name, self.process = name, process
+        self.container_id = process.container_id
         self.done = asyncio.Event()
         """To be set once everybody knows that the container has ended."""
         self.ended: asyncio.Future[int]
@@ -27,7 +28,7 @@ class ContainerRun:
     @classmethod
     async def start(cls, name: str, process: ContainerProcess, runtime: Runtime, log: ContainerLog) -> Self:
         """Start *process*, its output going to *log*, which is closed in any case. Raises CannotStart, FabricFailed."""
-        run = cls(name, process.container_id, log)
+        run = cls(name, process, log)
         writing: list[int] = []
         try:
             for writer in run._writers:

@@ -45,6 +45,14 @@ class SetupFailed(FabricFailed):
     """The sandbox around a container could not be made; the tool's words are in what the container wrote."""
 
 
+class NotStarted(Exception):
+    """A program could not be started in a container. *program*: it is at fault itself, not the way to it."""
+
+    def __init__(self, message: str, *, program: bool) -> None:
+        super().__init__(message)
+        self.program = program
+
+
 class Fabric:
     """One helper process and the containers it runs."""
 
@@ -127,10 +135,7 @@ class Fabric:
         The future raises FabricFailed when the helper ends first. Raises FabricFailed when the start is refused,
         SetupFailed when the program could not be reached.
         """
-        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        # Nobody may be waiting when the helper is lost.
-        ended.add_done_callback(lambda future: future.cancelled() or future.exception())
-        self._containers[container] = ended
+        ended = self._expect(container)
         try:
             result, _ = await self.request("start", descriptors=descriptors, container=container, **arguments)
         except BaseException:
@@ -140,6 +145,32 @@ class Fabric:
             await asyncio.wait([ended])
             raise SetupFailed("the sandbox could not be made")
         return ended
+
+    def _expect(self, container: str) -> asyncio.Future[int]:
+        ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        # Nobody may be waiting when the helper is lost.
+        ended.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._containers[container] = ended
+        return ended
+
+    async def execute(
+        self, name: str, /, *, inside: str, descriptors: Sequence[int] = (), **arguments: Any
+    ) -> tuple[asyncio.Future[int], int | None]:
+        """Start a program in the running container *inside*: its exit code to come, and its terminal if it has one.
+
+        Under *name* it is signalled as containers are. Raises NotStarted, FabricFailed.
+        """
+        ended = self._expect(name)
+        try:
+            result, terminal = await self.request(
+                "exec", descriptors=descriptors, container=name, inside=inside, **arguments
+            )
+            if not result["started"]:
+                raise NotStarted(result["error"], program=result["program"])
+        except BaseException:
+            self._containers.pop(name, None)
+            raise
+        return ended, terminal[0] if terminal else None
 
     async def signal(self, container: str, number: int) -> bool:
         """Signal a container; False when it has ended. Raises FabricFailed."""

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import ctypes
 import functools
+import importlib.util
 import json
 import os
 import signal
@@ -31,6 +32,7 @@ MAX_DATAGRAM = 4096
 MAX_MESSAGE = 16 * 1024 * 1024
 CONNECT_SECONDS = 10.0
 DNS_SECONDS = 5.0
+_MAKING_SECONDS, _MAKING_TURNS = 0.002, 1000
 _CHUNK = 65536
 _CLONE_NEWNET = 0x40000000
 _PR_SET_PDEATHSIG = 1
@@ -65,6 +67,8 @@ class Fabric:
                 self._remove_pod(request["pod"])
             case "start":
                 return {"started": await self._start(request, descriptors)}, []
+            case "exec":
+                return await self._exec(request, descriptors)
             case "signal":
                 return {"delivered": self._signal(request["container"], request["signal"])}, []
             case "connect":
@@ -152,7 +156,49 @@ class Fabric:
             return False
         with contextlib.suppress(ProcessLookupError):
             running.pidfd = os.pidfd_open(inner)
+            running.pid = inner
         return True
+
+    async def _exec(self, request: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], list[int]]:
+        """Start another program in a running container, on the descriptors given or on a terminal of its own.
+
+        It counts as a container of its own name: it is signalled and its end is told in the same way.
+        """
+        entering = _entering()
+        name, argv = request["container"], request["argv"]
+        running = self._by_container.get(request["inside"])
+        if running is not None and self._sandboxed:
+            await _made(running)
+        if running is None or running.ended or (self._sandboxed and running.pidfd < 0):
+            return {"started": False, "program": False, "error": "the container is not running"}, []
+        if name in self._by_container:
+            raise Refused(f"{name} runs already")
+        ours = theirs = -1
+        if request["tty"]:
+            ours, theirs = entering.open_terminal(running.pid if self._sandboxed else None)
+            if size := request["size"]:
+                entering.set_size(ours, *size)
+        try:
+            process = entering.start(
+                argv,
+                (theirs, theirs, theirs) if request["tty"] else (descriptors[0], descriptors[1], descriptors[2]),
+                request["env"],
+                request["cwd"],
+                controlling=request["tty"],
+                container=(running.pid, running.pidfd) if self._sandboxed else None,
+                first=_nothing if self._sandboxed else self._die_with_fabric,
+            )
+        except BaseException as error:
+            if ours >= 0:
+                os.close(ours)
+            if isinstance(error, entering.CannotEnter):
+                return {"started": False, "program": error.program, "error": str(error)}, []
+            raise
+        finally:
+            if theirs >= 0:
+                os.close(theirs)
+        self._record(name, process, group=True).inside = request["inside"]
+        return {"started": True}, [ours] if ours >= 0 else []
 
     def _spawn(self, request: dict[str, Any], output: int, errors: int) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -229,13 +275,17 @@ class Fabric:
             if running is None:
                 continue
             running.process.returncode = os.waitstatus_to_exitcode(status)
+            running.ended = True
             del self._by_container[running.container]
             if running.pidfd >= 0:
                 os.close(running.pidfd)
-            if running.group:
+            if running.group and not running.inside:
                 # What a shell left behind in its group goes with it, as it does with a pid namespace.
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(pid, signal.SIGKILL)
+                for other in list(self._running.values()):
+                    if other.inside == running.container:
+                        self._signal(other.container, signal.SIGKILL)
             code = running.process.returncode
             self._channel.send({"exit": running.container, "code": code if code >= 0 else 128 - code})
 
@@ -268,12 +318,19 @@ class Fabric:
 
 
 class Running:
-    """A started container. *group*: without namespaces, its process group is what gets signalled."""
+    """A started container, or a program that was started *inside* one.
 
-    __slots__ = ("container", "group", "pidfd", "process")
+    *group*: its process group is what gets signalled, for want of a first process that ends the others with it.
+    """
+
+    __slots__ = ("container", "ended", "group", "inside", "pid", "pidfd", "process")
 
     def __init__(self, container: str, process: "subprocess.Popen[bytes]", group: bool) -> None:
         self.container, self.process, self.group, self.pidfd = container, process, group, -1
+        self.inside = ""
+        self.ended = False
+        self.pid = process.pid
+        """Of its first process; in a sandbox the one inside."""
 
 
 class Channel:
@@ -425,6 +482,40 @@ async def _child_pid(reading: int) -> int | None:
         transport.close()
 
 
+@functools.cache
+def _entering() -> Any:
+    """The neighbouring module, found by its file: isolated, this process has no package of ours."""
+    specification = importlib.util.spec_from_file_location(
+        "entering", os.path.join(os.path.dirname(os.path.abspath(__file__)), "entering.py")
+    )
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    # Dataclasses look their module up.
+    sys.modules["entering"] = module
+    specification.loader.exec_module(module)
+    return module
+
+
+async def _made(running: Running) -> None:
+    """Wait until bubblewrap has made the container and become its program; there is no event that tells."""
+    for _ in range(_MAKING_TURNS):
+        if running.ended or not _same_program(running.pid, running.process.pid):
+            return
+        await asyncio.sleep(_MAKING_SECONDS)
+
+
+def _same_program(one: int, other: int) -> bool:
+    try:
+        return os.path.samefile(f"/proc/{one}/exe", f"/proc/{other}/exe")
+    except OSError:
+        return False
+
+
+def _nothing() -> None:
+    return None
+
+
 def _sealed(data: bytes) -> int:
     """A descriptor that reads *data*: a container's environment shows on no command line and in no file."""
     descriptor = os.memfd_create("bwrap-arguments")
@@ -494,7 +585,6 @@ async def serve(connection: socket.socket, *, sandboxed: bool) -> None:
 
 def main(arguments: list[str]) -> None:
     descriptor, mode = arguments
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = socket.socket(fileno=int(descriptor))
     connection.set_inheritable(False)
     run: Callable[[Awaitable[None]], None] = asyncio.run  # type: ignore[assignment]

@@ -53,29 +53,35 @@ class PlainRuntime(FabricRuntime):
                 "CreateContainerError",
                 f"image {process.image.reference} has a root of its own, which needs the sandbox",
             )
-        root = process.pod.directory / "roots" / process.container_id
+        root = _root(process)
         _lay_out(root, process.mounts)
-        environment = plain_environment(process, root, self._environment)
+        environment, directory = self._surroundings(process)
         if any("\0" in text for text in (*process.argv, *environment.values())):
             raise CannotStart("CreateContainerError", "invalid argument: a variable or argument holds a NUL byte")
-        # An image's PATH names places of the image; the machine's own programs follow it.
-        environment["PATH"] = f"{environment.get('PATH', '')}:{os.environ.get('PATH', os.defpath)}".strip(":")
         program = shutil.which(process.argv[0], path=environment["PATH"])
         if program is None:
             raise CannotStart("StartError", f'exec: "{process.argv[0]}": executable file not found in $PATH')
         if _ACCOUNT in {mount.path for mount in process.mounts}:
-            environment.setdefault("KUBECONFIG", str(_write_kubeconfig(process, root)))
-        wanted = process.working_directory or process.image.working_directory
-        directory = root / wanted.lstrip("/")
-        directory.mkdir(parents=True, exist_ok=True)
+            _write_kubeconfig(process, root)
+        os.makedirs(directory, exist_ok=True)
         return await self.fabric.run(
             process.container_id,
             descriptors=(output, errors),
             pod=process.pod.uid,
             argv=[program, *process.argv[1:]],
             env=environment,
-            cwd=str(directory),
+            cwd=directory,
         )
+
+    def _surroundings(self, process: ContainerProcess) -> tuple[dict[str, str], str]:
+        root = _root(process)
+        environment = plain_environment(process, root, self._environment)
+        # An image's PATH names places of the image; the machine's own programs follow it.
+        environment["PATH"] = f"{environment.get('PATH', '')}:{os.environ.get('PATH', os.defpath)}".strip(":")
+        if _ACCOUNT in {mount.path for mount in process.mounts}:
+            environment.setdefault("KUBECONFIG", str(_kubeconfig(root)))
+        wanted = process.working_directory or process.image.working_directory
+        return environment, str(root / wanted.lstrip("/"))
 
 
 def plain_environment(process: ContainerProcess, root: Path, lab: Mapping[str, str]) -> dict[str, str]:
@@ -99,7 +105,15 @@ def moved(path: str, mounts: Sequence[Mount], root: Path) -> str:
     return path
 
 
-def _write_kubeconfig(process: ContainerProcess, root: Path) -> Path:
+def _root(process: ContainerProcess) -> Path:
+    return process.pod.directory / "roots" / process.container_id
+
+
+def _kubeconfig(root: Path) -> Path:
+    return root / "kubeconfig"
+
+
+def _write_kubeconfig(process: ContainerProcess, root: Path) -> None:
     """A kubeconfig for clients that would read the account's files at their fixed path."""
     account = f"{root}{_ACCOUNT}"
     host = process.environment.get("KUBERNETES_SERVICE_HOST", "")
@@ -122,9 +136,7 @@ def _write_kubeconfig(process: ContainerProcess, root: Path) -> Path:
         ],
         "current-context": "in-cluster",
     }
-    path = root / "kubeconfig"
-    path.write_text(json.dumps(document))
-    return path
+    _kubeconfig(root).write_text(json.dumps(document))
 
 
 def _lay_out(root: Path, mounts: Sequence[Mount]) -> None:

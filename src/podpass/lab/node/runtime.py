@@ -1,14 +1,15 @@
 """What starts containers: the two runtimes' interface, and the choice between them."""
 
 import asyncio
+import secrets
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from podpass.lab.node.driver import Fabric, FabricFailed, make_node, tool_path, try_container
+from podpass.lab.node.driver import Fabric, FabricFailed, NotStarted, make_node, tool_path, try_container
 from podpass.lab.node.images import ResolvedImage
 
 RuntimeKind = Literal["sandbox", "plain"]
@@ -56,6 +57,18 @@ class ContainerProcess:
     capabilities: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """A program that was started in a running container."""
+
+    id: str
+    """To signal it by."""
+    ended: asyncio.Future[int]
+    """Its exit code, 128 + n for signal n; FabricFailed when the runtime was lost first."""
+    terminal: int | None
+    """A descriptor of our end of its terminal, the caller's to close; None where it was given descriptors."""
+
+
 class CannotStart(Exception):
     """The container can't be started; the reason is a word of Kubernetes, the message says what to do."""
 
@@ -88,7 +101,24 @@ class Runtime(Protocol):
         """Start *process* with two descriptors for what it writes. Raises CannotStart, FabricFailed."""
         ...
 
-    async def signal(self, container_id: str, number: int) -> bool: ...
+    async def signal(self, container_id: str, number: int) -> bool:
+        """Signal a container's first process, or all processes of an execution; False when it has ended."""
+        ...
+
+    async def execute(
+        self,
+        process: ContainerProcess,
+        argv: Sequence[str],
+        descriptors: tuple[int, int, int] | None,
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> Execution:
+        """Start *argv* beside the running *process*, as a program of the same container.
+
+        *descriptors* become its stdin, stdout and stderr; with None it gets a terminal, of *size* columns and rows.
+        Raises NotStarted, FabricFailed.
+        """
+        ...
 
 
 class FabricRuntime:
@@ -118,6 +148,37 @@ class FabricRuntime:
     async def signal(self, container_id: str, number: int) -> bool:
         """Signal a container; False when it has ended. Raises FabricFailed."""
         return await self.fabric.signal(container_id, number)
+
+    async def execute(
+        self,
+        process: ContainerProcess,
+        argv: Sequence[str],
+        descriptors: tuple[int, int, int] | None,
+        *,
+        size: tuple[int, int] | None = None,
+    ) -> Execution:
+        """As in Runtime. Raises NotStarted, FabricFailed."""
+        environment, directory = self._surroundings(process)
+        if descriptors is None:
+            environment.setdefault("TERM", "xterm")
+        if not argv or any("\0" in text for text in argv):
+            raise NotStarted("invalid argument: the command is empty or holds a NUL byte", program=True)
+        name = f"exec-{secrets.token_hex(16)}"
+        ended, terminal = await self.fabric.execute(
+            name,
+            inside=process.container_id,
+            descriptors=descriptors or (),
+            argv=list(argv),
+            env=environment,
+            cwd=directory,
+            tty=descriptors is None,
+            size=size,
+        )
+        return Execution(name, ended, terminal)
+
+    def _surroundings(self, process: ContainerProcess) -> tuple[dict[str, str], str]:
+        """The variables and the working directory of a container's programs."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,10 +87,23 @@ class SandboxRuntime(FabricRuntime):
                 "CreateContainerError", "bubblewrap could not make the container: its words are in the container's log"
             ) from error
 
+    def _surroundings(self, process: ContainerProcess) -> tuple[dict[str, str], str]:
+        return environment_of(process), process.working_directory or process.image.working_directory or "/"
+
     async def connect(self, address: str, port: int) -> int:
         """A descriptor of a TCP connection to a pod's port, made in the node's network. Raises FabricFailed."""
         _, descriptors = await self.fabric.request("connect", address=address, port=port)
         return descriptors[0]
+
+
+def environment_of(process: ContainerProcess) -> dict[str, str]:
+    """The variables of a container's programs."""
+    return {
+        "HOME": "/root",
+        "HOSTNAME": process.pod.hostname,
+        **dict.fromkeys(CA_VARIABLES, CA_BUNDLE),
+        **process.environment,
+    }
 
 
 def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[Path]) -> list[str]:
@@ -100,12 +113,7 @@ def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[P
     files = {f"/etc/{name}": directory / name for name in _FILES}
     file_system = arguments(made, files, process.mounts, ca_bundle=ca_bundle)
     working_directory = process.working_directory or process.image.working_directory
-    environment = {
-        "HOME": "/root",
-        "HOSTNAME": process.pod.hostname,
-        **dict.fromkeys(CA_VARIABLES, CA_BUNDLE),
-        **process.environment,
-    }
+    environment = environment_of(process)
     if any("\0" in argument for argument in process.argv):
         raise CannotStart("CreateContainerError", "invalid argument: the command holds a NUL byte")
     if find_program(made, process.argv[0], environment.get("PATH", ""), working_directory) is None:
