@@ -123,7 +123,8 @@ def test_links_between_documents_lead_somewhere() -> None:
 NETWORK_MODULES = {"client.py", "app.py", "loop.py", "driver.py", "http.py", "network.py"}
 # Each binds or names sockets without speaking over them: listeners are handed to serving, the fabric is the pods'
 # own network, and the hermetic wall only looks at addresses.
-HANDLE_SOCKETS = {"lab/listeners.py", "lab/node/fabric.py", "lab/doors/hermetic.py"}
+FABRIC = tuple(f"lab/node/fabric/{name}.py" for name in ("channel", "networks", "serving"))
+HANDLE_SOCKETS = {"lab/listeners.py", "lab/doors/hermetic.py", *FABRIC}
 
 
 def test_only_the_modules_named_for_it_speak_to_the_network() -> None:

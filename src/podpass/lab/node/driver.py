@@ -20,7 +20,7 @@ from podpass.lab.node.addresses import API_ADDRESS, GATEWAY, POD_PREFIX, SERVICE
 
 _log = structlog.get_logger(__name__)
 
-SCRIPT = Path(__file__).with_name("fabric.py")
+SCRIPT = Path(__file__).with_name("fabric")
 START_SECONDS = 15.0
 STOP_SECONDS = 3.0
 _CHUNK = 65536
