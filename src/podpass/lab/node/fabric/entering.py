@@ -1,6 +1,7 @@
 """Start a program inside a container that runs already: its namespaces, its rights, a terminal of its own.
 
-The helper process loads this when it is first asked to. What the program may is read from the container's first process, and so is the same however that one was started.
+The helper process loads this when it is first asked to. What the program may is read from the container's first
+process, and so is the same however that one was started.
 """
 
 import ctypes
