@@ -1,12 +1,9 @@
 """The official Kubernetes client for Python, as ordinary programs use it."""
 
 import sys
-
-import pytest
+from collections.abc import Callable
 
 from tests.running_lab import RunningLab
-
-pytest.importorskip("kubernetes")
 
 READ_CHANGE_REPLACE = """
 from kubernetes import client, config, watch
@@ -67,22 +64,29 @@ for call in (
 """
 
 
-def said(running_lab: RunningLab, program: str) -> list[str]:
+def answers(running_lab: RunningLab, program: str) -> list[str]:
     return running_lab.run(sys.executable, "-c", program).stdout.splitlines()
 
 
 def test_what_was_read_can_be_changed_and_written_back(running_lab: RunningLab) -> None:
-    assert said(running_lab, READ_CHANGE_REPLACE) == [
+    assert answers(running_lab, READ_CHANGE_REPLACE) == [
         "[('a', '1'), ('b', '2')]",
         "['MODIFIED', 'MODIFIED', 'DELETED']",
     ]
 
 
 def test_a_leader_renews_its_lease(running_lab: RunningLab) -> None:
-    assert said(running_lab, LEADER_ELECTION) == ["renewed me"]
+    assert answers(running_lab, LEADER_ELECTION) == ["renewed me"]
+
+
+def test_an_informer_keeps_its_cache(said: Callable[..., list[str]], namespace: str) -> None:
+    assert said("informer.py", namespace) == [
+        "['ADDED first', 'ADDED second', 'MODIFIED second', 'DELETED second']",
+        "['first', 'kube-root-ca.crt']",
+    ]
 
 
 def test_what_is_not_emulated_is_refused_at_once(running_lab: RunningLab) -> None:
-    deployments, exec_ = said(running_lab, NOT_EMULATED)
+    deployments, exec_ = answers(running_lab, NOT_EMULATED)
     assert deployments == "404 Not Found"
     assert "501" in exec_ or "404" in exec_
