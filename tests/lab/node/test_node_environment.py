@@ -4,9 +4,10 @@ import base64
 
 import pytest
 
+from podpass.kube.quantity import parse_quantity
 from podpass.lab.node.container_environment import Environment, NotYet, References, expand, resolve
 from podpass.lab.node.fields import Place
-from podpass.lab.node.quantity import divided, parse_quantity
+from podpass.lab.node.quantity import divided
 
 PLACE = Place("lab-node", "10.244.0.1", "10.244.0.7", {"cpu": "2", "memory": "2Gi"})
 POD = {
