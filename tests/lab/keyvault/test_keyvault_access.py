@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 from podpass.lab.arm.access_policies import AccessPolicy
 from podpass.lab.arm.vaults import Vault
 from podpass.lab.keyvault.http import vault_name
-from podpass.lab.keyvault.model import AllowedByPolicy, DeniedByPolicy, Operation, decide_by_policy, network_refusal
+from podpass.lab.keyvault.model import (
+    AllowedByPolicy,
+    DeniedByPolicy,
+    SecretOperation,
+    decide_by_policy,
+    network_refusal,
+)
 from podpass.problems import problem
 from tests.lab.arm.azure_world import OTHER_TENANT, TENANT, VAULT_AUDIENCE, World, send
 
@@ -41,32 +47,36 @@ def policy(*words: str, who: str = "p", application: str = "") -> AccessPolicy:
 @pytest.mark.parametrize(
     ("policies", "operation", "allowed"),
     [
-        pytest.param((), Operation.GET, False, id="no-policy"),
-        pytest.param((policy("get"),), Operation.GET, True, id="get"),
-        pytest.param((policy("get"),), Operation.SET, False, id="get-is-not-set"),
-        pytest.param((policy("get"),), Operation.LIST, False, id="get-is-not-list"),
-        pytest.param((policy("list"),), Operation.VERSIONS, True, id="list-versions"),
-        pytest.param((policy("list"),), Operation.LIST_DELETED, True, id="list-deleted"),
-        pytest.param((policy("get"),), Operation.GET_DELETED, True, id="get-deleted"),
-        pytest.param((policy("set"),), Operation.UPDATE, True, id="update-needs-set"),
-        pytest.param((policy("all"),), Operation.BACKUP, True, id="all"),
-        pytest.param((policy("all"),), Operation.PURGE, False, id="all-is-not-purge"),
-        pytest.param((policy("all", "purge"),), Operation.PURGE, True, id="purge"),
-        pytest.param((policy("get", who="other"),), Operation.GET, False, id="another-object"),
-        pytest.param((policy("get", who="P"),), Operation.GET, True, id="letter-case"),
-        pytest.param((policy("get", application="app"),), Operation.GET, True, id="with-this-application"),
-        pytest.param((policy("get", application="elsewhere"),), Operation.GET, False, id="with-another-application"),
-        pytest.param((policy("list"), policy("get", application="app")), Operation.GET, True, id="two-policies"),
+        pytest.param((), SecretOperation.GET, False, id="no-policy"),
+        pytest.param((policy("get"),), SecretOperation.GET, True, id="get"),
+        pytest.param((policy("get"),), SecretOperation.SET, False, id="get-is-not-set"),
+        pytest.param((policy("get"),), SecretOperation.LIST, False, id="get-is-not-list"),
+        pytest.param((policy("list"),), SecretOperation.VERSIONS, True, id="list-versions"),
+        pytest.param((policy("list"),), SecretOperation.LIST_DELETED, True, id="list-deleted"),
+        pytest.param((policy("get"),), SecretOperation.GET_DELETED, True, id="get-deleted"),
+        pytest.param((policy("set"),), SecretOperation.UPDATE, True, id="update-needs-set"),
+        pytest.param((policy("all"),), SecretOperation.BACKUP, True, id="all"),
+        pytest.param((policy("all"),), SecretOperation.PURGE, False, id="all-is-not-purge"),
+        pytest.param((policy("all", "purge"),), SecretOperation.PURGE, True, id="purge"),
+        pytest.param((policy("get", who="other"),), SecretOperation.GET, False, id="another-object"),
+        pytest.param((policy("get", who="P"),), SecretOperation.GET, True, id="letter-case"),
+        pytest.param((policy("get", application="app"),), SecretOperation.GET, True, id="with-this-application"),
+        pytest.param(
+            (policy("get", application="elsewhere"),), SecretOperation.GET, False, id="with-another-application"
+        ),
+        pytest.param((policy("list"), policy("get", application="app")), SecretOperation.GET, True, id="two-policies"),
     ],
 )
-def test_access_policies_decide(policies: tuple[AccessPolicy, ...], operation: Operation, allowed: bool) -> None:
+def test_access_policies_decide(policies: tuple[AccessPolicy, ...], operation: SecretOperation, allowed: bool) -> None:
     decision = decide_by_policy(vault(*policies), object_id="p", client_id="app", operation=operation)
     assert isinstance(decision, AllowedByPolicy) is allowed
     assert "p" in decision.why
 
 
 def test_a_refusal_says_what_the_policy_holds() -> None:
-    decision = decide_by_policy(vault(policy("list", "set")), object_id="p", client_id="app", operation=Operation.GET)
+    decision = decide_by_policy(
+        vault(policy("list", "set")), object_id="p", client_id="app", operation=SecretOperation.GET
+    )
     assert decision == DeniedByPolicy("p", "get", True, ("list", "set"))
     assert decision.why == "the policy of p lacks the secret permission get (held: list, set)"
 

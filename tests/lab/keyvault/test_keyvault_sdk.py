@@ -17,14 +17,16 @@ PROGRAM = Path(__file__).with_name("secret_client.py")
 SECONDS = 60
 
 
-async def run(world: World, who: Identity, mode: str, directory: Path, vault: str = "kv-shop") -> dict[str, Any]:
-    """What the program saw as *who*."""
+async def run(
+    world: World, who: Identity, mode: str, directory: Path, vault: str = "kv-shop", *, program: Path = PROGRAM
+) -> dict[str, Any]:
+    """What *program* saw as *who*."""
     token = directory / "token"
     token.write_text(world.token(who, VAULT_AUDIENCE))
     async with open_doors(world, directory) as doors:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            str(PROGRAM),
+            str(program),
             mode,
             f"https://{vault}.vault.azure.net",
             stdout=asyncio.subprocess.PIPE,

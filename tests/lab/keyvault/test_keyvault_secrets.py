@@ -250,8 +250,8 @@ async def test_a_new_vault_of_an_old_name_is_empty(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "keys", 501, "NotImplemented"),
-        ("POST", "keys/a/create", 501, "NotImplemented"),
+        ("GET", "storage", 501, "NotImplemented"),
+        ("POST", "keys/a/release", 501, "NotImplemented"),
         ("GET", "certificates/a", 501, "NotImplemented"),
         ("GET", "nothing", 404, "NotFound"),
         ("GET", "", 404, "NotFound"),

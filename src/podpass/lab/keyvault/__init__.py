@@ -1,13 +1,16 @@
 """The lab's Key Vault: the data plane of every vault that the lab's Resource Manager has.
 
-Imitated: the authentication challenge, access by roles or by access policies, and all calls on secrets, for the
-api-versions from 2015-06-01 to those of today. A vault's network rules count, by the address the lab sees.
+Imitated: the authentication challenge, access by roles or by access policies, and all calls on secrets and keys, for
+the api-versions from 2015-06-01 to those of today. A vault's network rules count, by the address the lab sees.
 
-Missing, and answered 501: keys, certificates, managed storage accounts. Missing: throttling, private links.
-Role assignments and policies take effect at once, and a deleted secret is found deleted at once.
+Missing, and answered 501: certificates, managed storage accounts, keys in hardware, rotation policies and the release
+of keys. Missing: throttling, private links. Role assignments and policies take effect at once, and a deleted object is
+found deleted at once.
 
 Contract: secrets store, section 3.
 """
+
+from typing import Any
 
 from podpass.lab.arm import Arm, Vault
 from podpass.lab.clock import Clock
@@ -16,8 +19,10 @@ from podpass.lab.journal import Journal
 from podpass.lab.keyvault import errors
 from podpass.lab.keyvault.errors import KeyVaultError
 from podpass.lab.keyvault.http import PUBLIC, Endpoint, KeyVaultHttp
-from podpass.lab.keyvault.model import SecretVersion, SetParameters
-from podpass.lab.keyvault.secrets import Secrets
+from podpass.lab.keyvault.keys import Keys
+from podpass.lab.keyvault.model import ObjectType, SetParameters
+from podpass.lab.keyvault.objects import Objects
+from podpass.lab.keyvault.secrets import Secrets, SecretVersion
 from podpass.lab.store import Store
 
 __all__ = ["Endpoint", "KeyVault", "KeyVaultError"]
@@ -38,8 +43,11 @@ class KeyVault:
     ) -> None:
         self._arm = arm
         self._secrets = Secrets(store, clock)
-        self.app = KeyVaultHttp(self._secrets, arm, access_tokens, journal, endpoint).app
-        arm.on_vault_purged(self._secrets.drop)
+        keys = Keys(store, clock)
+        objects: dict[ObjectType, Objects[Any]] = {ObjectType.SECRET: self._secrets, ObjectType.KEY: keys}
+        self.app = KeyVaultHttp(objects, arm, access_tokens, journal, endpoint).app
+        arm.on_vault_purged(self._secrets.shelf.drop)
+        arm.on_vault_purged(keys.shelf.drop)
 
     def exists(self, name: str) -> bool:
         """Whether there is a vault of this name, and so a host name that resolves."""
@@ -49,7 +57,7 @@ class KeyVault:
         """Whether the vault holds a secret of this name. Raises KeyVaultError when there is no such vault."""
         found = self._require(vault)
         try:
-            self._secrets.get(found, name)
+            self._secrets.shelf.get(found, name)
         except KeyVaultError as error:
             if error.code == "SecretNotFound":
                 return False
@@ -60,12 +68,12 @@ class KeyVault:
         """The secret with this value, in a new version unless the newest one has it. Raises KeyVaultError."""
         found = self._require(vault)
         try:
-            newest = self._secrets.get(found, name)
+            newest = self._secrets.shelf.get(found, name)
         except KeyVaultError as error:
             if error.code != "SecretNotFound":
                 raise
         else:
-            if newest.value.text == value and newest.content_type == content_type and newest.enabled:
+            if newest.value.text == value and newest.body.content_type == content_type and newest.body.enabled:
                 return newest
         return self._secrets.put(found, name, SetParameters(value=value, content_type=content_type))
 

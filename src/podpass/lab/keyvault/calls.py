@@ -1,11 +1,11 @@
-"""The calls on secrets: which one a request is, and what it does once it is allowed.
+"""What calls on all types of objects have in common: routes, what they run with, parameters, pages.
 
-Contract: secrets store, section 3.3.
+Contract: secrets store, sections 3.3 and 3.4.
 """
 
 import base64
 import binascii
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -13,31 +13,24 @@ from urllib.parse import quote
 import msgspec
 
 from podpass.lab.arm import Vault
-from podpass.lab.keyvault import errors, rendering
-from podpass.lab.keyvault.model import (
-    PAGE_SIZE,
-    Operation,
-    RestoreParameters,
-    SecretVersion,
-    SetParameters,
-    UpdateParameters,
-)
-from podpass.lab.keyvault.secrets import Secrets
-
-OTHER_KINDS = frozenset(
-    ("keys", "certificates", "deletedkeys", "deletedcertificates", "rng", "storage", "deletedstorage")
-)
+from podpass.lab.keyvault import errors
+from podpass.lab.keyvault.model import PAGE_SIZE, Operation
+from podpass.lab.keyvault.shelves import Version
 
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a request asks of secrets."""
+    """What a request asks of the objects of one type."""
 
     operation: Operation
     name: str = ""
     version: str = ""
+
+
+Route = Mapping[str, Call]
+"""The calls that a path offers, by HTTP method."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,149 +47,22 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """*document* is None for an answer without a body; *secret* is the version whose value was moved."""
+    """*document* is None for an answer without a body; *moved* is the version whose value was moved."""
 
     document: Any
-    secret: SecretVersion | None = None
+    moved: Version[Any] | None = None
 
 
-def call_of(method: str, path: str) -> Call:
-    """The call that a request makes. A trailing slash stands for the newest version.
-
-    Raises KeyVaultError for an unknown path, another method, and what the lab does not emulate.
-    """
-    segments = [segment for segment in path.split("/") if segment]
-    kind, rest = (segments[0].lower(), segments[1:]) if segments else ("", [])
-    table: Mapping[str, Call]
-    if kind in OTHER_KINDS:
-        raise errors.not_emulated(f"the {kind} of a vault")
-    match kind, rest:
-        case "secrets", []:
-            table = {"GET": Call(Operation.LIST)}
-        case "secrets", ["restore"] if method == "POST":
-            table = {"POST": Call(Operation.RESTORE)}
-        case "secrets", [name]:
-            table = {
-                "GET": Call(Operation.GET, name),
-                "PUT": Call(Operation.SET, name),
-                "PATCH": Call(Operation.UPDATE, name),
-                "DELETE": Call(Operation.DELETE, name),
-            }
-        case "secrets", [name, "versions"]:
-            table = {"GET": Call(Operation.VERSIONS, name)}
-        case "secrets", [name, "backup"]:
-            table = {"POST": Call(Operation.BACKUP, name)}
-        case "secrets", [name, version]:
-            table = {"GET": Call(Operation.GET, name, version), "PATCH": Call(Operation.UPDATE, name, version)}
-        case "deletedsecrets", []:
-            table = {"GET": Call(Operation.LIST_DELETED)}
-        case "deletedsecrets", [name]:
-            table = {"GET": Call(Operation.GET_DELETED, name), "DELETE": Call(Operation.PURGE, name)}
-        case "deletedsecrets", [name, "recover"]:
-            table = {"POST": Call(Operation.RECOVER, name)}
-        case _:
-            raise errors.not_found(path)
-    if method not in table:
-        raise errors.method_not_allowed(method)
-    return table[method]
-
-
-def run(secrets: Secrets, call: Call, given: Input) -> Result:
-    """Do what is allowed. Raises KeyVaultError."""
-    return _RUNNERS[call.operation](secrets, call, given)
-
-
-def _set(secrets: Secrets, call: Call, given: Input) -> Result:
-    secret = secrets.put(given.vault, call.name, _parameters(given.body, SetParameters))
-    return Result(rendering.bundle(secret, given.vault, given.origin), secret)
-
-
-def _get(secrets: Secrets, call: Call, given: Input) -> Result:
-    secret = secrets.get(given.vault, call.name, call.version)
-    if not secret.enabled:
-        raise errors.secret_disabled(given.vault.name, call.name, "get")
-    return Result(rendering.bundle(secret, given.vault, given.origin), secret)
-
-
-def _update(secrets: Secrets, call: Call, given: Input) -> Result:
-    wanted = _parameters(given.body, UpdateParameters)
-    secret = secrets.update(given.vault, call.name, call.version, wanted)
-    return Result(rendering.bundle(secret, given.vault, given.origin, with_value=False))
-
-
-def _list(secrets: Secrets, call: Call, given: Input) -> Result:
-    after, size = _page(given.query)
-    found = secrets.page(given.vault, after=after, limit=size + 1)
-    items = [rendering.item(one, given.vault, given.origin, with_version=False) for one in found]
-    return Result(_paged(items, [one.name.lower() for one in found], "/secrets", size, given))
-
-
-def _versions(secrets: Secrets, call: Call, given: Input) -> Result:
-    after, size = _page(given.query)
-    found = secrets.versions(given.vault, call.name, after=after, limit=size + 1)
-    items = [rendering.item(one, given.vault, given.origin, with_version=True) for one in found]
-    path = f"/secrets/{call.name}/versions"
-    return Result(_paged(items, [one.version for one in found], path, size, given))
-
-
-def _delete(secrets: Secrets, call: Call, given: Input) -> Result:
-    return Result(rendering.deleted_bundle(secrets.delete(given.vault, call.name), given.vault, given.origin))
-
-
-def _get_deleted(secrets: Secrets, call: Call, given: Input) -> Result:
-    return Result(rendering.deleted_bundle(secrets.get_deleted(given.vault, call.name), given.vault, given.origin))
-
-
-def _list_deleted(secrets: Secrets, call: Call, given: Input) -> Result:
-    after, size = _page(given.query)
-    found = secrets.page_of_deleted(given.vault, after=after, limit=size + 1)
-    items = [rendering.deleted_bundle(one, given.vault, given.origin, with_version=False) for one in found]
-    return Result(_paged(items, [one.newest.name.lower() for one in found], "/deletedsecrets", size, given))
-
-
-def _recover(secrets: Secrets, call: Call, given: Input) -> Result:
-    secret = secrets.recover(given.vault, call.name)
-    return Result(rendering.bundle(secret, given.vault, given.origin, with_value=False))
-
-
-def _purge(secrets: Secrets, call: Call, given: Input) -> Result:
-    secrets.purge(given.vault, call.name)
-    return Result(None)
-
-
-def _backup(secrets: Secrets, call: Call, given: Input) -> Result:
-    return Result({"value": secrets.backup(given.vault, call.name)})
-
-
-def _restore(secrets: Secrets, call: Call, given: Input) -> Result:
-    secret = secrets.restore(given.vault, _parameters(given.body, RestoreParameters).value)
-    return Result(rendering.bundle(secret, given.vault, given.origin, with_value=False))
-
-
-_RUNNERS: Mapping[Operation, Callable[[Secrets, Call, Input], Result]] = {
-    Operation.SET: _set,
-    Operation.GET: _get,
-    Operation.UPDATE: _update,
-    Operation.LIST: _list,
-    Operation.VERSIONS: _versions,
-    Operation.DELETE: _delete,
-    Operation.GET_DELETED: _get_deleted,
-    Operation.LIST_DELETED: _list_deleted,
-    Operation.RECOVER: _recover,
-    Operation.PURGE: _purge,
-    Operation.BACKUP: _backup,
-    Operation.RESTORE: _restore,
-}
-
-
-def _parameters(body: bytes, wanted: type[_T]) -> _T:
+def parameters(body: bytes, wanted: type[_T]) -> _T:
+    """The body of a request. Raises KeyVaultError."""
     try:
         return msgspec.json.decode(body, type=wanted)
     except (msgspec.DecodeError, RecursionError) as error:
         raise errors.bad_parameter(f"The request body can't be read: {error}.") from error
 
 
-def _page(query: Mapping[str, str]) -> tuple[str, int]:
+def page_of(query: Mapping[str, str]) -> tuple[str, int]:
+    """After which mark a page starts and how long it may be. Raises KeyVaultError."""
     size = query.get("maxresults", str(PAGE_SIZE))
     if not (size.isascii() and size.isdigit() and 1 <= int(size[:6]) <= PAGE_SIZE):
         raise errors.bad_parameter(f"The parameter maxresults must be between 1 and {PAGE_SIZE}.")
@@ -208,7 +74,7 @@ def _page(query: Mapping[str, str]) -> tuple[str, int]:
     return after, int(size)
 
 
-def _paged(
+def paged(
     items: Sequence[Mapping[str, Any]], marks: Sequence[str], path: str, size: int, given: Input
 ) -> dict[str, Any]:
     """One page of *items*, which hold one more than fits when there is another page."""

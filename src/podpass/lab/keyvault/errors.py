@@ -4,7 +4,14 @@ Contract: secrets store, section 3.6.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
+
+from podpass.lab.keyvault.model import ObjectType
+
+
+class _Explanation(TypedDict, total=False):
+    problem: str
+    values: Mapping[str, Any]
 
 
 class KeyVaultError(Exception):
@@ -72,54 +79,71 @@ def vault_not_found(host: str) -> KeyVaultError:
     )
 
 
-def secret_not_found(vault: str, name: str, version: str = "") -> KeyVaultError:
+def object_not_found(object_type: ObjectType, vault: str, name: str, version: str = "") -> KeyVaultError:
     shown = f"{name}/{version}" if version else name
+    kind = object_type.singular
     return KeyVaultError(
         404,
-        "SecretNotFound",
-        f"A secret with (name/id) {shown} was not found in this key vault. If you recently deleted this secret you may "
+        f"{kind.title()}NotFound",
+        f"A {kind} with (name/id) {shown} was not found in this key vault. If you recently deleted this {kind} you may "
         "be able to recover it using the correct recovery command. For help resolving this issue, please see "
         "https://go.microsoft.com/fwlink/?linkid=2125182",
-        problem="PP303",
-        values={"vault": vault, "secret": name},
+        **_about_secret("PP303", object_type, vault, name),
     )
 
 
-def deleted_secret_not_found(vault: str, name: str) -> KeyVaultError:
+def deleted_object_not_found(object_type: ObjectType, vault: str, name: str) -> KeyVaultError:
+    kind = object_type.singular.title()
     return KeyVaultError(
-        404,
-        "SecretNotFound",
-        f"Deleted Secret not found: {name}",
-        problem="PP303",
-        values={"vault": vault, "secret": name},
+        404, f"{kind}NotFound", f"Deleted {kind} not found: {name}", **_about_secret("PP303", object_type, vault, name)
     )
 
 
-def secret_disabled(vault: str, name: str, operation: str) -> KeyVaultError:
+def disabled(object_type: ObjectType, vault: str, name: str, operation: str) -> KeyVaultError:
     return KeyVaultError(
         403,
         "Forbidden",
-        f"Operation {operation} is not allowed on a disabled secret.",
-        "SecretDisabled",
-        problem="PP309",
-        values={"vault": vault, "secret": name},
+        f"Operation {operation} is not allowed on a disabled {object_type.singular}.",
+        f"{object_type.singular.title()}Disabled",
+        **_about_secret("PP309", object_type, vault, name),
     )
 
 
-def deleted_but_recoverable(vault: str, name: str) -> KeyVaultError:
+def deleted_but_recoverable(object_type: ObjectType, vault: str, name: str) -> KeyVaultError:
+    kind = object_type.singular
     return KeyVaultError(
         409,
         "Conflict",
-        f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in this state, "
-        "the secret can only be recovered or purged.",
+        f"{kind.title()} {name} is currently in a deleted but recoverable state, and its name cannot be reused; in "
+        f"this state, the {kind} can only be recovered or purged.",
         "ObjectIsDeletedButRecoverable",
-        problem="PP307",
-        values={"vault": vault, "secret": name},
+        **_about_secret("PP307", object_type, vault, name),
     )
 
 
-def already_exists(name: str) -> KeyVaultError:
-    return KeyVaultError(409, "Conflict", f"A secret with the name {name} already exists in this key vault.")
+def _about_secret(problem: str, object_type: ObjectType, vault: str, name: str) -> _Explanation:
+    """The problem with its values where the catalogue has one: its entries about objects are about secrets."""
+    if object_type is not ObjectType.SECRET:
+        return {}
+    return {"problem": problem, "values": {"vault": vault, "secret": name}}
+
+
+def already_exists(object_type: ObjectType, name: str) -> KeyVaultError:
+    kind = object_type.singular
+    return KeyVaultError(409, "Conflict", f"A {kind} with the name {name} already exists in this key vault.")
+
+
+def outside_lifetime(operation: str, inner: str) -> KeyVaultError:
+    """For a key that is not valid yet, or no longer."""
+    state = "not yet valid" if inner == "KeyNotYetValid" else "expired"
+    return KeyVaultError(403, "Forbidden", f"Operation {operation} is not allowed on a key that is {state}.", inner)
+
+
+def operation_not_permitted(operation: str) -> KeyVaultError:
+    """For an operation that is not among the key's own `key_ops`."""
+    return KeyVaultError(
+        403, "Forbidden", f"Operation {operation} is not permitted on this key.", "KeyOperationForbidden"
+    )
 
 
 def purge_protected(name: str) -> KeyVaultError:

@@ -5,7 +5,7 @@ Contract: secrets store, sections 3.1, 3.2 and 3.6.
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,20 @@ from podpass.lab.arm import Allowed, Arm, Denied, Vault
 from podpass.lab.arm.principals import described, facts
 from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.journal import Hop, Journal, Outcome
-from podpass.lab.keyvault import calls, errors
+from podpass.lab.keyvault import errors
+from podpass.lab.keyvault.calls import Call, Input
 from podpass.lab.keyvault.errors import KeyVaultError
-from podpass.lab.keyvault.model import Decision, DeniedByPolicy, decide_by_policy, network_refusal
+from podpass.lab.keyvault.model import (
+    Decision,
+    DeniedByPolicy,
+    KeyOperation,
+    ObjectType,
+    Operation,
+    decide_by_policy,
+    network_refusal,
+)
+from podpass.lab.keyvault.objects import Objects
 from podpass.lab.keyvault.refusals import forbidden, outside_network, token_refusal
-from podpass.lab.keyvault.secrets import Secrets
 from podpass.lab.store import NotStored
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 
@@ -31,6 +40,7 @@ APPLICATION_ID = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"
 _API_VERSION = re.compile(
     r"2015-06-01|2016-10-01|7\.[0-6](?:[-.]preview(?:\.\d)?)?|202[5-9]-\d{2}-\d{2}(?:-preview(?:\.\d)?)?"
 )
+_NOT_EMULATED = frozenset(("certificates", "deletedcertificates", "rng", "storage", "deletedstorage"))
 _SERVICE_VERSION = "1.9.2089.1"
 
 
@@ -50,9 +60,14 @@ class KeyVaultHttp:
     """Answers for every vault of the lab."""
 
     def __init__(
-        self, secrets: Secrets, arm: Arm, access_tokens: AccessTokens, journal: Journal, endpoint: Endpoint = PUBLIC
+        self,
+        objects: Mapping[ObjectType, Objects[Any]],
+        arm: Arm,
+        access_tokens: AccessTokens,
+        journal: Journal,
+        endpoint: Endpoint = PUBLIC,
     ) -> None:
-        self._secrets = secrets
+        self._objects = objects
         self._arm = arm
         self._access_tokens = access_tokens
         self._journal = journal
@@ -73,24 +88,24 @@ class KeyVaultHttp:
         if isinstance(caller, KeyVaultError):
             return _rendered(request, caller, vault)
         try:
-            return self._answered(request, vault, caller)
+            return await self._answered(request, vault, caller)
         except KeyVaultError as error:
             return _rendered(request, error, vault)
 
-    def _answered(self, request: Request, vault: Vault, caller: Caller) -> Response:
+    async def _answered(self, request: Request, vault: Vault, caller: Caller) -> Response:
         who = described(self._arm.directory, caller)
         known = {**facts(caller), "principal": who, "vault": vault.name}
         what = f"{request.method} {request.path}"
         try:
             if inner := network_refusal(vault, request.peer):
                 raise outside_network(inner, vault, request.peer or "an unknown address")
-            call = calls.call_of(request.method, request.path)
+            call = call_of(self._objects.values(), request.method, request.path)
         except KeyVaultError as error:
             outcome: Outcome = "noted" if error.status == 501 else "refused"
             self._record(who, what, outcome, error.message, known, error)
             raise
         what = f"{call.operation.title} {call.name}".rstrip()
-        known = {**known, "secret": call.name, "permission": call.operation.permission}
+        known = {**known, call.operation.object_type.singular: call.name, "permission": call.operation.permission}
         decision = self._decide(vault, caller, call)
         if isinstance(decision, Denied | DeniedByPolicy):
             refusal = forbidden(decision, vault, caller)
@@ -98,15 +113,15 @@ class KeyVaultHttp:
             raise refusal
         try:
             version = _api_version(request)
-            given = calls.Input(
+            given = Input(
                 vault=vault, origin=_origin(request), query=request.query, api_version=version, body=request.body
             )
-            result = calls.run(self._secrets, call, given)
+            result = await self._objects[call.operation.object_type].run(call, given)
         except KeyVaultError as error:
             self._record(who, what, "refused", error.message, {**known, **decision.to_dict()}, error)
             raise
-        if result.secret is not None:
-            known |= {"version": result.secret.version, "value": result.secret.value.fingerprint}
+        if result.moved is not None:
+            known |= {"version": result.moved.version, "value": result.moved.value.fingerprint}
         self._record(who, what, "granted", decision.why, {**known, **decision.to_dict()})
         headers = _headers(request, vault, decision.assignment.id if isinstance(decision, Allowed) else "")
         if result.document is None:
@@ -141,14 +156,22 @@ class KeyVaultHttp:
         self._record("unknown caller", what, "refused", found.message, {"vault": vault.name}, error)
         return error
 
-    def _decide(self, vault: Vault, caller: Caller, call: calls.Call) -> Decision:
+    def _decide(self, vault: Vault, caller: Caller, call: Call) -> Decision:
         if not vault.is_rbac:
             return decide_by_policy(
                 vault, object_id=caller.object_id, client_id=caller.client_id, operation=call.operation
             )
+        decision = self._decide_by_role(vault, caller, call, call.operation)
+        if isinstance(decision, Denied) and call.operation.is_public:
+            # Who may read a key has its public half, and could do this without the vault.
+            reading = self._decide_by_role(vault, caller, call, KeyOperation.GET)
+            return reading if isinstance(reading, Allowed) else decision
+        return decision
+
+    def _decide_by_role(self, vault: Vault, caller: Caller, call: Call, operation: Operation) -> Allowed | Denied:
         return self._arm.decide(
             principal_id=caller.object_id,
-            action=call.operation.action,
+            action=operation.action,
             scope=_scope(vault, call),
             is_data_action=True,
         )
@@ -179,6 +202,23 @@ class KeyVaultHttp:
         return _rendered(request, errors.too_large(MAX_BODY))
 
 
+def call_of(types: Iterable[Objects[Any]], method: str, path: str) -> Call:
+    """The call that a request makes. A trailing slash stands for the newest version.
+
+    Raises KeyVaultError for an unknown path, another method, and what the lab does not emulate.
+    """
+    segments = [segment for segment in path.split("/") if segment]
+    segments[:1] = [segment.lower() for segment in segments[:1]]
+    for objects in types:
+        if table := objects.route(method, segments):
+            if method not in table:
+                raise errors.method_not_allowed(method)
+            return table[method]
+    if segments and segments[0] in _NOT_EMULATED:
+        raise errors.not_emulated(f"the {segments[0]} of a vault")
+    raise errors.not_found(path)
+
+
 def vault_name(host: str, suffixes: tuple[str, ...]) -> str:
     """The vault that a Host header names; empty when it names none."""
     label, _, rest = host.lower().partition(".")
@@ -194,8 +234,8 @@ def _origin(request: Request) -> str:
     return f"https://{request.host.removesuffix(':443')}"
 
 
-def _scope(vault: Vault, call: calls.Call) -> str:
-    return f"{vault.id}/secrets/{call.name}" if call.name else vault.id
+def _scope(vault: Vault, call: Call) -> str:
+    return f"{vault.id}/{call.operation.object_type.plural}/{call.name}" if call.name else vault.id
 
 
 def _api_version(request: Request) -> str:

@@ -1,6 +1,6 @@
-"""Secrets as values, and the rules of who may do what with them.
+"""What a vault keeps and what is asked of it, and the rules of who may do what with it.
 
-Contract: secrets store, sections 3.2, 3.3 and 4.1.
+Contract: secrets store, sections 3.2 to 3.4 and 4.1.
 """
 
 import ipaddress
@@ -23,8 +23,53 @@ PAGE_SIZE = 25
 _NAME = re.compile(r"[0-9a-zA-Z-]{1,127}")
 
 
+class ObjectType(Enum):
+    """What a vault keeps: its name in paths and permissions, its name in sentences, and its tables."""
+
+    SECRET = ("secrets", "secret", ("keyvault_secrets", "keyvault_versions"))
+    KEY = ("keys", "key", ("keyvault_keys", "keyvault_key_versions"))
+
+    @property
+    def plural(self) -> str:
+        return self.value[0]
+
+    @property
+    def singular(self) -> str:
+        return self.value[1]
+
+    @property
+    def tables(self) -> tuple[str, str]:
+        """Of the objects and of their versions."""
+        return self.value[2]
+
+
 class Operation(Enum):
-    """A call on secrets: what it is called, its access-policy permission and its data action."""
+    """A call on objects of one type: what it is called, its access-policy permission and its data action."""
+
+    @property
+    def title(self) -> str:
+        return str(self.value[0])
+
+    @property
+    def permission(self) -> str:
+        return str(self.value[1])
+
+    @property
+    def action(self) -> str:
+        return f"Microsoft.KeyVault/vaults/{self.value[2]}"
+
+    @property
+    def object_type(self) -> ObjectType:
+        raise NotImplementedError
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it needs a key's public half only, and so no more than the right to read the key."""
+        return False
+
+
+class SecretOperation(Operation):
+    """The calls on secrets."""
 
     SET = ("set secret", "set", "secrets/setSecret/action")
     GET = ("get secret", "get", "secrets/getSecret/action")
@@ -40,16 +85,41 @@ class Operation(Enum):
     RESTORE = ("restore secret", "restore", "secrets/restore/action")
 
     @property
-    def title(self) -> str:
-        return self.value[0]
+    def object_type(self) -> ObjectType:
+        return ObjectType.SECRET
+
+
+class KeyOperation(Operation):
+    """The calls on keys."""
+
+    CREATE = ("create key", "create", "keys/create/action")
+    IMPORT = ("import key", "import", "keys/import/action")
+    GET = ("get key", "get", "keys/read")
+    UPDATE = ("update key", "update", "keys/update/action")
+    LIST = ("list keys", "list", "keys/read")
+    VERSIONS = ("list versions of key", "list", "keys/read")
+    DELETE = ("delete key", "delete", "keys/delete")
+    GET_DELETED = ("get deleted key", "get", "keys/read")
+    LIST_DELETED = ("list deleted keys", "list", "keys/read")
+    RECOVER = ("recover key", "recover", "keys/recover/action")
+    PURGE = ("purge key", "purge", "keys/purge/action")
+    BACKUP = ("backup key", "backup", "keys/backup/action")
+    RESTORE = ("restore key", "restore", "keys/restore/action")
+    ROTATE = ("rotate key", "rotate", "keys/rotate/action")
+    ENCRYPT = ("encrypt with key", "encrypt", "keys/encrypt/action")
+    DECRYPT = ("decrypt with key", "decrypt", "keys/decrypt/action")
+    SIGN = ("sign with key", "sign", "keys/sign/action")
+    VERIFY = ("verify with key", "verify", "keys/verify/action")
+    WRAP = ("wrap with key", "wrapKey", "keys/wrap/action")
+    UNWRAP = ("unwrap with key", "unwrapKey", "keys/unwrap/action")
 
     @property
-    def permission(self) -> str:
-        return self.value[1]
+    def object_type(self) -> ObjectType:
+        return ObjectType.KEY
 
     @property
-    def action(self) -> str:
-        return f"Microsoft.KeyVault/vaults/{self.value[2]}"
+    def is_public(self) -> bool:
+        return self in (KeyOperation.ENCRYPT, KeyOperation.VERIFY, KeyOperation.WRAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,33 +136,8 @@ class SecretValue:
         return f"[{self.fingerprint}]"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretVersion:
-    """One version of a secret. Times are whole seconds since the epoch."""
-
-    name: str
-    version: str
-    value: SecretValue
-    content_type: str | None = None
-    tags: Mapping[str, str] | None = None
-    enabled: bool = True
-    not_before: int | None = None
-    expires: int | None = None
-    created: int
-    updated: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeletedSecret:
-    """A soft-deleted secret, shown by its newest version. Times are seconds since the epoch."""
-
-    newest: SecretVersion
-    deleted: int
-    purged: int
-
-
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request says of when a secret may be used; times are seconds since the epoch."""
+    """What a request says of when an object may be used; times are seconds since the epoch."""
 
     enabled: bool | None = None
     nbf: int | None = None
@@ -129,13 +174,18 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def parameter_fault(value: str | None, tags: Mapping[str, str] | None, attributes: Attributes) -> str:
-    """What is wrong with the parameters of a set or an update; empty when nothing is."""
-    if value is not None and len(value.encode()) > MAX_VALUE_BYTES:
+def value_fault(value: str) -> str:
+    """What is wrong with the value of a secret; empty when nothing is."""
+    if len(value.encode()) > MAX_VALUE_BYTES:
         return f"The value of the secret is too large: at most {MAX_VALUE_BYTES} bytes are allowed."
+    return ""
+
+
+def metadata_fault(object_type: ObjectType, tags: Mapping[str, str] | None, attributes: Attributes) -> str:
+    """What is wrong with what a request says of an object beside its value; empty when nothing is."""
     if tags is not None:
         if len(tags) > MAX_TAGS:
-            return f"A secret can have at most {MAX_TAGS} tags."
+            return f"A {object_type.singular} can have at most {MAX_TAGS} tags."
         if any(len(text) > MAX_TAG_LENGTH for pair in tags.items() for text in pair):
             return f"The names and values of tags can have at most {MAX_TAG_LENGTH} characters."
     if attributes.nbf is not None and attributes.exp is not None and attributes.nbf >= attributes.exp:
@@ -159,10 +209,12 @@ class AllowedByPolicy:
 
     object_id: str
     permission: str
+    kind: str = "secret"
+    """The type of object that the permission is for."""
 
     @property
     def why(self) -> str:
-        return f"the access policy of {self.object_id} holds the secret permission {self.permission}"
+        return f"the access policy of {self.object_id} holds the {self.kind} permission {self.permission}"
 
     def to_dict(self) -> dict[str, Any]:
         return {"policy": self.object_id, "permission": self.permission}
@@ -170,7 +222,7 @@ class AllowedByPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DeniedByPolicy:
-    """No access policy holds the permission; *held* are the secret permissions that the caller has."""
+    """No access policy holds the permission; *held* are the permissions on that type that the caller has."""
 
     object_id: str
     permission: str
@@ -178,6 +230,8 @@ class DeniedByPolicy:
     held: tuple[str, ...]
     other_client: bool = False
     """A policy for the object exists, but only together with another application."""
+    kind: str = "secret"
+    """The type of object that the permission is for."""
 
     @property
     def why(self) -> str:
@@ -186,7 +240,7 @@ class DeniedByPolicy:
         if not self.has_policy:
             return f"none is for the object id {self.object_id}"
         held = ", ".join(self.held) or "none"
-        return f"the policy of {self.object_id} lacks the secret permission {self.permission} (held: {held})"
+        return f"the policy of {self.object_id} lacks the {self.kind} permission {self.permission} (held: {held})"
 
     def to_dict(self) -> dict[str, Any]:
         return {"permission": self.permission, "has_policy": self.has_policy, "held": list(self.held)}
@@ -206,11 +260,11 @@ def decide_by_policy(
     counting = [policy for policy in named if policy.application_id in ("", client_id.lower())]
     held: set[str] = set()
     for policy in counting:
-        held |= policy.permissions.get("secrets", frozenset())
-    wanted = operation.permission
-    if wanted in held or ("all" in held and operation is not Operation.PURGE):
-        return AllowedByPolicy(object_id, wanted)
-    return DeniedByPolicy(object_id, wanted, bool(counting), tuple(sorted(held)), bool(named) and not counting)
+        held |= policy.permissions.get(operation.object_type.plural, frozenset())
+    wanted, kind = operation.permission, operation.object_type.singular
+    if wanted.lower() in held or ("all" in held and wanted != "purge"):
+        return AllowedByPolicy(object_id, wanted, kind)
+    return DeniedByPolicy(object_id, wanted, bool(counting), tuple(sorted(held)), bool(named) and not counting, kind)
 
 
 def network_refusal(vault: Vault, address: str) -> str:

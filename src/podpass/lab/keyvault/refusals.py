@@ -20,8 +20,8 @@ def forbidden(decision: Denied | DeniedByPolicy, vault: Vault, caller: Caller) -
     values: dict[str, Any] = {"object_id": caller.object_id, "vault": vault.name, "why": decision.why}
     if isinstance(decision, DeniedByPolicy):
         message = (
-            f"The user, group or application '{asker}' does not have secrets {decision.permission} permission on key "
-            f"vault '{where}'. {_HELP}"
+            f"The user, group or application '{asker}' does not have {decision.kind}s {decision.permission} permission "
+            f"on key vault '{where}'. {_HELP}"
         )
         return KeyVaultError(
             403,
@@ -29,7 +29,7 @@ def forbidden(decision: Denied | DeniedByPolicy, vault: Vault, caller: Caller) -
             message,
             "ForbiddenByPolicy",
             problem="PP302",
-            values={**values, "kind": "secret", "permission": decision.permission},
+            values={**values, "kind": decision.kind, "permission": decision.permission},
         )
     message = "\r\n".join(
         (

@@ -1,0 +1,281 @@
+"""Keys: made or imported, used inside the vault, rotated. The private half never leaves it.
+
+Contract: secrets store, section 3.4.
+"""
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from podpass.lab.arm import Vault
+from podpass.lab.clock import Clock
+from podpass.lab.keyvault import errors, key_material, key_operations
+from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
+from podpass.lab.keyvault.errors import KeyVaultError
+from podpass.lab.keyvault.key_material import JsonWebKey, NotAKey, PrivateKey, Wanted, base64url_bytes, base64url_text
+from podpass.lab.keyvault.key_operations import CanNot
+from podpass.lab.keyvault.model import Attributes, KeyOperation, ObjectType, metadata_fault
+from podpass.lab.keyvault.objects import Objects
+from podpass.lab.keyvault.rendering import common
+from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
+from podpass.lab.store import Store
+
+_OPERATIONS = ("encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey")
+_DEFAULT_OPERATIONS = {"RSA": _OPERATIONS, "EC": ("sign", "verify")}
+_USES = {
+    "encrypt": KeyOperation.ENCRYPT,
+    "decrypt": KeyOperation.DECRYPT,
+    "sign": KeyOperation.SIGN,
+    "verify": KeyOperation.VERIFY,
+    "wrapkey": KeyOperation.WRAP,
+    "unwrapkey": KeyOperation.UNWRAP,
+}
+_OUTSIDE_LIFETIME = (KeyOperation.DECRYPT, KeyOperation.VERIFY, KeyOperation.UNWRAP)
+"""What works before a key is valid and after it has expired: what was made with it must stay readable."""
+_MAX_VALUE_BYTES = 1024
+"""Twice the longest value that any algorithm takes."""
+
+
+class KeyBody(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of a version of a key beside the key pair."""
+
+    public: dict[str, str]
+    """The public half, as members of a JSON Web Key."""
+    operations: tuple[str, ...]
+
+
+KeyVersion = Version[KeyBody]
+
+
+class CreateParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to create a key."""
+
+    kty: str
+    key_size: int | None = None
+    public_exponent: int | None = None
+    crv: str | None = None
+    key_ops: list[str] | None = None
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+    release_policy: dict[str, Any] | None = None
+
+
+class ImportParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to import a key."""
+
+    key: JsonWebKey
+    in_hardware: bool = msgspec.field(default=False, name="Hsm")
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+    release_policy: dict[str, Any] | None = None
+
+
+class UpdateParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to update a version; what is absent stays."""
+
+    key_ops: list[str] | None = None
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+    release_policy: dict[str, Any] | None = None
+
+
+class UseParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to use a key. What is to be encrypted or was decrypted does not show."""
+
+    alg: str
+    value: str
+    digest: str = ""
+
+    def __repr__(self) -> str:
+        return f"UseParameters(alg={self.alg!r})"
+
+
+class Keys(Objects[KeyBody]):
+    """All keys of the lab."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._clock = clock
+        super().__init__(Shelf(store, clock, ObjectType.KEY, KeyBody), ObjectType.KEY, KeyOperation)
+
+    def route(self, method: str, path: list[str]) -> Route:
+        match path:
+            case ["keys", name, "create"] if method == "POST":
+                return {"POST": Call(KeyOperation.CREATE, name)}
+            case ["keys", name, "rotate"] if method == "POST":
+                return {"POST": Call(KeyOperation.ROTATE, name)}
+            case ["keys", _, "rotationpolicy"]:
+                raise errors.not_emulated("rotation policies of keys")
+            case ["keys", _, _, "release" | "attestation" as what] | ["keys", _, "release" as what]:
+                raise errors.not_emulated(f"the {what} of keys")
+            case ["keys", name, use] if method == "POST" and use.lower() in _USES:
+                return {"POST": Call(_USES[use.lower()], name)}
+            case ["keys", name, version, use] if use.lower() in _USES:
+                return {"POST": Call(_USES[use.lower()], name, version)}
+        routes = super().route(method, path)
+        match path:
+            case ["keys", name] if "GET" in routes:
+                return {**routes, "PUT": Call(KeyOperation.IMPORT, name)}
+        return routes
+
+    async def run(self, call: Call, given: Input) -> Result:
+        match call.operation:
+            case KeyOperation.CREATE:
+                return Result(self.bundle(await self._create(call, given), given))
+            case KeyOperation.IMPORT:
+                return Result(self.bundle(self._import(call, given), given))
+            case KeyOperation.ROTATE:
+                return Result(self.bundle(await self._rotate(call, given), given))
+            case KeyOperation.GET:
+                return Result(self.bundle(self.shelf.get(given.vault, call.name, call.version), given))
+            case KeyOperation.UPDATE:
+                return Result(self.bundle(self._update(call, given), given))
+            case operation if operation in _USES.values():
+                return self._use(call, given)
+        return await super().run(call, given)
+
+    # Making
+
+    async def _create(self, call: Call, given: Input) -> KeyVersion:
+        wanted = parameters(given.body, CreateParameters)
+        self._check(call.name, wanted)
+        if wanted.kty.upper() in ("RSA-HSM", "EC-HSM", "OCT-HSM"):
+            raise errors.not_emulated(f"keys in hardware ({wanted.kty})")
+        try:
+            if wanted.kty == "RSA":
+                size, exponent = wanted.key_size, wanted.public_exponent
+                sort = Wanted("RSA", 2048 if size is None else size, 65537 if exponent is None else exponent)
+            elif wanted.kty == "EC":
+                sort = Wanted("EC", curve="P-256" if wanted.crv is None else wanted.crv)
+            else:
+                raise NotAKey(f"The key type {wanted.kty[:32]} is not supported: it must be RSA or EC")
+        except NotAKey as error:
+            raise errors.bad_parameter(f"{error}.") from error
+        operations = _operations(wanted.key_ops, sort.type)
+        self.shelf.check_free(given.vault, call.name)
+        key = await asyncio.to_thread(key_material.make, sort)
+        return self._put(given.vault, call.name, key, operations, wanted.attributes, wanted.tags)
+
+    def _import(self, call: Call, given: Input) -> KeyVersion:
+        wanted = parameters(given.body, ImportParameters)
+        self._check(call.name, wanted)
+        if wanted.in_hardware or wanted.key.kty.upper().endswith("-HSM"):
+            raise errors.not_emulated("keys in hardware")
+        try:
+            key = key_material.read(wanted.key)
+        except NotAKey as error:
+            raise errors.bad_parameter(f"{error}.") from error
+        operations = _operations(wanted.key.key_ops, wanted.key.kty)
+        return self._put(given.vault, call.name, key, operations, wanted.attributes, wanted.tags)
+
+    async def _rotate(self, call: Call, given: Input) -> KeyVersion:
+        """A new key pair like the newest one, with what is said of it but its lifetime."""
+        newest = self.shelf.get(given.vault, call.name)
+        if not newest.body.enabled:
+            raise errors.disabled(ObjectType.KEY, given.vault.name, call.name, "rotate")
+        key = await asyncio.to_thread(key_material.make, key_material.like(key_material.opened(newest.value.text)))
+        return self._put(given.vault, call.name, key, newest.body.operations, Attributes(), newest.body.tags)
+
+    def _put(
+        self,
+        vault: Vault,
+        name: str,
+        key: PrivateKey,
+        operations: tuple[str, ...],
+        attributes: Attributes,
+        tags: dict[str, str] | None,
+    ) -> KeyVersion:
+        now = int(self._clock.now())
+        body = KeyBody(
+            created=now,
+            updated=now,
+            tags=tags,
+            enabled=attributes.enabled is not False,
+            not_before=attributes.nbf,
+            expires=attributes.exp,
+            public=key_material.public_members(key),
+            operations=operations,
+        )
+        return self.shelf.put(vault, name, key_material.kept(key), body)
+
+    def _update(self, call: Call, given: Input) -> KeyVersion:
+        """Change what is said of a version; the key pair stays."""
+        wanted = parameters(given.body, UpdateParameters)
+        self._check(call.name, wanted)
+        present = self.shelf.get(given.vault, call.name, call.version)
+        body = updated(present.body, wanted.attributes, wanted.tags, now=int(self._clock.now()))
+        if wanted.key_ops is not None:
+            body = msgspec.structs.replace(body, operations=_operations(wanted.key_ops, body.public["kty"]))
+        return self.shelf.change(given.vault, call.name, present.version, body)
+
+    def _check(self, name: str, wanted: CreateParameters | ImportParameters | UpdateParameters) -> None:
+        self.shelf.check_name(name)
+        if fault := metadata_fault(ObjectType.KEY, wanted.tags, wanted.attributes):
+            raise errors.bad_parameter(fault)
+        if wanted.release_policy is not None:
+            raise errors.not_emulated("the release of keys")
+
+    # Using
+
+    def _use(self, call: Call, given: Input) -> Result:
+        wanted = parameters(given.body, UseParameters)
+        found = self.shelf.get(given.vault, call.name, call.version)
+        if refusal := self._refusal(call, given.vault, found):
+            raise refusal
+        key = key_material.opened(found.value.text)
+        try:
+            value, digest = _bytes("value", wanted.value), _bytes("digest", wanted.digest)
+            match call.operation:
+                case KeyOperation.VERIFY:
+                    return Result({"value": key_operations.verify(key, wanted.alg, digest, value)})
+                case KeyOperation.SIGN:
+                    made = key_operations.sign(key, wanted.alg, value)
+                case KeyOperation.ENCRYPT | KeyOperation.WRAP:
+                    made = key_operations.encrypt(key, wanted.alg, value)
+                case _:
+                    made = key_operations.decrypt(key, wanted.alg, value)
+        except CanNot as error:
+            raise errors.bad_parameter(f"{error}.") from error
+        return Result({"kid": self.identifier(found, given), "value": base64url_text(made)})
+
+    def _refusal(self, call: Call, vault: Vault, found: KeyVersion) -> KeyVaultError | None:
+        """Why this version may not be used so at this time."""
+        operation, body = call.operation.permission, found.body
+        if not body.enabled:
+            return errors.disabled(ObjectType.KEY, vault.name, call.name, operation)
+        now = self._clock.now()
+        if call.operation not in _OUTSIDE_LIFETIME:
+            if body.not_before is not None and now < body.not_before:
+                return errors.outside_lifetime(operation, "KeyNotYetValid")
+            if body.expires is not None and now >= body.expires:
+                return errors.outside_lifetime(operation, "KeyExpired")
+        return None if operation in body.operations else errors.operation_not_permitted(operation)
+
+    # Showing
+
+    def bundle(self, one: KeyVersion, given: Input) -> dict[str, Any]:
+        key = {"kid": self.identifier(one, given), "key_ops": list(one.body.operations), **one.body.public}
+        return {"key": key, **common(one.body, given.vault)}
+
+    def item(self, one: KeyVersion, given: Input, *, with_version: bool) -> dict[str, Any]:
+        return {"kid": self.identifier(one, given, with_version=with_version), **common(one.body, given.vault)}
+
+
+def _operations(given: list[str] | None, key_type: str) -> tuple[str, ...]:
+    """The operations that a key is for. Raises KeyVaultError."""
+    if given is None:
+        return _DEFAULT_OPERATIONS[key_type]
+    unknown = [one for one in given if one not in _OPERATIONS]
+    if unknown:
+        raise errors.bad_parameter(f"The key operation {unknown[0][:32]} is not supported.")
+    return tuple(dict.fromkeys(given))
+
+
+def _bytes(member: str, text: str) -> bytes:
+    """Raises CanNot."""
+    if len(text) > 2 * _MAX_VALUE_BYTES:
+        raise CanNot(f"The member {member} is too long")
+    try:
+        return base64url_bytes(text)
+    except ValueError as error:
+        raise CanNot(f"The member {member} is not base64url") from error

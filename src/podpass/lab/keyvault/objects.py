@@ -1,0 +1,134 @@
+"""The calls that are the same for every type of object: lists, versions, the way to deletion and back, backups.
+
+A type says how one of its objects is shown and adds the calls of its own.
+Contract: secrets store, sections 3.3 and 3.4.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Generic
+
+from podpass.lab.keyvault.calls import Call, Input, Result, Route, page_of, paged, parameters
+from podpass.lab.keyvault.model import ObjectType, Operation, RestoreParameters
+from podpass.lab.keyvault.shelves import BodyT, Deleted, Shelf, Version
+
+
+class Objects(Generic[BodyT]):
+    """The objects of one type in all vaults. Every call raises KeyVaultError when a vault would refuse."""
+
+    def __init__(self, shelf: Shelf[BodyT], object_type: ObjectType, operations: type[Operation]) -> None:
+        self.shelf = shelf
+        self._type = object_type
+        self._operations = operations
+        self._common: Mapping[str, Callable[[Call, Input], Result]] = {
+            "LIST": self._list,
+            "VERSIONS": self._versions,
+            "DELETE": self._delete,
+            "GET_DELETED": self._get_deleted,
+            "LIST_DELETED": self._list_deleted,
+            "RECOVER": self._recover,
+            "PURGE": self._purge,
+            "BACKUP": self._backup,
+            "RESTORE": self._restore,
+        }
+
+    # What a type says of its objects
+
+    def bundle(self, one: Version[BodyT], given: Input) -> dict[str, Any]:
+        """A version as most calls answer it, without its value."""
+        raise NotImplementedError
+
+    def item(self, one: Version[BodyT], given: Input, *, with_version: bool) -> dict[str, Any]:
+        """A version as a member of a list."""
+        raise NotImplementedError
+
+    def identifier(self, one: Version[BodyT], given: Input, *, with_version: bool = True) -> str:
+        """The address by which clients know a version, or the object."""
+        base = f"{given.origin}/{self._type.plural}/{one.name}"
+        return f"{base}/{one.version}" if with_version else base
+
+    # The calls
+
+    def route(self, method: str, path: list[str]) -> Route:
+        """The calls that *path* offers, by method; nothing for an unknown path."""
+        plural, deleted, operation = self._type.plural, f"deleted{self._type.plural}", self._operations
+        match path:
+            case [kind] if kind == plural:
+                return {"GET": Call(operation["LIST"])}
+            case [kind, "restore"] if kind == plural and method == "POST":
+                return {"POST": Call(operation["RESTORE"])}
+            case [kind, name] if kind == plural:
+                return {
+                    "GET": Call(operation["GET"], name),
+                    "PATCH": Call(operation["UPDATE"], name),
+                    "DELETE": Call(operation["DELETE"], name),
+                }
+            case [kind, name, "versions"] if kind == plural:
+                return {"GET": Call(operation["VERSIONS"], name)}
+            case [kind, name, "backup"] if kind == plural:
+                return {"POST": Call(operation["BACKUP"], name)}
+            case [kind, name, version] if kind == plural:
+                return {
+                    "GET": Call(operation["GET"], name, version),
+                    "PATCH": Call(operation["UPDATE"], name, version),
+                }
+            case [kind] if kind == deleted:
+                return {"GET": Call(operation["LIST_DELETED"])}
+            case [kind, name] if kind == deleted:
+                return {"GET": Call(operation["GET_DELETED"], name), "DELETE": Call(operation["PURGE"], name)}
+            case [kind, name, "recover"] if kind == deleted:
+                return {"POST": Call(operation["RECOVER"], name)}
+        return {}
+
+    async def run(self, call: Call, given: Input) -> Result:
+        """Do what is allowed."""
+        return self._common[call.operation.name](call, given)
+
+    def _list(self, call: Call, given: Input) -> Result:
+        after, size = page_of(given.query)
+        found = self.shelf.page(given.vault, after=after, limit=size + 1)
+        items = [self.item(one, given, with_version=False) for one in found]
+        return Result(paged(items, [one.name.lower() for one in found], f"/{self._type.plural}", size, given))
+
+    def _versions(self, call: Call, given: Input) -> Result:
+        after, size = page_of(given.query)
+        found = self.shelf.versions(given.vault, call.name, after=after, limit=size + 1)
+        items = [self.item(one, given, with_version=True) for one in found]
+        path = f"/{self._type.plural}/{call.name}/versions"
+        return Result(paged(items, [one.version for one in found], path, size, given))
+
+    def _delete(self, call: Call, given: Input) -> Result:
+        return Result(self._deleted_bundle(self.shelf.delete(given.vault, call.name), given))
+
+    def _get_deleted(self, call: Call, given: Input) -> Result:
+        return Result(self._deleted_bundle(self.shelf.get_deleted(given.vault, call.name), given))
+
+    def _list_deleted(self, call: Call, given: Input) -> Result:
+        after, size = page_of(given.query)
+        found = self.shelf.page_of_deleted(given.vault, after=after, limit=size + 1)
+        items = [{**self._deletion(one, given), **self.item(one.newest, given, with_version=False)} for one in found]
+        marks = [one.newest.name.lower() for one in found]
+        return Result(paged(items, marks, f"/deleted{self._type.plural}", size, given))
+
+    def _recover(self, call: Call, given: Input) -> Result:
+        return Result(self.bundle(self.shelf.recover(given.vault, call.name), given))
+
+    def _purge(self, call: Call, given: Input) -> Result:
+        self.shelf.purge(given.vault, call.name)
+        return Result(None)
+
+    def _backup(self, call: Call, given: Input) -> Result:
+        return Result({"value": self.shelf.backup(given.vault, call.name)})
+
+    def _restore(self, call: Call, given: Input) -> Result:
+        blob = parameters(given.body, RestoreParameters).value
+        return Result(self.bundle(self.shelf.restore(given.vault, blob), given))
+
+    def _deleted_bundle(self, deleted: Deleted[BodyT], given: Input) -> dict[str, Any]:
+        return {**self._deletion(deleted, given), **self.bundle(deleted.newest, given)}
+
+    def _deletion(self, deleted: Deleted[BodyT], given: Input) -> dict[str, Any]:
+        return {
+            "recoveryId": f"{given.origin}/deleted{self._type.plural}/{deleted.newest.name}",
+            "deletedDate": deleted.deleted,
+            "scheduledPurgeDate": deleted.purged,
+        }
