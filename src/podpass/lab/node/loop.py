@@ -94,7 +94,7 @@ class Node:
             clock=clock,
             journal=journal,
             events=self._events,
-            images=images or Catalogue(file=state_directory / "images.yaml"),
+            images=images or Catalogue.of(state_directory),
             times=times or BackOffTimes(),
             jitter_seconds=jitter_seconds or (lambda: random.uniform(0, MOST_JITTER_SECONDS)),  # noqa: S311
             services=registration.service_variables(*(api_address or _api_address(client, runtime))),

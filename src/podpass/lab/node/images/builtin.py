@@ -1,0 +1,22 @@
+"""The entries that come with the lab: names that pods of the walkthroughs use, and what this machine has for them."""
+
+from podpass.lab.node.images.entries import Image
+
+_AZURE_CLI = "install the Azure CLI on this machine (pip install azure-cli) and start the lab with it on the PATH"
+
+BUILTIN: tuple[Image, ...] = (
+    Image("podpass/demo", command=("python3",), interpreter=True),
+    Image("*/podpass/demo", command=("python3",), interpreter=True),
+    Image("python", command=("python3",), interpreter=True),
+    Image("node", command=("node",), needs="node", remedy="install Node.js on this machine"),
+    Image("busybox", command=("sh",)),
+    Image("debian", command=("bash",)),
+    Image("ubuntu", command=("bash",)),
+    Image("alpine", command=("/bin/sh",)),
+    Image("curlimages/curl", entrypoint=("curl",), needs="curl", remedy="install curl on this machine"),
+    Image("redis", command=("redis-server",), needs="redis-server", remedy="install redis-server on this machine"),
+    Image("nginx", command=("nginx", "-g", "daemon off;"), needs="nginx", remedy="install nginx on this machine"),
+    Image("smallstep/step-cli", command=("/bin/bash",), needs="step", remedy="install step (step-cli) on this machine"),
+    Image("*/kubectl", entrypoint=("kubectl",), needs="kubectl", remedy="install kubectl on this machine"),
+    Image("mcr.microsoft.com/azure-cli", command=("bash",), needs="az", remedy=_AZURE_CLI),
+)
