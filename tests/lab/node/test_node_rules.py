@@ -54,6 +54,8 @@ def state(*main: object, init: tuple = (), policy: str = "Always", sidecars: int
         pytest.param(state(UP, init=(UP,), sidecars=1), "Running", id="sidecar"),
         pytest.param(state(DONE, init=(UP,), sidecars=1, policy="Never"), "Succeeded", id="sidecar-does-not-hold"),
         pytest.param(replace(state(NEW), rejected=("No", "no")), "Failed", id="rejected"),
+        pytest.param(replace(state(UP), overdue=("No", "no")), "Failed", id="overdue"),
+        pytest.param(state(Container("m0", "i", state=UP, hooked=False)), "Pending", id="hook-after-start-runs"),
     ],
 )
 def test_phase(pod: PodState, expected: str) -> None:
@@ -84,7 +86,47 @@ def waits(ended: Terminated, seconds: float) -> Container:
         pytest.param(state(NEW, init=(UP,), sidecars=1), [Start("m0")], id="main-beside-sidecar"),
         pytest.param(state(UP, init=(FAILED,), sidecars=1), [Start("i0")], id="sidecar-restarts-alone"),
         pytest.param(
-            state(DONE, init=(UP, UP), sidecars=2, policy="Never"), [Stop("i1")], id="last-sidecar-stops-first"
+            state(DONE, init=(UP, UP), sidecars=2, policy="Never"),
+            [Stop("i1", "Stopping container i1", 30), Stop("i0", "Stopping container i0", 30, after=("i1",))],
+            id="last-sidecar-stops-first",
+        ),
+        pytest.param(
+            state(NEW, init=(Container("i0", "i", state=UP, sidecar=True, started=False),)),
+            [],
+            id="sidecar-not-started",
+        ),
+        pytest.param(state(Container("m0", "i", state=UP, hooked=False), NEW), [], id="hook-holds-the-next-container"),
+        pytest.param(
+            state(Container("m0", "i", state=UP, unhealthy="liveness", spec={"livenessProbe": {}})),
+            [Stop("m0", "Container m0 failed liveness probe, will be restarted", 30)],
+            id="liveness-failed",
+        ),
+        pytest.param(
+            state(
+                Container(
+                    "m0",
+                    "i",
+                    state=UP,
+                    unhealthy="startup",
+                    spec={"startupProbe": {"terminationGracePeriodSeconds": 2}},
+                ),
+                policy="Never",
+            ),
+            [Stop("m0", "Container m0 failed startup probe", 2)],
+            id="startup-failed-with-its-own-grace",
+        ),
+        pytest.param(
+            state(Container("m0", "i", state=UP, unhealthy="liveness", stopping=True)), [], id="is-stopped-already"
+        ),
+        pytest.param(
+            replace(state(UP, NEW), overdue=("DeadlineExceeded", "")),
+            [Stop("m0", "Stopping container m0", 30)],
+            id="overdue",
+        ),
+        pytest.param(
+            replace(state(UP, init=(UP,), sidecars=1), pod={"metadata": {"deletionTimestamp": "x"}, "spec": {}}),
+            [Stop("m0", "Stopping container m0", 30), Stop("i0", "Stopping container i0", 30, after=("m0",))],
+            id="deleted",
         ),
         pytest.param(replace(state(NEW), rejected=("No", "no")), [], id="rejected"),
     ],
@@ -146,6 +188,58 @@ def test_unready_containers_are_named() -> None:
     status = pod_status(state(UP, NEW), 100.0)
     ready = next(found for found in status["conditions"] if found["type"] == "Ready")
     assert (ready["reason"], ready["message"]) == ("ContainersNotReady", "containers with unready status: [m1]")
+
+
+def test_a_phase_that_means_the_end_is_shown_when_nothing_runs_any_more() -> None:
+    ending = replace(state(UP), overdue=("DeadlineExceeded", "too long"))
+    assert (pod_status(ending, 1.0)["phase"], pod_status(ending, 1.0)["reason"]) == ("Running", None)
+    ended = replace(state(FAILED), overdue=("DeadlineExceeded", "too long"))
+    assert (pod_status(ended, 1.0)["phase"], pod_status(ended, 1.0)["reason"]) == ("Failed", "DeadlineExceeded")
+
+
+@pytest.mark.parametrize(
+    ("container", "shown"),
+    [
+        pytest.param(Container("m0", "i", state=UP, started=False), (False, False, "running"), id="not-started"),
+        pytest.param(Container("m0", "i", state=UP, ready=False), (True, False, "running"), id="not-ready"),
+        pytest.param(Container("m0", "i", state=UP, hooked=False), (False, False, "waiting"), id="hook-runs"),
+        pytest.param(Container("m0", "i", state=DONE), (False, False, "terminated"), id="ended"),
+    ],
+)
+def test_what_probes_and_hooks_do_to_a_status(container: Container, shown: tuple) -> None:
+    status = pod_status(state(container), 1.0)["containerStatuses"][0]
+    assert (status["started"], status["ready"], *status["state"]) == shown
+
+
+@pytest.mark.parametrize(
+    ("conditions", "message"),
+    [
+        ([], 'corresponding condition of pod readiness gate "feature" does not exist.'),
+        (
+            [{"type": "feature", "status": "False"}],
+            'the status of pod readiness gate "feature" is not "True", but False',
+        ),
+        ([{"type": "feature", "status": "True"}], None),
+    ],
+)
+def test_readiness_gates_hold_a_pod_back(conditions: list, message: str | None) -> None:
+    spec = {"readinessGates": [{"conditionType": "feature"}]}
+    found = pod_status(replace(state(UP), pod={**POD, "spec": spec, "status": {"conditions": conditions}}), 1.0)
+    conditions = {condition["type"]: condition for condition in found["conditions"]}
+    assert conditions["ContainersReady"]["status"] == "True"
+    assert conditions["Ready"].get("message") == message
+    assert conditions["Ready"].get("reason") == ("ReadinessGatesNotReady" if message else None)
+
+
+def test_a_sidecar_counts_for_readiness_and_its_start_for_initialization() -> None:
+    sidecar = Container("i0", "i", state=UP, sidecar=True, started=False)
+    conditions = {found["type"]: found for found in pod_status(state(NEW, init=(sidecar,)), 1.0)["conditions"]}
+    assert conditions["Initialized"]["message"] == "containers with incomplete status: [i0]"
+    assert conditions["Ready"]["message"] == "containers with unready status: [i0 m0]"
+    unready = pod_status(state(UP, init=(replace(sidecar, started=True, ready=False),)), 1.0)
+    conditions = {found["type"]: found for found in unready["conditions"]}
+    assert conditions["Initialized"]["status"] == "True"
+    assert conditions["Ready"]["message"] == "containers with unready status: [i0]"
 
 
 @pytest.mark.parametrize(

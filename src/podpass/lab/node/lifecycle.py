@@ -4,7 +4,7 @@ Contract: Kubernetes API surface, section 7.1.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
@@ -45,30 +45,34 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """End a sidecar after the containers it served."""
+    """End a container that runs; it has *grace_seconds* for its hook and for itself."""
 
     name: str
+    message: str
+    grace_seconds: float
+    after: tuple[str, ...] = ()
+    """The containers that have to be gone before this one is asked to end."""
 
     def __str__(self) -> str:
-        return f"stop sidecar {self.name}"
+        return f"stop container {self.name}"
 
 
 Action = Start | Wait | Stop
+
+DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
 def next_actions(state: PodState, now: float) -> list[Action]:
     """What is to be done now. Empty while everything runs, or when nothing is left to do."""
     if state.rejected is not None:
         return []
-    if phase(state) in ("Succeeded", "Failed"):
-        # Sidecars stop in the reverse order of their start.
-        running = [c for c in reversed(state.init) if c.sidecar and isinstance(c.state, Running)]
-        return [Stop(container.name) for container in running[:1]]
-    actions: list[Action] = []
+    if objects.being_deleted(state.pod) or phase(state) in ("Succeeded", "Failed"):
+        return [*stop_all(state, grace_seconds(state.pod))]
+    actions: list[Action] = list(_unhealthy(state))
     for container in state.init:
         if container.sidecar:
             actions += _restarted("Always", container, now)
-            if not isinstance(container.state, Running) and container.ended is None:
+            if not (container.up and container.started) and container.ended is None:
                 return actions
             continue
         ended = container.ended
@@ -79,7 +83,55 @@ def next_actions(state: PodState, now: float) -> list[Action]:
         return actions + _restarted(policy, container, now)
     for container in state.main:
         actions += _restarted(state.restart_policy, container, now)
+        if isinstance(container.state, Running) and not container.hooked:
+            # The next container waits for the hook after the start of this one.
+            break
     return actions
+
+
+def stop_all(state: PodState, seconds: float) -> list[Stop]:
+    """End the whole pod: all at once, but sidecars last and in the reverse order of their start."""
+    stops: list[Stop] = []
+    earlier: list[str] = []
+    main = [*state.main, *(container for container in state.init if not container.sidecar)]
+    for container in (*main, *reversed([container for container in state.init if container.sidecar])):
+        if not isinstance(container.state, Running):
+            continue
+        if not container.stopping:
+            after = tuple(earlier) if container.sidecar else ()
+            stops.append(Stop(container.name, f"Stopping container {container.name}", seconds, after))
+        earlier.append(container.name)
+    return stops
+
+
+def _unhealthy(state: PodState) -> list[Stop]:
+    """The containers that a probe has given up."""
+    stops = []
+    for container in state.all:
+        if container.unhealthy is None or container.stopping or not isinstance(container.state, Running):
+            continue
+        word = "Init container" if container.sidecar else "Container"
+        message = f"{word} {container.name} failed {container.unhealthy} probe"
+        if container.sidecar or state.restart_policy != "Never":
+            message += ", will be restarted"
+        own = (container.spec.get(f"{container.unhealthy}Probe") or {}).get("terminationGracePeriodSeconds")
+        seconds = grace_seconds(state.pod) if own is None else float(own)
+        stops.append(Stop(container.name, message, seconds))
+    return stops
+
+
+def grace_seconds(pod: Obj) -> float:
+    """How long the containers of *pod* have between the wish that they end and the end."""
+    seconds = objects.metadata(pod).get("deletionGracePeriodSeconds")
+    if seconds is None:
+        seconds = objects.spec(pod).get("terminationGracePeriodSeconds", 30)
+    return float(seconds)
+
+
+def overdue_at(state: PodState) -> float | None:
+    """When the pod has been active for as long as it may be, seconds since the epoch; None without a bound."""
+    seconds = objects.spec(state.pod).get("activeDeadlineSeconds")
+    return None if seconds is None else state.started_at + float(seconds)
 
 
 def _restarted(policy: str, container: Container, now: float) -> list[Action]:
@@ -173,16 +225,17 @@ def initial(
     why the node has no place for the pod, as reason and message.
     """
     spec, status = objects.spec(pod), objects.status(pod)
+    waiting = Waiting("PodInitializing" if spec.get("initContainers") else "ContainerCreating")
     return PodState(
         pod=pod,
         host_ip=host_ip,
         started_at=_time(status.get("startTime"), now),
         init=tuple(
-            _resumed(container, status.get("initContainerStatuses") or (), now, sidecars=True)
+            _resumed(container, status.get("initContainerStatuses") or (), now, waiting, sidecars=True)
             for container in spec.get("initContainers") or ()
         ),
         main=tuple(
-            _resumed(container, status.get("containerStatuses") or (), now, sidecars=False)
+            _resumed(container, status.get("containerStatuses") or (), now, waiting, sidecars=False)
             for container in spec.get("containers") or ()
         ),
         rejected=rejected or unsupported(pod),
@@ -190,14 +243,12 @@ def initial(
     )
 
 
-def _resumed(container: Obj, statuses: Sequence[Obj], now: float, *, sidecars: bool) -> Container:
+def _resumed(container: Obj, statuses: Sequence[Obj], now: float, waiting: Waiting, *, sidecars: bool) -> Container:
     name = container["name"]
     image = container.get("image") or ""
     sidecar = sidecars and container.get("restartPolicy") == "Always"
     status = next((found for found in statuses if found.get("name") == name), None)
-    fresh = Container(
-        name, image, state=Waiting("PodInitializing" if not sidecars else "ContainerCreating"), sidecar=sidecar
-    )
+    fresh = Container(name, image, state=waiting, sidecar=sidecar, spec=container)
     if status is None:
         return fresh
     state, restarts = status.get("state") or {}, int(status.get("restartCount") or 0)
@@ -217,8 +268,8 @@ def _resumed(container: Obj, statuses: Sequence[Obj], now: float, *, sidecars: b
         began = _time(running.get("startedAt"), now)
         ended = Terminated(255, "Unknown", now, began, container_id, "the node was restarted")
     if ended is not None:
-        return Container(name, image, status.get("imageID") or "", ended, None, restarts, sidecar=sidecar)
-    return Container(name, image, restarts=restarts, state=fresh.state, sidecar=sidecar)
+        return replace(fresh, image_id=status.get("imageID") or "", state=ended, restarts=restarts)
+    return replace(fresh, restarts=restarts)
 
 
 def _time(text: str | None, now: float) -> float:

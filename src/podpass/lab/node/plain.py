@@ -6,12 +6,14 @@ path of the container exists. The network is the host's own: `environment` must 
 """
 
 import asyncio
+import ipaddress
 import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, Mount, PodSandbox, RuntimeKind
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -46,6 +48,13 @@ class PlainRuntime(FabricRuntime):
 
     async def remove_pod(self, uid: str) -> None:
         """Nothing is shared between a pod's processes that outlives them."""
+
+    async def connect(self, address: str, port: int) -> int:
+        """As in Runtime. Pods share this machine's loopback; nothing else is connected to."""
+        if not ipaddress.ip_address(address).is_loopback:
+            raise FabricFailed(f"{address} is unreachable: plain processes have the loopback addresses only")
+        _, descriptors = await self.fabric.request("connect", address=address, port=port)
+        return descriptors[0]
 
     async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
         if process.image.root is not None:
@@ -145,6 +154,8 @@ def _lay_out(root: Path, mounts: Sequence[Mount]) -> None:
     for mount in sorted(mounts, key=lambda mount: len(Path(mount.path).parts)):
         place = root / os.path.normpath(mount.path).lstrip("/")
         if any(parent.is_symlink() for parent in place.parents if parent != root):
+            if mount.optional:
+                continue
             raise CannotStart(
                 "CreateContainerError", f"{mount.path} lies inside another volume, which plain processes can't show"
             )

@@ -3,11 +3,9 @@
 import asyncio
 import contextlib
 import shutil
-import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -20,18 +18,18 @@ from podpass.lab.clock import Clock
 from podpass.lab.journal import Journal
 from podpass.lab.node import lifecycle, pod_processes
 from podpass.lab.node.client import NodeClient
-from podpass.lab.node.container_environment import NotYet, containers
-from podpass.lab.node.container_run import OUTPUT_SECONDS, ContainerRun
+from podpass.lab.node.container_environment import NotYet
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.fields import Place
 from podpass.lab.node.images import Catalogue, NoImage
 from podpass.lab.node.lifecycle import BackOffTimes, Start, Stop, Wait
 from podpass.lab.node.logs import ContainerLog
+from podpass.lab.node.pod_containers import PodContainers
 from podpass.lab.node.pod_logs import PodLogs
 from podpass.lab.node.pod_reports import PodReports
 from podpass.lab.node.pod_volumes import PodVolumes
-from podpass.lab.node.runtime import CannotStart, ContainerProcess, Runtime
-from podpass.lab.node.status import BackOff, Container, PodState, Running, Terminated, Waiting, phase, pod_status
+from podpass.lab.node.runtime import CannotStart, Runtime
+from podpass.lab.node.status import BackOff, PodState, Running, Waiting, phase, pod_status
 
 _log = structlog.get_logger(__name__)
 
@@ -77,11 +75,18 @@ class PodLoop:
         # A pod that was over before the node started keeps the status it has.
         self._over = objects.status(pod).get("phase") in ("Succeeded", "Failed")
         now = tools.clock.now()
-        self._state = lifecycle.initial(pod, tools.host_ip, now=now, note=tools.runtime.note, rejected=rejected)
-        self._runs: dict[str, ContainerRun] = {}
         place = f"{objects.namespace(pod)}_{objects.name(pod)}_{self.uid}"
         self._logs = PodLogs(tools.directory / "logs" / place, tools.clock)
         self._reports = PodReports(pod, tools.events, tools.journal)
+        self._containers = PodContainers(
+            lifecycle.initial(pod, tools.host_ip, now=now, note=tools.runtime.note, rejected=rejected),
+            runtime=tools.runtime,
+            clock=tools.clock,
+            times=tools.times,
+            logs=self._logs,
+            reports=self._reports,
+            on_change=self._woken.set,
+        )
         self._written: Obj | None = None
         self._volumes = PodVolumes(
             self.directory / "volumes",
@@ -95,7 +100,6 @@ class PodLoop:
             on_token=self._reports.token,
         )
         self._mounted = False
-        self._tasks: asyncio.TaskGroup | None = None
 
     @property
     def pod(self) -> Obj:
@@ -103,7 +107,15 @@ class PodLoop:
 
     @property
     def state(self) -> PodState:
-        return self._state
+        return self._containers.state
+
+    @property
+    def _state(self) -> PodState:
+        return self._containers.state
+
+    @_state.setter
+    def _state(self, state: PodState) -> None:
+        self._containers.state = state
 
     @property
     def needs_address(self) -> bool:
@@ -138,7 +150,7 @@ class PodLoop:
     async def run(self) -> None:
         """Until the pod is deleted, or cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
+            self._containers.own_tasks(tasks)
             try:
                 await self._repeat()
             except asyncio.CancelledError:
@@ -165,7 +177,7 @@ class PodLoop:
 
     async def stop(self, grace_seconds: float) -> None:
         """End every container, whatever the pod says: the node stops."""
-        await self._end_runs(list(self._runs.values()), grace_seconds)
+        await self._containers.end_all(grace_seconds)
         await self._tools.runtime.remove_pod(self.uid)
 
     async def _turn(self) -> float | None:
@@ -173,10 +185,10 @@ class PodLoop:
         pod = self._pod
         self._state = replace(self._state, pod=pod)
         if self._gone or objects.being_deleted(pod):
-            await self._remove(pod)
-            return None
+            return await self._end(pod)
         if self._over:
             return self._tools.sync_seconds
+        self._look_at_deadline()
         if self._state.rejected is not None:
             self._reports.event("Warning", self._state.rejected[0], self._state.rejected[1])
         elif phase(self._state) in ("Pending", "Running"):
@@ -188,13 +200,22 @@ class PodLoop:
         await self._write_status()
         return wait
 
+    def _look_at_deadline(self) -> None:
+        at = lifecycle.overdue_at(self._state)
+        if at is None or self._state.overdue is not None or phase(self._state) not in ("Pending", "Running"):
+            return
+        if self._tools.clock.now() >= at:
+            self._state = replace(self._state, overdue=lifecycle.DEADLINE)
+            self._reports.event("Normal", *lifecycle.DEADLINE)
+
     async def _act(self) -> float:
         wait = self._tools.sync_seconds
         now = self._tools.clock.now()
         if phase(self._state) in ("Pending", "Running"):
-            if (refresh := self._volumes.next_refresh) is not None:
-                wait = min(wait, max(0.01, refresh - now))
-        elif self._state.network_ready and not self._runs:
+            for due in (self._volumes.next_refresh, lifecycle.overdue_at(self._state)):
+                if due is not None:
+                    wait = min(wait, max(0.01, due - now))
+        elif self._state.network_ready and self._containers.idle:
             # A pod that is over keeps its address in the status, and nothing else.
             await self._tools.runtime.remove_pod(self.uid)
             self._state = replace(self._state, network_ready=False)
@@ -202,17 +223,19 @@ class PodLoop:
             match action:
                 case Start():
                     await self._start(action.name)
-                    started = self._container(action.name)
+                    started = self._containers.get(action.name)
                     if not isinstance(started.state, Running):
                         wait = min(wait, self._tools.retry_seconds)
-                    elif started.sidecar:
+                    elif not started.hooked:
+                        break
+                    elif started.sidecar and started.started:
                         # Nothing else tells that the next container may start.
                         wait = 0.0
                 case Wait():
                     self._hold(action)
                     wait = min(wait, max(0.01, action.until - now))
                 case Stop():
-                    await self._end_runs([self._runs[action.name]], self._grace(self._pod))
+                    self._containers.stop(action)
         return wait
 
     async def _prepare(self, pod: Obj) -> NotYet | None:
@@ -230,8 +253,7 @@ class PodLoop:
     # Containers
 
     async def _start(self, name: str) -> None:
-        container = self._container(name)
-        spec = next(spec for spec in containers(self._pod) if spec["name"] == name)
+        container = self._containers.get(name)
         now = self._tools.clock.now()
         image = self._tools.images.resolve(container.image)
         if isinstance(image, NoImage):
@@ -240,12 +262,12 @@ class PodLoop:
             )
             self._reports.event("Warning", "Failed", "Error: ErrImagePull", container=name)
             wait = lifecycle.after_failed_pull(container.back_off, now, self._tools.times)
-            self._set(replace(container, state=Waiting("ErrImagePull", image.message), back_off=wait))
+            self._containers.set(replace(container, state=Waiting("ErrImagePull", image.message), back_off=wait))
             return
         try:
             prepared = pod_processes.prepare(
                 self._pod,
-                spec,
+                container.spec,
                 image=image,
                 references=self._volumes.references,
                 place=self._place(),
@@ -266,95 +288,44 @@ class PodLoop:
                     " considered invalid environment variable names.",
                     container=name,
                 )
-            await self._launch(container, prepared.process, image.image_id)
+            await self._containers.launch(container, prepared, image.image_id)
         except CannotStart as error:
             self._reports.event("Warning", "Failed", f"Error: {error.message}", container=name)
             if error.reason == "StartError":
-                # The program itself is at fault: to Kubernetes that is a run that ended at once.
-                ended = Terminated(128, "StartError", now, now, "", error.message)
-                self._set(self._next_run(container, ended, image.image_id))
+                self._containers.failed_to_start(container, error.message, image.image_id)
                 self._woken.set()
                 return
             wait = BackOff(self._tools.retry_seconds, now)
-            self._set(replace(container, state=Waiting(error.reason, error.message), back_off=wait))
-
-    async def _launch(self, container: Container, process: ContainerProcess, image_id: str) -> None:
-        name = container.name
-        now = self._tools.clock.now()
-        restarts = container.restarts + (container.ended is not None)
-        run = await ContainerRun.start(name, process, self._tools.runtime, self._logs.begin(name, restarts))
-        probes = [kind for kind in _PROBES if kind in next(s for s in containers(self._pod) if s["name"] == name)]
-        if probes and restarts == 0:
-            message = f"{', '.join(probes)} of container {name} not run by the lab's node: it is ready while it runs"
-            self._reports.event("Normal", "ProbesNotRun", message, container=name)
-        self._reports.event("Normal", "Created", f"Created container: {name}", container=name)
-        self._reports.event("Normal", "Started", f"Started container {name}", container=name)
-        self._set(self._next_run(container, Running(process.container_id, now), image_id))
-        self._reports.record(
-            f"start container {name}", "done", container=name, restarts=restarts, command=process.argv[0]
-        )
-        self._runs[name] = run
-        assert self._tasks is not None
-        self._tasks.create_task(self._attend(run))
-
-    def _next_run(self, container: Container, state: Running | Terminated, image_id: str) -> Container:
-        """*container* in a new run; the ones before count as restarts."""
-        before = container.ended
-        if before is None:
-            return replace(container, state=state, image_id=image_id, back_off=None)
-        return replace(
-            container,
-            state=state,
-            image_id=image_id,
-            last=before,
-            restarts=container.restarts + 1,
-            back_off=lifecycle.after_restart(container.back_off, before, self._tools.times),
-        )
-
-    async def _attend(self, run: ContainerRun) -> None:
-        """Wait for a container's end, and take it down."""
-        await run.finished()
-        container = self._container(run.name)
-        now = self._tools.clock.now()
-        if isinstance(container.state, Running):
-            if run.ended.exception() is None:
-                ended = lifecycle.ended_state(run.ended.result(), container.state, now)
-            else:
-                lost = "the node's helper process ended, and every container with it"
-                ended = replace(lifecycle.ended_state(137, container.state, now, lost), reason="ContainerStatusUnknown")
-            self._set(replace(container, state=ended))
-            self._reports.record(
-                f"container {run.name} ended: exit code {ended.exit_code}",
-                "done" if ended.exit_code == 0 else "failed",
-                container=run.name,
-                exit_code=ended.exit_code,
-            )
-        self._runs.pop(run.name, None)
-        run.done.set()
-        self._woken.set()
+            self._containers.set(replace(container, state=Waiting(error.reason, error.message), back_off=wait))
 
     def _hold(self, wait: Wait) -> None:
         """Show why a container does not start yet."""
-        container = self._container(wait.name)
+        container = self._containers.get(wait.name)
         if container.ended is not None:
             state = lifecycle.crash_loop(wait, self._pod)
             if container.state != state:
                 self._reports.event("Warning", "BackOff", state.message, container=wait.name)
-            self._set(replace(container, state=state, last=container.ended))
+            self._containers.set(replace(container, state=state, last=container.ended))
         elif isinstance(container.state, Waiting) and container.state.reason == "ErrImagePull":
             message = f'Back-off pulling image "{container.image}": ErrImagePull: {container.state.message}'
             self._reports.event("Normal", "BackOff", f'Back-off pulling image "{container.image}"', container=wait.name)
-            self._set(replace(container, state=Waiting("ImagePullBackOff", message)))
+            self._containers.set(replace(container, state=Waiting("ImagePullBackOff", message)))
 
     # The end
 
-    async def _remove(self, pod: Obj) -> None:
-        """End what runs with the pod's grace, then remove all traces, here and at the API server."""
-        grace = 0.0 if self._gone else self._grace(pod)
-        sidecars = {container.name for container in self._state.init if container.sidecar}
-        running = list(self._runs.values())
-        await self._end_runs([run for run in running if run.name not in sidecars], grace)
-        await self._end_runs([run for run in running if run.name in sidecars], grace)
+    async def _end(self, pod: Obj) -> float | None:
+        """Bring the pod to its end: as `_turn`."""
+        if self._gone:
+            self._containers.end_now()
+        elif not self._over:
+            # The grace may have been cut since the last turn.
+            self._containers.hurry(lifecycle.grace_seconds(pod))
+            for stop in lifecycle.stop_all(self._state, lifecycle.grace_seconds(pod)):
+                self._containers.stop(stop)
+        if not self._containers.idle:
+            if not self._gone:
+                await self._write_status()
+            return self._tools.sync_seconds
         await self._tools.runtime.remove_pod(self.uid)
         if not self._gone:
             if not self._over:
@@ -362,46 +333,7 @@ class PodLoop:
             await self._tools.api.remove(pod)
         await asyncio.to_thread(shutil.rmtree, self.directory, ignore_errors=True)
         await asyncio.to_thread(shutil.rmtree, self._logs.directory, ignore_errors=True)
-
-    async def _end_runs(self, runs: Sequence[ContainerRun], grace_seconds: float) -> None:
-        """SIGTERM, the grace period, SIGKILL; cut short when the pod is deleted by force meanwhile."""
-        alive = [run for run in runs if not run.ended.done()]
-        for run in alive:
-            self._reports.event("Normal", "Killing", f"Stopping container {run.name}", container=run.name)
-        if grace_seconds > 0:
-            for run in alive:
-                await self._signal(run, signal.SIGTERM)
-            deadline = asyncio.get_running_loop().time() + grace_seconds
-            while alive and not self._gone and (left := deadline - asyncio.get_running_loop().time()) > 0:
-                woken = asyncio.ensure_future(self._woken.wait())
-                events: list[asyncio.Future[Any]] = [woken, *(run.ended for run in alive)]
-                try:
-                    await asyncio.wait(events, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    woken.cancel()
-                self._woken.clear()
-                if objects.metadata(self._pod).get("deletionGracePeriodSeconds") == 0:
-                    break
-                alive = [run for run in alive if not run.ended.done()]
-        for run in alive:
-            await self._signal(run, signal.SIGKILL)
-        if alive:
-            await asyncio.wait([run.ended for run in alive], timeout=KILL_SECONDS)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(OUTPUT_SECONDS + KILL_SECONDS):
-                for run in runs:
-                    await run.done.wait()
-
-    async def _signal(self, run: ContainerRun, number: int) -> None:
-        # A container without its helper has ended already.
-        with contextlib.suppress(FabricFailed):
-            await self._tools.runtime.signal(run.container_id, number)
-
-    def _grace(self, pod: Obj) -> float:
-        seconds = objects.metadata(pod).get("deletionGracePeriodSeconds")
-        if seconds is None:
-            seconds = objects.spec(pod).get("terminationGracePeriodSeconds", 30)
-        return float(seconds)
+        return None
 
     # What others see
 
@@ -414,15 +346,6 @@ class PodLoop:
         # Until the change comes back through the watch, conditions keep their times from here.
         self._pod = {**self._pod, "status": {**objects.status(self._pod), **status}}
         self._state = replace(self._state, pod=self._pod)
-
-    def _container(self, name: str) -> Container:
-        return next(container for container in (*self._state.init, *self._state.main) if container.name == name)
-
-    def _set(self, container: Container) -> None:
-        def changed(listed: tuple[Container, ...]) -> tuple[Container, ...]:
-            return tuple(container if old.name == container.name else old for old in listed)
-
-        self._state = replace(self._state, init=changed(self._state.init), main=changed(self._state.main))
 
     def _place(self) -> Place:
         return Place(self._tools.node_name, self._tools.host_ip, self.address, self._tools.allocatable)

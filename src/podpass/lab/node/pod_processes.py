@@ -19,6 +19,7 @@ from podpass.lab.node.fields import Place
 from podpass.lab.node.images import ResolvedImage
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, Mount, PodSandbox
 from podpass.lab.node.sandbox import DEFAULT_CAPABILITIES
+from podpass.lab.node.termination import make_message_file
 
 _LONGEST_HOSTNAME = 63
 
@@ -30,6 +31,8 @@ class Prepared:
     process: ContainerProcess
     skipped: tuple[str, ...]
     """Keys of envFrom sources that can't name a variable."""
+    message_file: Path
+    """What the container leaves as its last words."""
 
 
 def hostname(pod: Obj) -> str:
@@ -82,20 +85,21 @@ def prepare(
     )
     if not argv:
         raise CannotStart("CreateContainerError", "no command specified, and the catalogue's entry has none")
+    message = make_message_file(container, shared.directory)
     process = ContainerProcess(
         container_id=secrets.token_hex(32),
         pod=shared,
         image=image,
         argv=argv,
         environment={**image.environment, **merged.variables},
-        mounts=_mounts(container, merged, volume_paths),
+        mounts=(*_mounts(container, merged, volume_paths), message),
         working_directory=container.get("workingDir") or image.working_directory,
         user=user,
         group=security.get("runAsGroup", pod_security.get("runAsGroup")),
         read_only_root=bool(security.get("readOnlyRootFilesystem")),
         capabilities=_capabilities(security.get("capabilities") or {}),
     )
-    return Prepared(process, merged.skipped)
+    return Prepared(process, merged.skipped, message.source)
 
 
 def _mounts(container: Obj, merged: Environment, volume_paths: Mapping[str, Path]) -> tuple[Mount, ...]:

@@ -22,6 +22,8 @@ class Mount:
     path: str
     source: Path
     read_only: bool
+    optional: bool = False
+    """Left out where it can't be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,10 @@ class Runtime(Protocol):
         *descriptors* become its stdin, stdout and stderr; with None it gets a terminal, of *size* columns and rows.
         Raises NotStarted, FabricFailed.
         """
+        ...
+
+    async def connect(self, address: str, port: int) -> int:
+        """A descriptor of a TCP connection made where the pods' ports are. Raises FabricFailed."""
         ...
 
 

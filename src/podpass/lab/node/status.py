@@ -3,12 +3,13 @@
 Contract: Kubernetes API surface, section 7.1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.lab.clock import rfc3339
+from podpass.lab.node.handlers.probing import ProbeKind
 
 Phase = Literal["Pending", "Running", "Succeeded", "Failed"]
 
@@ -64,6 +65,27 @@ class Container:
     back_off: BackOff | None = None
     sidecar: bool = False
     """An init container with restartPolicy Always: it keeps running beside the others."""
+    spec: Obj = field(default_factory=dict, hash=False)
+    """The container as the pod's author wrote it."""
+    started: bool = True
+    """While it runs: whether no startup probe is outstanding."""
+    ready: bool = True
+    """While it runs: whether its readiness probe, if any, says so."""
+    unhealthy: ProbeKind | None = None
+    """The probe because of which this run must end."""
+    hooked: bool = True
+    """False while the hook after its start still runs."""
+    stopping: bool = False
+
+    @property
+    def up(self) -> bool:
+        """Runs, and the hook after its start is through."""
+        return isinstance(self.state, Running) and self.hooked
+
+    @property
+    def serves(self) -> bool:
+        """Up, started and ready: what the pod's readiness is made of."""
+        return self.up and self.started and self.ready
 
     @property
     def ended(self) -> Terminated | None:
@@ -87,7 +109,14 @@ class PodState:
     main: tuple[Container, ...] = ()
     rejected: tuple[str, str] | None = None
     """Reason and message, when the node does not run this pod at all."""
+    overdue: tuple[str, str] | None = None
+    """Reason and message, when the node ends this pod before its containers do."""
     note: str = ""
+
+    @property
+    def all(self) -> tuple[Container, ...]:
+        """Every container, in the order of their start."""
+        return (*self.init, *self.main)
 
     @property
     def restart_policy(self) -> str:
@@ -100,7 +129,7 @@ def may_restart(policy: str, ended: Terminated) -> bool:
 
 def initialized(state: PodState) -> bool:
     return all(
-        isinstance(container.state, Running | Terminated) or container.last is not None
+        container.up and container.started
         if container.sidecar
         else container.ended is not None and container.ended.exit_code == 0
         for container in state.init
@@ -118,30 +147,29 @@ def init_failed(state: PodState) -> Terminated | None:
 
 
 def phase(state: PodState) -> Phase:
-    if state.rejected is not None or init_failed(state):
+    if state.rejected is not None or state.overdue is not None or init_failed(state):
         return "Failed"
     ends = [container.ended for container in state.main]
     policy = state.restart_policy
     over = [end for end in ends if end is not None and not may_restart(policy, end)]
     if state.main and len(over) == len(ends):
         return "Failed" if any(end.exit_code != 0 for end in over) else "Succeeded"
-    if not initialized(state):
-        return "Pending"
-    if any(isinstance(container.state, Running) or container.ended is not None for container in state.main):
+    if any(container.up or container.ended is not None for container in state.main):
         return "Running"
     return "Pending"
 
 
 def pod_status(state: PodState, now: float) -> Obj:
     """The whole status that the node writes. *now* dates the conditions that changed."""
-    current = phase(state)
+    verdict = phase(state)
+    generation = objects.metadata(state.pod).get("generation", 1)
     status: Obj = {
-        "phase": current,
-        "conditions": _conditions(state, current, now),
+        "phase": _shown_phase(state, verdict),
+        "conditions": _conditions(state, verdict, now, generation),
         "hostIP": state.host_ip,
         "hostIPs": [{"ip": state.host_ip}],
         "startTime": rfc3339(state.started_at),
-        "observedGeneration": objects.metadata(state.pod).get("generation", 1),
+        "observedGeneration": generation,
         "containerStatuses": [_container_status(container) for container in state.main],
         "message": state.note or None,
         "reason": None,
@@ -152,23 +180,30 @@ def pod_status(state: PodState, now: float) -> Obj:
         status["initContainerStatuses"] = [
             _container_status(container, init=not container.sidecar) for container in state.init
         ]
-    if state.rejected is not None:
-        status["reason"], status["message"] = state.rejected
+    if over := state.rejected or (state.overdue if status["phase"] == "Failed" else None):
+        status["reason"], status["message"] = over
     return status
 
 
+def _shown_phase(state: PodState, verdict: Phase) -> Phase:
+    """No phase that means the end is shown while anything still runs."""
+    if verdict in ("Pending", "Running") or not any(isinstance(each.state, Running) for each in state.all):
+        return verdict
+    return "Pending" if objects.status(state.pod).get("phase") == "Pending" else "Running"
+
+
 def _container_status(container: Container, *, init: bool = False) -> Obj:
-    running = isinstance(container.state, Running)
     done = isinstance(container.state, Terminated) and container.state.exit_code == 0
     status: Obj = {
         "name": container.name,
         "image": container.image,
         "imageID": container.image_id,
-        "ready": done if init else running,
-        "started": running,
+        "ready": done if init else container.serves,
+        "started": container.up and container.started and not init,
         "restartCount": container.restarts,
-        "state": _state(container.state),
+        "state": _state(container.state if container.hooked else Waiting("ContainerCreating")),
         "lastState": _state(container.last) if container.last is not None else {},
+        **_resources(container.spec.get("resources") or {}),
     }
     match container.state:
         case Running(container_id=found) | Terminated(container_id=found) if found:
@@ -176,6 +211,15 @@ def _container_status(container: Container, *, init: bool = False) -> Obj:
         case Waiting() if container.last is not None and container.last.container_id:
             status["containerID"] = f"lab://{container.last.container_id}"
     return status
+
+
+def _resources(declared: Obj) -> Obj:
+    """What the container was given: what it asked for, as nothing here is changed while it runs."""
+    kept = {kind: dict(declared[kind]) for kind in ("limits", "requests") if declared.get(kind)}
+    found: Obj = {"resources": kept} if kept else {}
+    if requests := kept.get("requests"):
+        found["allocatedResources"] = requests
+    return found
 
 
 def _state(state: Waiting | Running | Terminated) -> Obj:
@@ -201,42 +245,66 @@ def _state(state: Waiting | Running | Terminated) -> Obj:
             return {"terminated": ended}
 
 
-def _conditions(state: PodState, current: Phase, now: float) -> list[Obj]:
+def _conditions(state: PodState, verdict: Phase, now: float, generation: int) -> list[Obj]:
     before: dict[str, Obj] = {
         condition.get("type", ""): condition for condition in objects.status(state.pod).get("conditions") or ()
     }
-    ready = [container.name for container in state.main if isinstance(container.state, Running)]
-    unready = [container.name for container in state.main if container.name not in ready]
-    waiting_init = [
-        container.name
-        for container in state.init
-        if not container.sidecar and not (container.ended is not None and container.ended.exit_code == 0)
-    ]
-    not_ready: tuple[str, str] | None = None
-    if current == "Succeeded":
-        not_ready = ("PodCompleted", "")
-    elif current == "Failed":
-        not_ready = ("PodFailed", "")
-    elif unready:
-        not_ready = ("ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]")
-    not_initialized: tuple[str, str] | None = None
-    if waiting_init:
-        not_initialized = (
-            "ContainersNotInitialized",
-            f"containers with incomplete status: [{' '.join(waiting_init)}]",
-        )
-    network = None if state.network_ready else ("", "")
+    not_ready = _why_not_ready(state, verdict)
     made = [
-        _condition("PodReadyToStartContainers", network, before, now),
-        _condition("Initialized", not_initialized, before, now),
-        _condition("Ready", not_ready, before, now),
+        _condition("PodReadyToStartContainers", None if state.network_ready else ("", ""), before, now),
+        _condition("Initialized", _why_not_initialized(state), before, now),
+        _condition("Ready", not_ready or _closed_gates(state, before), before, now),
         _condition("ContainersReady", not_ready, before, now),
         _condition("PodScheduled", None, before, now),
     ]
-    if current == "Succeeded":
+    if verdict == "Succeeded":
         made[1]["reason"] = "PodCompleted"
+    for condition in made:
+        condition["observedGeneration"] = generation
     own = {condition["type"] for condition in made}
     return made + [condition for kind, condition in before.items() if kind not in own]
+
+
+def _why_not_ready(state: PodState, verdict: Phase) -> tuple[str, str] | None:
+    if verdict == "Succeeded":
+        return "PodCompleted", ""
+    if verdict == "Failed":
+        return "PodFailed", ""
+    serving = [*(container for container in state.init if container.sidecar), *state.main]
+    unready = [container.name for container in serving if not container.serves]
+    if unready:
+        return "ContainersNotReady", f"containers with unready status: [{' '.join(unready)}]"
+    return None
+
+
+def _closed_gates(state: PodState, before: dict[str, Obj]) -> tuple[str, str] | None:
+    """The readiness gates of the pod that others have not opened."""
+    faults = []
+    for gate in objects.spec(state.pod).get("readinessGates") or ():
+        kind = gate.get("conditionType", "")
+        if kind not in before:
+            faults.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
+        elif (value := before[kind].get("status")) != "True":
+            faults.append(f'the status of pod readiness gate "{kind}" is not "True", but {value}')
+    return ("ReadinessGatesNotReady", ", ".join(faults)) if faults else None
+
+
+def _why_not_initialized(state: PodState) -> tuple[str, str] | None:
+    if any(isinstance(container.state, Running) or container.ended is not None for container in state.main):
+        # A sidecar that starts again takes nothing back.
+        return None
+    incomplete = [
+        container.name
+        for container in state.init
+        if not (
+            container.up and container.started
+            if container.sidecar
+            else container.ended is not None and container.ended.exit_code == 0
+        )
+    ]
+    if incomplete:
+        return "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(incomplete)}]"
+    return None
 
 
 def _condition(kind: str, why_not: tuple[str, str] | None, before: dict[str, Obj], now: float) -> dict[str, Any]:

@@ -1,0 +1,198 @@
+"""Checks over the network: made from the node into the pod's own network, never through the host's.
+
+The connection comes as a descriptor from whoever can make it in the right network; this module speaks over it.
+"""
+
+import asyncio
+import functools
+import re
+import socket
+import ssl
+from typing import Protocol
+from urllib.parse import urljoin, urlsplit
+
+from podpass.lab.node.driver import FabricFailed
+from podpass.lab.node.handlers.checks import USER_AGENT, HttpGet, TcpConnect
+from podpass.lab.node.handlers.probing import Answer
+
+MOST_REDIRECTS = 10
+MOST_BODY = 10 * 1024
+_CHUNK = 16 * 1024
+_ERRNO = re.compile(r"\[Errno \d+\] ")
+_WORDS = (
+    ("Connect call failed", "connection refused"),
+    ("refused", "connection refused"),
+    ("unreachable", "network is unreachable"),
+    ("No route", "no route to host"),
+    ("no answer", "i/o timeout"),
+)
+
+
+class Dialer(Protocol):
+    """Makes TCP connections where a pod's ports are."""
+
+    async def connect(self, address: str, port: int) -> int:
+        """A descriptor of a connection. Raises FabricFailed."""
+        ...
+
+
+class _Failed(Exception):
+    """The check failed; the text is the answer's output."""
+
+
+async def connects(target: TcpConnect, dialer: Dialer, timeout_seconds: float) -> Answer:
+    """Whether the port takes a connection."""
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            connection = await _dial(dialer, target.host, target.port)
+    except TimeoutError:
+        return Answer(False, f"dial tcp {target.host}:{target.port}: i/o timeout")
+    except _Failed as error:
+        return Answer(False, str(error))
+    connection.close()
+    return Answer(True)
+
+
+async def get(request: HttpGet, dialer: Dialer, timeout_seconds: float) -> Answer:
+    """Whether the answer to *request* is a success or a redirect; one to another host is not followed."""
+    first = f'Get "{request.url}"'
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await _follow(request, dialer)
+    except TimeoutError:
+        return Answer(False, f"{first}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
+    except _Failed as error:
+        return Answer(False, f"{first}: {error}")
+
+
+async def _follow(request: HttpGet, dialer: Dialer) -> Answer:
+    url = request.url
+    for _ in range(MOST_REDIRECTS + 1):
+        parts = urlsplit(url)
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise _Failed(f"failed to parse Location header {url!r}: {error}") from error
+        status, location, body = await _exchange(request, dialer, parts.scheme, parts.hostname or "", port, url)
+        if 300 <= status < 400 and location and status not in (300, 304):
+            following = urljoin(url, location)
+            if urlsplit(following).hostname != parts.hostname:
+                return Answer(True, f"Probe terminated redirects, Response body: {body}", warning=True)
+            url = following
+            continue
+        if 200 <= status < 400:
+            return Answer(True, body)
+        return Answer(False, f"HTTP probe failed with statuscode: {status}", answered=True)
+    raise _Failed(f"stopped after {MOST_REDIRECTS} redirects")
+
+
+async def _exchange(
+    request: HttpGet, dialer: Dialer, scheme: str, host: str, port: int, url: str
+) -> tuple[int, str, str]:
+    """One request: the answer's status, its Location, and the beginning of its body."""
+    if scheme not in ("http", "https"):
+        raise _Failed(f'unsupported protocol scheme "{scheme}"')
+    connection = await _dial(dialer, host, port)
+    try:
+        reader, writer = await asyncio.open_connection(
+            sock=connection,
+            limit=_CHUNK,
+            ssl=_tls() if scheme == "https" else None,
+            server_hostname=host if scheme == "https" else None,
+        )
+    except (OSError, ssl.SSLError) as error:
+        connection.close()
+        raise _Failed(_words(error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    try:
+        return await _speak(request, reader, writer, host, port, url)
+    except (OSError, ssl.SSLError) as error:
+        raise _Failed(_words(error)) from error
+    finally:
+        writer.transport.abort()
+
+
+async def _speak(
+    request: HttpGet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, url: str
+) -> tuple[int, str, str]:
+    # Imported here: nobody needs it before the first probe.
+    import h11
+
+    peer = h11.Connection(h11.CLIENT)
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    sent = {name.lower() for name, _ in request.headers}
+    headers = [(name, value) for name, value in request.headers]
+    for name, value in (("Host", f"{host}:{port}"), ("User-Agent", USER_AGENT), ("Accept", "*/*")):
+        if name.lower() not in sent:
+            headers.append((name, value))
+    # An author who sets these two to nothing wants them left out.
+    headers = [(name, value) for name, value in headers if value or name.lower() not in ("user-agent", "accept")]
+    headers.append(("Connection", "close"))
+    status, location, body = 0, "", bytearray()
+    try:
+        asked = h11.Request(method="GET", target=target, headers=headers)
+        writer.write(peer.send(asked) or b"")
+        writer.write(peer.send(h11.EndOfMessage()) or b"")
+        await writer.drain()
+        while True:
+            event = peer.next_event()
+            if event is h11.NEED_DATA:
+                data = await reader.read(_CHUNK)
+                if not data and not status:
+                    raise _Failed("EOF")
+                peer.receive_data(data)
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+                location = next((value.decode("latin-1") for name, value in event.headers if name == b"location"), "")
+            elif isinstance(event, h11.Data):
+                body += event.data
+                if len(body) >= MOST_BODY:
+                    break
+            elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
+                break
+    except h11.LocalProtocolError as error:
+        raise _Failed(f"net/http: invalid request: {error}") from error
+    except h11.RemoteProtocolError as error:
+        # A body that breaks off tells no less about the status that came before it.
+        if not status:
+            raise _Failed(f"malformed HTTP response: {error}") from error
+    return status, location, bytes(body[:MOST_BODY]).decode("utf-8", "replace")
+
+
+async def _dial(dialer: Dialer, host: str, port: int) -> socket.socket:
+    where = f"{host}:{port}"
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except OSError as error:
+        # The node's network has no resolver of its own.
+        raise _Failed(f"dial tcp: lookup {host}: no such host") from error
+    try:
+        descriptor = await dialer.connect(host, port)
+    except FabricFailed as error:
+        raise _Failed(f"dial tcp {where}: {_dial_words(str(error))}") from error
+    connection = socket.socket(fileno=descriptor)
+    connection.setblocking(False)
+    return connection
+
+
+def _dial_words(text: str) -> str:
+    words = next((words for sign, words in _WORDS if sign in text), "")
+    return f"connect: {words}" if words and words != "i/o timeout" else words or _ERRNO.sub("", text)
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ssl.SSLError):
+        return f"tls: {error.reason or error}"
+    return "read: connection reset by peer" if isinstance(error, ConnectionError) else _ERRNO.sub("", str(error))
+
+
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """A probe asks whether somebody answers, not who: as the kubelet does, it takes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
