@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -15,6 +16,7 @@ import trustme
 from podpass.serving.asgi import App, Receive, Request, Response, Scope, Send, answering, text_response
 from podpass.serving.connection import Limits, Refused
 from podpass.serving.server import PortInUse, bind_tcp, bind_unix, serving
+from podpass.serving.upgrade import ByteStream, upgrade_of
 
 SECONDS = 10
 SECRET = "eyJhbGciOiJub25lIn0.eyJzdWIiOiJ4In0.c2ln"
@@ -331,25 +333,101 @@ async def test_offer_of_another_protocol_is_ignored(listener: socket.socket, cap
     assert caplog.records == []
 
 
-async def test_websocket_class_takes_the_connection_over(listener: socket.socket) -> None:
-    class Loud(asyncio.Protocol):
-        def __init__(self, config: object, server_state: object, app_state: object) -> None:
-            self.transport: asyncio.Transport | None = None
+_OFFER = b"GET /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: loud\r\n\r\n"
 
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-            self.transport = transport  # type: ignore[assignment]
 
-        def data_received(self, data: bytes) -> None:
-            assert self.transport is not None
-            self.transport.write(data.upper())
+async def loud(scope: Scope, receive: Receive, send: Send) -> None:
+    """Takes an offer up and shouts what it is told."""
+    upgrade = upgrade_of(scope)
+    assert upgrade is not None
+    stream = upgrade([("Connection", "Upgrade"), ("Upgrade", "loud")])
+    while data := await stream.read():
+        await stream.write(data.upper())
+    stream.close()
 
-    limits = Limits(head_seconds=0.3)
-    async with serving(ECHO, [listener], websockets=Loud, limits=limits), client_of(listener) as client:
-        client.writer.write(b"GET /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
-        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"GET /EXEC HTTP/1.1")
+
+async def test_an_app_takes_the_connection_over(listener: socket.socket, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(loud, [listener], limits=Limits(head_seconds=0.3)), client_of(listener) as client:
+        client.writer.write(_OFFER)
+        head = await client.reader.readuntil(b"\r\n\r\n")
+        assert head == b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: loud\r\n\r\n"
         client.writer.write(b"ping")
         assert await client.reader.readexactly(4) == b"PING"
+        client.writer.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert await client.reader.readexactly(18) == b"GET / HTTP/1.1\r\n\r\n"
+        client.writer.write_eof()
+        assert await client.reader.read() == b""
+    assert caplog.records == []
+
+
+async def test_a_request_without_an_offer_can_not_be_taken_over(listener: socket.socket) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert upgrade_of(scope) is None
+        await ECHO(scope, receive, send)
+
+    async with serving(app, [listener]), client_of(listener) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await client.answer() == (200, "GET /? 0")
+
+
+async def test_a_connection_that_was_taken_over_ends_with_the_engine(listener: socket.socket) -> None:
+    async with client_of(listener) as client:
+        async with serving(loud, [listener], grace_seconds=0.05):
+            client.writer.write(_OFFER)
+            await client.reader.readuntil(b"\r\n\r\n")
+        with contextlib.suppress(ConnectionResetError):
+            assert await client.reader.read() == b""
+
+
+async def test_a_client_that_does_not_read_makes_the_app_wait(listener: socket.socket) -> None:
+    written = 0
+    begun = asyncio.Event()
+
+    async def flood(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal written
+        upgrade = upgrade_of(scope)
+        assert upgrade is not None
+        stream = upgrade([])
+        with contextlib.suppress(ConnectionResetError):
+            while True:
+                await stream.write(bytes(65536))
+                written += 1
+                begun.set()
+
+    async with serving(flood, [listener], grace_seconds=0), client_of(listener) as client:
+        client.writer.write(_OFFER)
+        await begun.wait()
+        before = -1
+        while before != written:
+            before = written
+            await asyncio.sleep(0.05)
+        # What the kernel and the client's own reader take is a few megabytes.
+        assert written < 1_000
+
+
+async def test_an_app_that_does_not_read_makes_the_client_wait(listener: socket.socket) -> None:
+    taken: list[ByteStream] = []
+    over = asyncio.Event()
+
+    async def deaf(scope: Scope, receive: Receive, send: Send) -> None:
+        upgrade = upgrade_of(scope)
+        assert upgrade is not None
+        taken.append(upgrade([]))
+        await over.wait()
+        total = 0
+        while total < 8_000_000:
+            total += len(await taken[0].read())
+        await taken[0].write(b"%d" % total)
+
+    async with serving(deaf, [listener], grace_seconds=0), client_of(listener) as client:
+        client.writer.write(_OFFER)
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.writer.write(bytes(8_000_000))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await client.writer.drain()
+        over.set()
+        assert await client.reader.read(100) == b"8000000"
 
 
 # --- limits

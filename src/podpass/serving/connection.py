@@ -5,11 +5,12 @@ uvicorn's protocol over httptools does the parsing and the flow control; httptoo
 
 import asyncio
 import contextlib
+import functools
 import logging
 import socket
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -17,9 +18,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from podpass.serving.upgrade import UPGRADE, ByteStream, NotUpgradable
 from podpass.serving.writes import JoinedWrites
 from podpass.telemetry.redaction import redact_text
 
@@ -117,6 +119,7 @@ class HttpConnection(HttpToolsProtocol):
         self._fault: tuple[int, str] | None = None
         self.asked = ""
         self._finished = False
+        self._stream: ByteStream | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     # --- what the transport calls
@@ -142,6 +145,9 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self.transport is None:
             self._early.append(data)
+            return
+        if self._stream is not None:
+            self._stream.feed(data)
             return
         if self._finished or self.transport.is_closing():
             return
@@ -187,7 +193,14 @@ class HttpConnection(HttpToolsProtocol):
             # connection_made was never reached: the TLS handshake failed, or the engine was closing.
             return
         super().connection_lost(exc)
+        if self._stream is not None:
+            self._stream.end()
         self.terms.lost()
+
+    def eof_received(self) -> None:
+        # The transport then closes: no protocol that is taken up here knows of half a connection.
+        if self._stream is not None:
+            self._stream.end()
 
     # --- what the parser calls
 
@@ -205,6 +218,8 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
         if self.cycle is not None:
             self.cycle.transport = cast("asyncio.Transport", self._answers)
+            if self.parser.should_upgrade():
+                self.scope["extensions"] = cast("Any", {UPGRADE: functools.partial(self._hand_over, self.cycle)})
 
     def on_response_complete(self) -> None:
         # An answer to HEAD has nothing that follows its head.
@@ -230,11 +245,25 @@ class HttpConnection(HttpToolsProtocol):
     # --- upgrades
 
     def upgraded(self, rest: bytes) -> None:
-        """The request's head asked for another protocol; *rest* is what came after it."""
-        if self._should_upgrade():
-            self.leave()
-            self.handle_websocket_upgrade()
-        # Any other offer (curl and Java offer h2c) is ignored, as RFC 9110 section 7.8 allows.
+        """The request's head offered another protocol; *rest* is what came after it."""
+        # An offer that no service takes up (curl and Java offer h2c) is ignored, as RFC 9110 section 7.8 allows.
+
+    def _hand_over(self, cycle: RequestResponseCycle, headers: Iterable[tuple[str, str]]) -> ByteStream:
+        """Answer 101 and give the connection to whoever answers *cycle*. Raises NotUpgradable."""
+        transport = self.transport
+        if self._finished or transport is None or transport.is_closing() or self.cycle is not cycle or self.pipeline:
+            raise NotUpgradable("the connection was lost, or more was asked on it")
+        if cycle.response_started:
+            raise NotUpgradable("an answer has begun")
+        # To uvicorn this request is over: what its app does from here on is not answered through it.
+        cycle.response_started = cycle.disconnected = True
+        self._finished = True
+        self._stop_watching()
+        self._unset_keepalive_if_required()
+        head = "".join(f"{name}: {value}\r\n" for name, value in headers)
+        transport.write(STATUS_LINE[101] + head.encode("latin-1") + b"\r\n")
+        self._stream = ByteStream(transport, self.flow)
+        return self._stream
 
     def leave(self) -> None:
         """Another protocol has the transport from now on."""

@@ -70,9 +70,7 @@ class HttpEngine:
 
     uvicorn's protocol classes are used directly rather than its Server: the same app then answers on TCP, on unix
     sockets and on connections that arrived through a proxy's CONNECT, and no signal handler is touched.
-    *refused* is told of each connection that was turned away before its request reached the app. *websockets* is the
-    protocol class that takes over a connection whose request asks for it (uvicorn's `ws`); without one the request
-    is answered as if it had not asked.
+    *refused* is told of each connection that was turned away before its request reached the app.
     """
 
     def __init__(
@@ -81,7 +79,6 @@ class HttpEngine:
         *,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         refused: Callable[[Refused], None] = lambda refusal: None,
-        websockets: type[asyncio.Protocol] | None = None,
     ) -> None:
         self._app = app
         config = uvicorn.Config(
@@ -96,7 +93,8 @@ class HttpEngine:
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=cast("int", limits.idle_seconds),
-            ws="none" if websockets is None else websockets,
+            # Apps take connections over themselves: see serving/upgrade.py.
+            ws="none",
         )
         config.load()
         self._state = ServerState()
@@ -238,14 +236,13 @@ async def serving(
     grace_seconds: float = 2.0,
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
     refused: Callable[[Refused], None] = lambda refusal: None,
-    websockets: type[asyncio.Protocol] | None = None,
 ) -> AsyncIterator[HttpEngine]:
     """Serve *app* on *listeners* while the context is open; then stop accepting, finish, close.
 
     The listeners are closed at the end. End long streams at their source first: a stream that is still open after
     *grace_seconds* is cancelled.
     """
-    engine = HttpEngine(app, limits=limits, refused=refused, websockets=websockets)
+    engine = HttpEngine(app, limits=limits, refused=refused)
     async with serving_with(engine, listeners, tls=tls, grace_seconds=grace_seconds):
         yield engine
 
