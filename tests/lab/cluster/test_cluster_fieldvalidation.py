@@ -173,14 +173,6 @@ async def test_openapi_follows_the_kinds_that_are_served() -> None:
     assert (await get(api, "/openapi/v3"))[1] == before
 
 
-async def test_version_2_lists_nothing() -> None:
-    api = OpenApi(Registry([Kind(resource=PODS)]))
-    assert (await get(api, "/openapi/v2"))[1]["paths"] == {}
-    accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
-    response = await api(Request("GET", "/openapi/v2", "/openapi/v2", "", {"accept": accept}))
-    assert response.body == b"\x0a\x032.0\x12\x10\x0a\x0aKubernetes\x12\x02v1"
-
-
 @pytest.mark.parametrize("path", ["/openapi/v3/apis/none/v1", "/openapi/v4"])
 async def test_what_is_not_published_is_not_found(path: str) -> None:
     assert (await get(OpenApi(Registry([Kind(resource=PODS)])), path))[0] == 404

@@ -2,8 +2,8 @@
 
 A document lists a PATCH operation with fieldValidation for each kind, which apply, create, replace and edit look
 for, and schemas with member names and types, which `kubectl explain` prints. Descriptions are left out.
-`/openapi/v2` lists nothing: kubectl asks it only for a kind that version 3 does not have, and on 404 would blame
-validation where "no matches for kind" is to be said.
+`/openapi/v2` is made from these when somebody asks for it: old kubectls do, and new ones for a kind that version 3
+does not have; on 404 they would blame validation where "no matches for kind" is to be said.
 Contract: Kubernetes API surface, section 1.5.
 """
 
@@ -47,8 +47,6 @@ _SPECIAL_SCHEMAS: dict[str, dict[str, Any]] = {
     "authorization.v1.ExtraValue": {"type": "array", "items": {"type": "string"}},
 }
 
-_TITLE, _VERSION = "Kubernetes", "v1"
-_V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _NO_RULES = MapRule()
 _RETAIN_KEYS = frozenset({("core.v1.PodSpec", "volumes"), ("core.v1.PodSpec", "resourceClaims")})
 """Lists whose elements are unions: what a patch leaves out of an element goes."""
@@ -70,24 +68,35 @@ class OpenApi:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._built: tuple[int, dict[str, Document]] | None = None
+        self._built_v2: tuple[int, dict[str, bytes]] | None = None
 
     async def __call__(self, request: Request) -> Response:
         path = request.path.removeprefix("/openapi/").strip("/")
         if path == "v3":
             return json_response(200, index(self._documents()))
         if path == "v2":
-            return _empty_v2(request.headers.get("accept", ""))
+            media_type, body = self._version_2(request.headers.get("accept", ""))
+            return _unless_known(request, body, media_type)
         document = self._documents().get(path.removeprefix("v3/")) if path.startswith("v3/") else None
         if document is None:
             return text_response(404, "404 page not found\n")
-        etag = f'"{document.hash}"'
-        if request.headers.get("if-none-match") == etag:
-            return Response(304, headers=(("Etag", etag),))
-        headers = [("Etag", etag), ("Vary", "Accept"), ("Vary", "Accept-Encoding")]
+        headers: list[tuple[str, str]] = []
         if request.query.get("hash") == document.hash:
             # The address names the content, so what is cached under it never grows old.
             headers.append(("Cache-Control", "public, immutable"))
-        return Response(200, document.body, (("Content-Type", JSON_TYPE), *headers))
+        return _unless_known(request, document.body, JSON_TYPE, *headers)
+
+    def _version_2(self, accept: str) -> tuple[str, bytes]:
+        """The media type and the body of version 2, in whichever of its two forms is asked for."""
+        # Loaded late: few clients ask.
+        from podpass.lab.cluster import openapi_v2
+
+        if self._built_v2 is None or self._built_v2[0] != self._registry.changes:
+            found = openapi_v2.document(msgspec.json.decode(document.body) for document in self._documents().values())
+            bodies = {openapi_v2.PROTOBUF: openapi_v2.protobuf(found), JSON_TYPE: msgspec.json.encode(found)}
+            self._built_v2 = (self._registry.changes, bodies)
+        media_type = openapi_v2.PROTOBUF if "proto-openapi.spec.v2" in accept else JSON_TYPE
+        return media_type, self._built_v2[1][media_type]
 
     def _documents(self) -> dict[str, Document]:
         if self._built is None or self._built[0] != self._registry.changes:
@@ -95,18 +104,17 @@ class OpenApi:
         return self._built[1]
 
 
-def _empty_v2(accept: str) -> Response:
-    """A version 2 document without paths, in whichever of its two forms is asked for."""
-    if "proto-openapi.spec.v2" not in accept:
-        info = {"title": _TITLE, "version": _VERSION}
-        return json_response(200, {"swagger": "2.0", "info": info, "paths": {}})
-    # gnostic's openapi.v2.Document: swagger is its field 1, info is 2, with title and version as 1 and 2.
-    parts = _proto_text(1, b"2.0"), _proto_text(2, _proto_text(1, _TITLE.encode()) + _proto_text(2, _VERSION.encode()))
-    return Response(200, b"".join(parts), (("Content-Type", _V2_PROTOBUF),))
+def _unless_known(request: Request, body: bytes, media_type: str, *headers: tuple[str, str]) -> Response:
+    """*body*, or 304 for a client that has it already."""
+    etag = f'"{_hash(body)}"'
+    if request.headers.get("if-none-match") == etag:
+        return Response(304, headers=(("Etag", etag),))
+    varies = ("Vary", "Accept"), ("Vary", "Accept-Encoding")
+    return Response(200, body, (("Content-Type", media_type), ("Etag", etag), *varies, *headers))
 
 
-def _proto_text(number: int, value: bytes) -> bytes:
-    return bytes((number << 3 | 2, len(value))) + value
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:32].upper()
 
 
 def documents(resources: Iterable[Resource]) -> dict[str, Document]:
@@ -173,7 +181,7 @@ def _document(path: str, resources: list[Resource]) -> Document:
             "components": {"schemas": schemas},
         }
     )
-    return Document(path, body, hashlib.sha256(body).hexdigest()[:32].upper())
+    return Document(path, body, _hash(body))
 
 
 def schema_name(message: str) -> str:
