@@ -101,7 +101,7 @@ async def test_an_unknown_image_is_not_pulled(pod_loop, pod_object, container, a
     await api.until(lambda: any("ImagePullBackOff" in json.dumps(status) for status in api.statuses))
     failed = next(event for event in api.events if event["reason"] == "Failed")
     assert "ghcr.io/acme/shop:1" in failed["message"]
-    assert "- pattern: ghcr.io/acme/shop" in failed["message"]
+    assert "podpass lab image add ARCHIVE --as ghcr.io/acme/shop" in failed["message"]
 
 
 async def test_a_missing_program_is_a_start_error(pod_loop, pod_object, container, api) -> None:

@@ -404,7 +404,7 @@ def test_the_choice_of_a_runtime_says_why(probe: Probe, kind: str, words: str) -
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An image's own root directory."""
+    """The system directories of a machine."""
     root = tmp_path / "root"
     for directory in ("usr/bin", "usr/share/app", "opt", "etc/ssl/certs", "lib"):
         (root / directory).mkdir(parents=True)
@@ -418,7 +418,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_a_program_is_found_through_links(root: Path) -> None:
-    made = layout(root, (), ())
+    made = layout(None, (), (), machine=root)
     assert find_program(made, "tool", "/sbin:/bin", "/") == "/bin/tool"
     assert find_program(made, "./tool", "", "/usr/bin") == "/usr/bin/./tool"
     assert find_program(made, "data", "/bin", "/") is None
@@ -426,20 +426,22 @@ def test_a_program_is_found_through_links(root: Path) -> None:
 
 
 def test_only_listed_files_of_etc_show(root: Path, tmp_path: Path) -> None:
-    made = arguments(layout(root, (), ()), {}, (), ca_bundle=tmp_path / "ca")
+    made = arguments(layout(None, (), (), machine=root), {}, (), ca_bundle=tmp_path / "ca")
     assert not [argument for argument in made if "shadow" in argument]
     assert str(root / "etc/ssl/certs") in made
 
 
 def test_the_images_bundle_is_replaced(root: Path, tmp_path: Path) -> None:
-    made = arguments(layout(root, (), ()), {}, (), ca_bundle=tmp_path / "ca")
+    made = arguments(layout(None, (), (), machine=root), {}, (), ca_bundle=tmp_path / "ca")
     assert ("--ro-bind", str(tmp_path / "ca"), "/etc/ssl/certs/ca-certificates.crt") in list(
         zip(made, made[1:], made[2:], strict=False)
     )
 
 
 def test_a_read_only_directory_is_opened_for_a_mount_path_it_lacks(root: Path, tmp_path: Path) -> None:
-    made = arguments(layout(root, (), ()), {}, (Mount("/usr/share/x/y", tmp_path, True),), ca_bundle=tmp_path / "ca")
+    made = arguments(
+        layout(None, (), (), machine=root), {}, (Mount("/usr/share/x/y", tmp_path, True),), ca_bundle=tmp_path / "ca"
+    )
     triples = list(zip(made, made[1:], made[2:], strict=False))
     assert ("--tmpfs", "/usr/share") in itertools.pairwise(made)
     assert ("--ro-bind", str(root / "usr/share/app"), "/usr/share/app") in triples
@@ -448,7 +450,7 @@ def test_a_read_only_directory_is_opened_for_a_mount_path_it_lacks(root: Path, t
 
 
 def test_hidden_directories_are_empty_even_inside_the_image(root: Path, tmp_path: Path) -> None:
-    made = layout(root, (), (Path("/usr/share/app"),))
+    made = layout(None, (), (Path("/usr/share/app"),), machine=root)
     found = arguments(made, {}, (), ca_bundle=tmp_path / "ca")
     assert ("--tmpfs", "/usr/share/app") in itertools.pairwise(found)
 
@@ -456,4 +458,10 @@ def test_hidden_directories_are_empty_even_inside_the_image(root: Path, tmp_path
 @pytest.mark.parametrize("path", ["relative", "/", "/usr/bin/tool/x"])
 def test_mount_paths_that_can_not_be(root: Path, tmp_path: Path, path: str) -> None:
     with pytest.raises(CannotStart):
-        arguments(layout(root, (), ()), {}, (Mount(path, tmp_path, True),), ca_bundle=tmp_path / "ca")
+        arguments(layout(None, (), (), machine=root), {}, (Mount(path, tmp_path, True),), ca_bundle=tmp_path / "ca")
+
+
+@pytest.mark.parametrize("path", ["relative", "/", "/usr/bin/tool/x"])
+def test_mount_paths_that_can_not_be_in_an_images_own_root(root: Path, tmp_path: Path, path: str) -> None:
+    with pytest.raises(CannotStart):
+        arguments(layout(root, (), ()), {}, (Mount(path, tmp_path, True),), ca_bundle=tmp_path / "ca", mounted=tmp_path)

@@ -42,7 +42,7 @@ class FabricFailed(Exception):
 
 
 class SetupFailed(FabricFailed):
-    """The sandbox around a container could not be made; the tool's words are in what the container wrote."""
+    """The sandbox around a container could not be made; without a text the tool's words are in what it wrote."""
 
 
 class NotStarted(Exception):
@@ -141,9 +141,12 @@ class Fabric:
         except BaseException:
             self._containers.pop(container, None)
             raise
+        if error := result.get("error"):
+            self._containers.pop(container, None)
+            raise SetupFailed(error)
         if not result["started"]:
             await asyncio.wait([ended])
-            raise SetupFailed("the sandbox could not be made")
+            raise SetupFailed
         return ended
 
     def _expect(self, container: str) -> asyncio.Future[int]:

@@ -17,6 +17,7 @@ from podpass.lab.node.container_environment import (
 )
 from podpass.lab.node.fields import Place
 from podpass.lab.node.images import ResolvedImage
+from podpass.lab.node.images.users import NoUser, find_user
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, Mount, PodSandbox
 from podpass.lab.node.sandbox import DEFAULT_CAPABILITIES
 from podpass.lab.node.termination import make_message_file
@@ -74,12 +75,18 @@ def prepare(
         return merged
     security = container.get("securityContext") or {}
     pod_security = objects.spec(pod).get("securityContext") or {}
-    user = security.get("runAsUser", pod_security.get("runAsUser"))
-    if security.get("runAsNonRoot", pod_security.get("runAsNonRoot")) and not user:
-        return NotYet(
-            f"container has runAsNonRoot and image will run as root (pod: {objects.name(pod)!r},"
-            f" container: {container['name']})"
-        )
+    user, group, home = _user(image, security, pod_security)
+    if security.get("runAsNonRoot", pod_security.get("runAsNonRoot")):
+        asked = security.get("runAsUser", pod_security.get("runAsUser"))
+        where = f"(pod: {objects.name(pod)!r}, container: {container['name']})"
+        named = image.user.partition(":")[0]
+        if asked is None and named and not named.isdecimal():
+            return NotYet(
+                f"container has runAsNonRoot and image has non-numeric user ({named}), cannot verify user is non-root"
+                f" {where}"
+            )
+        if not user:
+            return NotYet(f"container has runAsNonRoot and image will run as root {where}")
     argv = image.argv(
         expanded(container.get("command"), merged.variables), expanded(container.get("args"), merged.variables)
     )
@@ -91,15 +98,31 @@ def prepare(
         pod=shared,
         image=image,
         argv=argv,
-        environment={**image.environment, **merged.variables},
+        environment={**home, **image.environment, **merged.variables},
         mounts=(*_mounts(container, merged, volume_paths), message),
         working_directory=container.get("workingDir") or image.working_directory,
         user=user,
-        group=security.get("runAsGroup", pod_security.get("runAsGroup")),
+        group=group,
         read_only_root=bool(security.get("readOnlyRootFilesystem")),
         capabilities=_capabilities(security.get("capabilities") or {}),
     )
     return Prepared(process, merged.skipped, message.source)
+
+
+def _user(image: ResolvedImage, security: Obj, pod_security: Obj) -> tuple[int | None, int | None, dict[str, str]]:
+    """Who the container runs as, and where that user is at home in an image with a root of its own.
+
+    Raises CannotStart when the image names somebody it does not have.
+    """
+    user = security.get("runAsUser", pod_security.get("runAsUser"))
+    group = security.get("runAsGroup", pod_security.get("runAsGroup"))
+    if image.root is None:
+        return user, group, {}
+    try:
+        found = find_user(image.root, image.user if user is None else str(user))
+    except NoUser as error:
+        raise CannotStart("CreateContainerError", str(error)) from error
+    return found.number, found.group if group is None else group, {"HOME": found.home}
 
 
 def _mounts(container: Obj, merged: Environment, volume_paths: Mapping[str, Path]) -> tuple[Mount, ...]:

@@ -4,6 +4,8 @@ The root itself is an empty tmpfs, private to the container, as an image's writa
 bound into it read-only. So nothing of the machine shows that is not named here: no home directory, no /var, no
 state of the lab. A volume's mount path may be anywhere: where it lies inside a read-only directory and does not
 exist, that directory is replaced by a tmpfs that holds its entries again.
+
+An image that was added from disk has a root of its own instead, whole, below a private top that takes every write.
 """
 
 import os
@@ -96,6 +98,8 @@ _MOST_LINKS = 40
 class Layout:
     """Which path of a container comes from where; grows while volumes are placed."""
 
+    root: Path | None = None
+    """The image's own root, which shows as a whole and can be written to; None for this machine's."""
     bound: dict[str, Path] = field(default_factory=dict)
     """Read-only, from the image."""
     links: dict[str, str] = field(default_factory=dict)
@@ -113,7 +117,7 @@ class Layout:
                 return None
             if parent in self.bound:
                 return self.bound[parent] / os.path.relpath(path, parent)
-        return None
+        return self.root / path.lstrip("/") if self.root is not None else None
 
     def resolve(self, path: str) -> str:
         """*path* with every symbolic link of the container followed."""
@@ -138,14 +142,13 @@ class Layout:
         return path
 
 
-def layout(root: Path | None, paths: Iterable[Path], hidden: Iterable[Path]) -> Layout:
-    """The image's part: *root* is its directory (None: this machine), *paths* are shown besides, *hidden* never."""
+def layout(root: Path | None, paths: Iterable[Path], hidden: Iterable[Path], *, machine: Path = Path("/")) -> Layout:
+    """The image's part: *root* is its directory (None: *machine*), *paths* are shown besides, *hidden* never."""
+    if root is not None:
+        return Layout(root=root, bound={os.path.normpath(path): path for path in paths if path.exists()})
     made = Layout(links=dict(_LINKS))
-    base = root or Path("/")
-    for place in _SYSTEM if root is None else _entries_of(root):
-        _show(made, place, base / place.lstrip("/"))
-    for name in _ETC:
-        _show(made, f"/etc/{name}", base / "etc" / name)
+    for place in (*_SYSTEM, *(f"/etc/{name}" for name in _ETC)):
+        _show(made, place, machine / place.lstrip("/"))
     for path in paths:
         place = os.path.normpath(str(path))
         if path.exists() and made.source(place) is None:
@@ -158,11 +161,6 @@ def layout(root: Path | None, paths: Iterable[Path], hidden: Iterable[Path]) -> 
     return made
 
 
-def _entries_of(root: Path) -> list[str]:
-    own = {"dev", "proc", "sys", "tmp", "run", "etc"}
-    return [f"/{entry.name}" for entry in sorted(root.iterdir()) if entry.name not in own]
-
-
 def _show(made: Layout, place: str, source: Path) -> None:
     if source.is_symlink():
         made.links[place] = str(source.readlink())
@@ -170,10 +168,12 @@ def _show(made: Layout, place: str, source: Path) -> None:
         made.bound[place] = source
 
 
-def arguments(made: Layout, files: Mapping[str, Path], mounts: Sequence[Mount], *, ca_bundle: Path) -> list[str]:
+def arguments(
+    made: Layout, files: Mapping[str, Path], mounts: Sequence[Mount], *, ca_bundle: Path, mounted: Path | None = None
+) -> list[str]:
     """bubblewrap's arguments for the whole file system. Raises CannotStart for a mount path that can't be.
 
-    *files* are generated ones such as /etc/hosts, by their place.
+    *files* are generated ones such as /etc/hosts, by their place. *mounted* is where an image's own root is found.
     """
     placed = [Mount(CA_BUNDLE, ca_bundle, True)]
     placed += [Mount(place, source, True) for place, source in files.items()]
@@ -197,11 +197,7 @@ def arguments(made: Layout, files: Mapping[str, Path], mounts: Sequence[Mount], 
         made.volumes[place] = mount.source
         volumes += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), place]
 
-    result: list[str] = []
-    for place, mode in _DIRECTORIES:
-        # A custom root may have any of these as its own.
-        if place not in made.bound and place not in made.links:
-            result += ["--perms", mode, "--dir", place]
+    result = _empty_root() if mounted is None else ["--bind", str(mounted), "/"]
     for place in sorted(made.bound.keys() | made.hidden | made.opened):
         if place in made.hidden or place in made.opened:
             result += ["--tmpfs", place]
@@ -226,6 +222,10 @@ def arguments(made: Layout, files: Mapping[str, Path], mounts: Sequence[Mount], 
     return result
 
 
+def _empty_root() -> list[str]:
+    return [argument for place, mode in _DIRECTORIES for argument in ("--perms", mode, "--dir", place)]
+
+
 def _open_for(made: Layout, place: str) -> None:
     """Make it possible to create *place* where it lies in a read-only directory that lacks it."""
     source = made.source(place)
@@ -242,6 +242,9 @@ def _open_for(made: Layout, place: str) -> None:
         if inner is not None and os.path.lexists(inner):
             raise CannotStart("CreateContainerError", f"{directory} is not a directory, so {place} can't be mounted")
         directory = os.path.dirname(directory)
+    if made.root is not None and not any(parent in made.bound for parent in _upwards(place)):
+        # The private top takes it.
+        return
     entries = list(inner.iterdir())
     if len(entries) > _MOST_ENTRIES:
         raise CannotStart(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from podpass.lab.node.addresses import API_ADDRESS, GATEWAY
 from podpass.lab.node.driver import FabricFailed, SetupFailed, make_node, make_pod, try_container
-from podpass.lab.node.rootfs import CA_BUNDLE, arguments, find_program, layout
+from podpass.lab.node.rootfs import CA_BUNDLE, Layout, arguments, find_program, layout
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, PodSandbox, RuntimeKind
 
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
@@ -74,6 +74,8 @@ class SandboxRuntime(FabricRuntime):
 
     async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
         command = bubblewrap(process, ca_bundle=self._ca_bundle, hidden=self._hidden)
+        root = process.image.root
+        own = {} if root is None else {"root": {"lower": str(root), "at": str(_place(process))}}
         try:
             return await self.fabric.run(
                 process.container_id,
@@ -81,11 +83,14 @@ class SandboxRuntime(FabricRuntime):
                 pod=process.pod.uid,
                 bwrap=command,
                 argv=list(process.argv),
+                **own,
             )
         except SetupFailed as error:
-            raise CannotStart(
-                "CreateContainerError", "bubblewrap could not make the container: its words are in the container's log"
-            ) from error
+            if words := str(error):
+                reason = f"the root of image {process.image.reference} can't be shown: {words}"
+            else:
+                reason = "bubblewrap could not make the container: its words are in the container's log"
+            raise CannotStart("CreateContainerError", reason) from error
 
     def _surroundings(self, process: ContainerProcess) -> tuple[dict[str, str], str]:
         return environment_of(process), process.working_directory or process.image.working_directory or "/"
@@ -110,8 +115,9 @@ def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[P
     """bubblewrap's arguments for one container. Raises CannotStart."""
     made = layout(process.image.root, process.image.paths, hidden)
     directory = process.pod.directory
-    files = {f"/etc/{name}": directory / name for name in _FILES}
-    file_system = arguments(made, files, process.mounts, ca_bundle=ca_bundle)
+    names, mounted = (_FILES, None) if made.root is None else (_NETWORK_FILES, _place(process) / "root")
+    files = {f"/etc/{name}": directory / name for name in names}
+    file_system = arguments(made, files, process.mounts, ca_bundle=ca_bundle, mounted=mounted)
     working_directory = process.working_directory or process.image.working_directory
     environment = environment_of(process)
     if any("\0" in argument for argument in process.argv):
@@ -135,7 +141,7 @@ def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[P
     for capability in process.capabilities:
         result += ["--cap-add", capability]
     result += file_system
-    if working_directory != "/" and made.source(made.resolve(working_directory)) is None:
+    if working_directory != "/" and _is_missing(made, working_directory):
         result += ["--dir", made.resolve(working_directory)]
     if process.read_only_root:
         result += ["--remount-ro", "/"]
@@ -148,7 +154,18 @@ def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[P
     return result
 
 
-_FILES = ("hosts", "hostname", "resolv.conf", "passwd", "group", "nsswitch.conf")
+def _place(process: ContainerProcess) -> Path:
+    """Where the helper mounts the container's own root: below here, in a mount namespace that only it sees."""
+    return process.pod.directory / "roots" / process.container_id
+
+
+def _is_missing(made: Layout, directory: str) -> bool:
+    source = made.source(made.resolve(directory))
+    return source is None or (made.root is not None and not source.exists())
+
+
+_NETWORK_FILES = ("hosts", "hostname", "resolv.conf")
+_FILES = (*_NETWORK_FILES, "passwd", "group", "nsswitch.conf")
 
 
 def files(pod: PodSandbox) -> Mapping[str, str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .channel import Channel, Refused
 from .networks import Networks
+from .roots import Roots
 
 _MAKING_SECONDS, _MAKING_TURNS = 0.002, 1000
 _PR_SET_PDEATHSIG = 1
@@ -26,9 +27,10 @@ class Processes:
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self._running: dict[int, Running] = {}
         self._by_container: dict[str, Running] = {}
+        self._roots = Roots()
 
-    async def start(self, request: dict[str, Any], descriptors: list[int]) -> bool:
-        """Start a container; False when bubblewrap failed before the container's first process."""
+    async def start(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        """Start a container; *started* is false when bubblewrap failed before the container's first process."""
         output, errors = descriptors
         container = request["container"]
         if container in self._by_container:
@@ -36,16 +38,25 @@ class Processes:
         if self._networks is None:
             process = self._spawn(request, output, errors)
             self._record(container, process, group=True)
-            return True
-        process, information = self._spawn_sandboxed(self._networks, request, output, errors)
+            return {"started": True}
+        if root := request.get("root"):
+            try:
+                self._roots.mount(container, root["lower"], root["at"])
+            except OSError as error:
+                return {"started": False, "error": error.strerror or str(error)}
+        try:
+            process, information = self._spawn_sandboxed(self._networks, request, output, errors)
+        except BaseException:
+            self._roots.drop(container)
+            raise
         running = self._record(container, process, group=False)
         inner = await _child_pid(information)
         if inner is None:
-            return False
+            return {"started": False}
         with contextlib.suppress(ProcessLookupError):
             running.pidfd = os.pidfd_open(inner)
             running.pid = inner
-        return True
+        return {"started": True}
 
     async def execute(self, request: dict[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], list[int]]:
         """Start another program in a running container, on the descriptors given or on a terminal of its own.
@@ -169,6 +180,7 @@ class Processes:
             del self._by_container[running.container]
             if running.pidfd >= 0:
                 os.close(running.pidfd)
+            self._roots.drop(running.container)
             if running.group and not running.inside:
                 # What a shell left behind in its group goes with it, as it does with a pid namespace.
                 with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -24,7 +24,7 @@ async def handle(
         case "remove-pod" if networks:
             networks.remove_pod(request["pod"])
         case "start":
-            return {"started": await processes.start(request, descriptors)}, []
+            return await processes.start(request, descriptors), []
         case "exec":
             return await processes.execute(request, descriptors)
         case "signal":
