@@ -247,12 +247,6 @@ async def test_no_private_member_stands_in_the_journal(shop: Shop, rsa_key: rsa.
     assert given["p"] not in written
 
 
-async def test_a_purged_vault_takes_its_keys_along(shop: Shop) -> None:
-    await shop("POST", "keys/a/create", {"kty": "EC"})
-    shop.world.arm.estate.purge_listeners[-1](shop.world.arm.vault("kv-shop").instance)  # type: ignore[union-attr]
-    assert (await shop("GET", "keys/a")).status == 404
-
-
 # The algorithms by themselves
 
 

@@ -1,11 +1,12 @@
 """The lab's Key Vault: the data plane of every vault that the lab's Resource Manager has.
 
-Imitated: the authentication challenge, access by roles or by access policies, and all calls on secrets and keys, for
-the api-versions from 2015-06-01 to those of today. A vault's network rules count, by the address the lab sees.
+Imitated: the authentication challenge, access by roles or by access policies, and all calls on secrets, keys and
+certificates, for the api-versions from 2015-06-01 to those of today. A vault's network rules count, by the address
+the lab sees.
 
-Missing, and answered 501: certificates, managed storage accounts, keys in hardware, rotation policies and the release
-of keys. Missing: throttling, private links. Role assignments and policies take effect at once, and a deleted object is
-found deleted at once.
+Missing, and answered 501: certificate issuers and contacts, managed storage accounts, keys in hardware, rotation
+policies and the release of keys. Missing: renewal of certificates by their lifetime actions, throttling, private links.
+Role assignments and policies take effect at once, and a deleted object is found deleted at once.
 
 Contract: secrets store, section 3.
 """
@@ -17,6 +18,7 @@ from podpass.lab.clock import Clock
 from podpass.lab.entra.access import AccessTokens
 from podpass.lab.journal import Journal
 from podpass.lab.keyvault import errors
+from podpass.lab.keyvault.certificates import Certificates
 from podpass.lab.keyvault.errors import KeyVaultError
 from podpass.lab.keyvault.http import PUBLIC, Endpoint, KeyVaultHttp
 from podpass.lab.keyvault.keys import Keys
@@ -44,10 +46,12 @@ class KeyVault:
         self._arm = arm
         self._secrets = Secrets(store, clock)
         keys = Keys(store, clock)
-        objects: dict[ObjectType, Objects[Any]] = {ObjectType.SECRET: self._secrets, ObjectType.KEY: keys}
+        certificates = Certificates(store, clock, self._secrets, keys)
+        objects: dict[ObjectType, Objects[Any]] = {one.type: one for one in (self._secrets, keys, certificates)}
         self.app = KeyVaultHttp(objects, arm, access_tokens, journal, endpoint).app
         arm.on_vault_purged(self._secrets.shelf.drop)
         arm.on_vault_purged(keys.shelf.drop)
+        arm.on_vault_purged(certificates.drop)
 
     def exists(self, name: str) -> bool:
         """Whether there is a vault of this name, and so a host name that resolves."""

@@ -51,6 +51,7 @@ class Result:
 
     document: Any
     moved: Version[Any] | None = None
+    status: int = 200
 
 
 def parameters(body: bytes, wanted: type[_T]) -> _T:

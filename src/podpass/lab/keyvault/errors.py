@@ -133,6 +133,22 @@ def already_exists(object_type: ObjectType, name: str) -> KeyVaultError:
     return KeyVaultError(409, "Conflict", f"A {kind} with the name {name} already exists in this key vault.")
 
 
+def managed(object_type: ObjectType, name: str) -> KeyVaultError:
+    """For a key or secret that belongs to a certificate."""
+    kind = object_type.singular
+    return KeyVaultError(
+        403,
+        "Forbidden",
+        f"The {kind} {name} is managed by Key Vault: it belongs to the certificate of that name, and only operations "
+        "on the certificate change it.",
+        f"{kind.title()}ManagedByKeyVault",
+    )
+
+
+def pending_certificate_not_found(name: str) -> KeyVaultError:
+    return KeyVaultError(404, "PendingCertificateNotFound", f"Pending certificate not found: {name}")
+
+
 def outside_lifetime(operation: str, inner: str) -> KeyVaultError:
     """For a key that is not valid yet, or no longer."""
     state = "not yet valid" if inner == "KeyNotYetValid" else "expired"

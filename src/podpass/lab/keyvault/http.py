@@ -40,7 +40,7 @@ APPLICATION_ID = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"
 _API_VERSION = re.compile(
     r"2015-06-01|2016-10-01|7\.[0-6](?:[-.]preview(?:\.\d)?)?|202[5-9]-\d{2}-\d{2}(?:-preview(?:\.\d)?)?"
 )
-_NOT_EMULATED = frozenset(("certificates", "deletedcertificates", "rng", "storage", "deletedstorage"))
+_NOT_EMULATED = frozenset(("rng", "storage", "deletedstorage"))
 _SERVICE_VERSION = "1.9.2089.1"
 
 
@@ -126,7 +126,7 @@ class KeyVaultHttp:
         headers = _headers(request, vault, decision.assignment.id if isinstance(decision, Allowed) else "")
         if result.document is None:
             return Response(204, b"", headers)
-        return json_response(200, result.document, headers)
+        return json_response(result.status, result.document, headers)
 
     def _authenticate(self, request: Request, vault: Vault) -> Caller | KeyVaultError:
         resource = _resource(request.host)

@@ -17,12 +17,12 @@ from podpass.lab.keyvault.key_material import JsonWebKey, NotAKey, PrivateKey, W
 from podpass.lab.keyvault.key_operations import CanNot
 from podpass.lab.keyvault.model import Attributes, KeyOperation, ObjectType, metadata_fault
 from podpass.lab.keyvault.objects import Objects
-from podpass.lab.keyvault.rendering import common
+from podpass.lab.keyvault.rendering import common, managed
 from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store
 
 _OPERATIONS = ("encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey")
-_DEFAULT_OPERATIONS = {"RSA": _OPERATIONS, "EC": ("sign", "verify")}
+DEFAULT_OPERATIONS = {"RSA": _OPERATIONS, "EC": ("sign", "verify")}
 _USES = {
     "encrypt": KeyOperation.ENCRYPT,
     "decrypt": KeyOperation.DECRYPT,
@@ -153,6 +153,7 @@ class Keys(Objects[KeyBody]):
             raise errors.bad_parameter(f"{error}.") from error
         operations = _operations(wanted.key_ops, sort.type)
         self.shelf.check_free(given.vault, call.name)
+        self.check_unmanaged(given.vault, call.name)
         key = await asyncio.to_thread(key_material.make, sort)
         return self._put(given.vault, call.name, key, operations, wanted.attributes, wanted.tags)
 
@@ -166,11 +167,13 @@ class Keys(Objects[KeyBody]):
         except NotAKey as error:
             raise errors.bad_parameter(f"{error}.") from error
         operations = _operations(wanted.key.key_ops, wanted.key.kty)
+        self.check_unmanaged(given.vault, call.name)
         return self._put(given.vault, call.name, key, operations, wanted.attributes, wanted.tags)
 
     async def _rotate(self, call: Call, given: Input) -> KeyVersion:
         """A new key pair like the newest one, with what is said of it but its lifetime."""
         newest = self.shelf.get(given.vault, call.name)
+        self.check_unmanaged(given.vault, call.name)
         if not newest.body.enabled:
             raise errors.disabled(ObjectType.KEY, given.vault.name, call.name, "rotate")
         key = await asyncio.to_thread(key_material.make, key_material.like(key_material.opened(newest.value.text)))
@@ -203,6 +206,7 @@ class Keys(Objects[KeyBody]):
         wanted = parameters(given.body, UpdateParameters)
         self._check(call.name, wanted)
         present = self.shelf.get(given.vault, call.name, call.version)
+        self.check_unmanaged(given.vault, call.name)
         body = updated(present.body, wanted.attributes, wanted.tags, now=int(self._clock.now()))
         if wanted.key_ops is not None:
             body = msgspec.structs.replace(body, operations=_operations(wanted.key_ops, body.public["kty"]))
@@ -255,16 +259,17 @@ class Keys(Objects[KeyBody]):
 
     def bundle(self, one: KeyVersion, given: Input) -> dict[str, Any]:
         key = {"kid": self.identifier(one, given), "key_ops": list(one.body.operations), **one.body.public}
-        return {"key": key, **common(one.body, given.vault)}
+        return {"key": key, **common(one.body, given.vault), **managed(one.body)}
 
     def item(self, one: KeyVersion, given: Input, *, with_version: bool) -> dict[str, Any]:
-        return {"kid": self.identifier(one, given, with_version=with_version), **common(one.body, given.vault)}
+        identifier = self.identifier(one, given, with_version=with_version)
+        return {"kid": identifier, **common(one.body, given.vault), **managed(one.body)}
 
 
 def _operations(given: list[str] | None, key_type: str) -> tuple[str, ...]:
     """The operations that a key is for. Raises KeyVaultError."""
     if given is None:
-        return _DEFAULT_OPERATIONS[key_type]
+        return DEFAULT_OPERATIONS[key_type]
     unknown = [one for one in given if one not in _OPERATIONS]
     if unknown:
         raise errors.bad_parameter(f"The key operation {unknown[0][:32]} is not supported.")

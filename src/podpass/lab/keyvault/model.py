@@ -28,6 +28,7 @@ class ObjectType(Enum):
 
     SECRET = ("secrets", "secret", ("keyvault_secrets", "keyvault_versions"))
     KEY = ("keys", "key", ("keyvault_keys", "keyvault_key_versions"))
+    CERTIFICATE = ("certificates", "certificate", ("keyvault_certificates", "keyvault_certificate_versions"))
 
     @property
     def plural(self) -> str:
@@ -120,6 +121,34 @@ class KeyOperation(Operation):
     @property
     def is_public(self) -> bool:
         return self in (KeyOperation.ENCRYPT, KeyOperation.VERIFY, KeyOperation.WRAP)
+
+
+class CertificateOperation(Operation):
+    """The calls on certificates."""
+
+    CREATE = ("create certificate", "create", "certificates/create/action")
+    IMPORT = ("import certificate", "import", "certificates/import/action")
+    MERGE = ("merge certificate", "create", "certificates/create/action")
+    GET = ("get certificate", "get", "certificates/read")
+    UPDATE = ("update certificate", "update", "certificates/update/action")
+    GET_POLICY = ("get policy of certificate", "get", "certificates/read")
+    UPDATE_POLICY = ("update policy of certificate", "update", "certificates/update/action")
+    GET_PENDING = ("get operation on certificate", "get", "certificates/read")
+    CANCEL = ("cancel operation on certificate", "update", "certificates/update/action")
+    DELETE_PENDING = ("delete operation on certificate", "delete", "certificates/delete")
+    LIST = ("list certificates", "list", "certificates/read")
+    VERSIONS = ("list versions of certificate", "list", "certificates/read")
+    DELETE = ("delete certificate", "delete", "certificates/delete")
+    GET_DELETED = ("get deleted certificate", "get", "certificates/read")
+    LIST_DELETED = ("list deleted certificates", "list", "certificates/read")
+    RECOVER = ("recover certificate", "recover", "certificates/recover/action")
+    PURGE = ("purge certificate", "purge", "certificates/purge/action")
+    BACKUP = ("backup certificate", "backup", "certificates/backup/action")
+    RESTORE = ("restore certificate", "restore", "certificates/restore/action")
+
+    @property
+    def object_type(self) -> ObjectType:
+        return ObjectType.CERTIFICATE
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ Contract: secrets store, sections 3.3 and 3.4.
 from collections.abc import Callable, Mapping
 from typing import Any, Generic
 
+from podpass.lab.arm import Vault
+from podpass.lab.keyvault import errors
 from podpass.lab.keyvault.calls import Call, Input, Result, Route, page_of, paged, parameters
 from podpass.lab.keyvault.model import ObjectType, Operation, RestoreParameters
 from podpass.lab.keyvault.shelves import BodyT, Deleted, Shelf, Version
@@ -17,7 +19,7 @@ class Objects(Generic[BodyT]):
 
     def __init__(self, shelf: Shelf[BodyT], object_type: ObjectType, operations: type[Operation]) -> None:
         self.shelf = shelf
-        self._type = object_type
+        self.type = object_type
         self._operations = operations
         self._common: Mapping[str, Callable[[Call, Input], Result]] = {
             "LIST": self._list,
@@ -43,14 +45,26 @@ class Objects(Generic[BodyT]):
 
     def identifier(self, one: Version[BodyT], given: Input, *, with_version: bool = True) -> str:
         """The address by which clients know a version, or the object."""
-        base = f"{given.origin}/{self._type.plural}/{one.name}"
+        base = f"{given.origin}/{self.type.plural}/{one.name}"
         return f"{base}/{one.version}" if with_version else base
+
+    def is_managed(self, vault: Vault, name: str) -> bool:
+        """Whether the object belongs to a certificate."""
+        try:
+            return self.shelf.get(vault, name).body.managed
+        except errors.KeyVaultError:
+            return False
+
+    def check_unmanaged(self, vault: Vault, name: str) -> None:
+        """Raises KeyVaultError for an object that only its certificate's calls may change."""
+        if self.is_managed(vault, name):
+            raise errors.managed(self.type, name)
 
     # The calls
 
     def route(self, method: str, path: list[str]) -> Route:
         """The calls that *path* offers, by method; nothing for an unknown path."""
-        plural, deleted, operation = self._type.plural, f"deleted{self._type.plural}", self._operations
+        plural, deleted, operation = self.type.plural, f"deleted{self.type.plural}", self._operations
         match path:
             case [kind] if kind == plural:
                 return {"GET": Call(operation["LIST"])}
@@ -87,16 +101,17 @@ class Objects(Generic[BodyT]):
         after, size = page_of(given.query)
         found = self.shelf.page(given.vault, after=after, limit=size + 1)
         items = [self.item(one, given, with_version=False) for one in found]
-        return Result(paged(items, [one.name.lower() for one in found], f"/{self._type.plural}", size, given))
+        return Result(paged(items, [one.name.lower() for one in found], f"/{self.type.plural}", size, given))
 
     def _versions(self, call: Call, given: Input) -> Result:
         after, size = page_of(given.query)
         found = self.shelf.versions(given.vault, call.name, after=after, limit=size + 1)
         items = [self.item(one, given, with_version=True) for one in found]
-        path = f"/{self._type.plural}/{call.name}/versions"
+        path = f"/{self.type.plural}/{call.name}/versions"
         return Result(paged(items, [one.version for one in found], path, size, given))
 
     def _delete(self, call: Call, given: Input) -> Result:
+        self.check_unmanaged(given.vault, call.name)
         return Result(self._deleted_bundle(self.shelf.delete(given.vault, call.name), given))
 
     def _get_deleted(self, call: Call, given: Input) -> Result:
@@ -107,28 +122,35 @@ class Objects(Generic[BodyT]):
         found = self.shelf.page_of_deleted(given.vault, after=after, limit=size + 1)
         items = [{**self._deletion(one, given), **self.item(one.newest, given, with_version=False)} for one in found]
         marks = [one.newest.name.lower() for one in found]
-        return Result(paged(items, marks, f"/deleted{self._type.plural}", size, given))
+        return Result(paged(items, marks, f"/deleted{self.type.plural}", size, given))
 
     def _recover(self, call: Call, given: Input) -> Result:
+        self._check_deleted_alone(given.vault, call.name)
         return Result(self.bundle(self.shelf.recover(given.vault, call.name), given))
 
     def _purge(self, call: Call, given: Input) -> Result:
+        self._check_deleted_alone(given.vault, call.name)
         self.shelf.purge(given.vault, call.name)
         return Result(None)
 
     def _backup(self, call: Call, given: Input) -> Result:
+        self.check_unmanaged(given.vault, call.name)
         return Result({"value": self.shelf.backup(given.vault, call.name)})
 
     def _restore(self, call: Call, given: Input) -> Result:
         blob = parameters(given.body, RestoreParameters).value
         return Result(self.bundle(self.shelf.restore(given.vault, blob), given))
 
+    def _check_deleted_alone(self, vault: Vault, name: str) -> None:
+        if self.shelf.get_deleted(vault, name).newest.body.managed:
+            raise errors.managed(self.type, name)
+
     def _deleted_bundle(self, deleted: Deleted[BodyT], given: Input) -> dict[str, Any]:
         return {**self._deletion(deleted, given), **self.bundle(deleted.newest, given)}
 
     def _deletion(self, deleted: Deleted[BodyT], given: Input) -> dict[str, Any]:
         return {
-            "recoveryId": f"{given.origin}/deleted{self._type.plural}/{deleted.newest.name}",
+            "recoveryId": f"{given.origin}/deleted{self.type.plural}/{deleted.newest.name}",
             "deletedDate": deleted.deleted,
             "scheduledPurgeDate": deleted.purged,
         }

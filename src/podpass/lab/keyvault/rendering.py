@@ -29,3 +29,8 @@ def common(body: Body, vault: Vault) -> dict[str, Any]:
     if body.tags is not None:
         document["tags"] = body.tags
     return document
+
+
+def managed(body: Body) -> dict[str, Any]:
+    """The member `managed` of a key or secret that belongs to a certificate."""
+    return {"managed": True} if body.managed else {}

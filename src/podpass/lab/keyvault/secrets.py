@@ -20,7 +20,7 @@ from podpass.lab.keyvault.model import (
     value_fault,
 )
 from podpass.lab.keyvault.objects import Objects
-from podpass.lab.keyvault.rendering import common
+from podpass.lab.keyvault.rendering import common, managed
 from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store
 
@@ -46,6 +46,7 @@ class Secrets(Objects[SecretBody]):
         self.shelf.check_name(name)
         if fault := value_fault(wanted.value) or metadata_fault(ObjectType.SECRET, wanted.tags, wanted.attributes):
             raise errors.bad_parameter(fault)
+        self.check_unmanaged(vault, name)
         now = int(self._clock.now())
         body = SecretBody(
             created=now,
@@ -85,6 +86,7 @@ class Secrets(Objects[SecretBody]):
         if fault := metadata_fault(ObjectType.SECRET, wanted.tags, wanted.attributes):
             raise errors.bad_parameter(fault)
         present = self.shelf.get(given.vault, call.name, call.version)
+        self.check_unmanaged(given.vault, call.name)
         changed = updated(present.body, wanted.attributes, wanted.tags, now=int(self._clock.now()))
         if wanted.content_type is not None:
             changed = msgspec.structs.replace(changed, content_type=wanted.content_type)
@@ -98,8 +100,11 @@ class Secrets(Objects[SecretBody]):
 
     def item(self, one: SecretVersion, given: Input, *, with_version: bool) -> dict[str, Any]:
         document = {} if one.body.content_type is None else {"contentType": one.body.content_type}
+        if one.body.managed and with_version:
+            document["kid"] = f"{given.origin}/keys/{one.name}/{one.version}"
         return {
             **document,
             "id": self.identifier(one, given, with_version=with_version),
             **common(one.body, given.vault),
+            **managed(one.body),
         }

@@ -58,6 +58,8 @@ class Body(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     enabled: bool = True
     not_before: int | None = None
     expires: int | None = None
+    managed: bool = False
+    """It belongs to a certificate and lives and dies with it."""
 
 
 BodyT = TypeVar("BodyT", bound=Body)
@@ -121,8 +123,8 @@ class Shelf(Generic[BodyT]):
         self._objects, self._rows = object_type.tables
         store.connection.executescript(_SCHEMA.format(objects=self._objects, versions=self._rows))
 
-    def put(self, vault: Vault, name: str, value: str, body: BodyT) -> Version[BodyT]:
-        """A new version, the newest from now on."""
+    def put(self, vault: Vault, name: str, value: str, body: BodyT, *, version: str = "") -> Version[BodyT]:
+        """A new version, the newest from now on; its id is *version* where that is given."""
         self.check_name(name)
         with self._store.transaction() as connection:
             self.check_free(vault, name)
@@ -130,7 +132,7 @@ class Shelf(Generic[BodyT]):
                 f"INSERT INTO {self._objects} VALUES (?, ?, ?, NULL, NULL) ON CONFLICT DO NOTHING",  # noqa: S608
                 (vault.instance, name.lower(), name),
             )
-            version = uuid.uuid4().hex
+            version = version or uuid.uuid4().hex
             self._insert(vault, name, version, value, msgspec.json.encode(body))
         return self.get(vault, name, version)
 
@@ -139,6 +141,10 @@ class Shelf(Generic[BodyT]):
         present = self._entry(vault, name)
         if present is not None and present[1] is not None:
             raise errors.deleted_but_recoverable(self._type, vault.name, name)
+
+    def exists(self, vault: Vault, name: str) -> bool:
+        """Whether there is an object of this name, deleted or not."""
+        return self._entry(vault, name) is not None
 
     def get(self, vault: Vault, name: str, version: str = "") -> Version[BodyT]:
         """The version, or the newest one. A disabled one is found too."""

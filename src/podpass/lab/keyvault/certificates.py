@@ -1,0 +1,529 @@
+"""Certificates: made by policy or imported, each with a key and a secret of the same name and version.
+
+A certificate whose issuer is `Self` is there when the answer is written. One of issuer `Unknown` waits, as a request,
+until the signed certificate is merged. Other issuers are not emulated.
+Contract: secrets store, section 3.5.
+"""
+
+import asyncio
+import base64
+import binascii
+import hashlib
+import uuid
+from typing import Any
+
+import msgspec
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from podpass.lab.arm import Vault
+from podpass.lab.clock import Clock
+from podpass.lab.keyvault import certificate_making as making
+from podpass.lab.keyvault import errors, key_material
+from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
+from podpass.lab.keyvault.certificate_making import SELF, UNKNOWN, NotACertificate, Policy
+from podpass.lab.keyvault.key_material import NotAKey, PrivateKey, base64url_bytes, base64url_text
+from podpass.lab.keyvault.keys import DEFAULT_OPERATIONS, KeyBody, Keys
+from podpass.lab.keyvault.model import (
+    Attributes,
+    CertificateOperation,
+    ObjectType,
+    RestoreParameters,
+    metadata_fault,
+)
+from podpass.lab.keyvault.objects import Objects
+from podpass.lab.keyvault.rendering import common
+from podpass.lab.keyvault.secrets import SecretBody, Secrets
+from podpass.lab.keyvault.shelves import SERVICE, Body, Shelf, Version, updated
+from podpass.lab.store import Store
+
+_POLICY, _PENDING = "certificate-policy", "certificate-pending"
+_KEY_OPERATIONS_BY_USE = {
+    "digitalSignature": ("sign", "verify"),
+    "keyEncipherment": ("wrapKey", "unwrapKey"),
+    "dataEncipherment": ("encrypt", "decrypt"),
+}
+
+
+class CertificateBody(Body, frozen=True, kw_only=True, omit_defaults=True):
+    """What is kept of a version of a certificate; its value is the DER in base64."""
+
+    thumbprint: str
+    """SHA-1, in base64url."""
+
+
+CertificateVersion = Version[CertificateBody]
+
+
+class CreateParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to create a certificate."""
+
+    policy: Policy | None = None
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+
+
+class ImportParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to import a certificate. It does not show the private key."""
+
+    value: str
+    pwd: str | None = None
+    policy: Policy | None = None
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+
+    def __repr__(self) -> str:
+        return "ImportParameters()"
+
+
+class MergeParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to merge what an issuer has signed, the own certificate first."""
+
+    x5c: list[str]
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+
+
+class UpdateParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to update a version; what is absent stays."""
+
+    policy: Policy | None = None
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+
+
+class CancelParameters(msgspec.Struct, frozen=True, kw_only=True):
+    """The body of a request to cancel an operation."""
+
+    cancellation_requested: bool
+
+
+class _Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An operation on a certificate, as it is kept. The private key waits here for its certificate."""
+
+    name: str
+    """As the request wrote it."""
+    request_id: str
+    issuer: making.Issuer
+    csr: str
+    status: str = "completed"
+    key: str = ""
+    tags: dict[str, str] | None = None
+    attributes: Attributes = Attributes()
+    canceled: bool = False
+
+    def __repr__(self) -> str:
+        return f"_Pending(status={self.status!r})"
+
+
+class Certificates(Objects[CertificateBody]):
+    """All certificates of the lab, and with them their keys and secrets."""
+
+    def __init__(self, store: Store, clock: Clock, secrets: Secrets, keys: Keys) -> None:
+        self._store, self._clock = store, clock
+        self._secrets, self._keys = secrets, keys
+        shelf = Shelf(store, clock, ObjectType.CERTIFICATE, CertificateBody)
+        self._backing: tuple[Shelf[Any], ...] = (keys.shelf, secrets.shelf)
+        super().__init__(shelf, ObjectType.CERTIFICATE, CertificateOperation)
+
+    def route(self, method: str, path: list[str]) -> Route:
+        match path:
+            case ["certificates", "contacts" | "issuers" as what, *_]:
+                raise errors.not_emulated(f"the {what} of certificates")
+            case ["certificates", name, "create"] if method == "POST":
+                return {"POST": Call(CertificateOperation.CREATE, name)}
+            case ["certificates", name, "import"] if method == "POST":
+                return {"POST": Call(CertificateOperation.IMPORT, name)}
+            case ["certificates", name, "policy"]:
+                return {
+                    "GET": Call(CertificateOperation.GET_POLICY, name),
+                    "PATCH": Call(CertificateOperation.UPDATE_POLICY, name),
+                }
+            case ["certificates", name, "pending"]:
+                return {
+                    "GET": Call(CertificateOperation.GET_PENDING, name),
+                    "PATCH": Call(CertificateOperation.CANCEL, name),
+                    "DELETE": Call(CertificateOperation.DELETE_PENDING, name),
+                }
+            case ["certificates", name, "pending", "merge"]:
+                return {"POST": Call(CertificateOperation.MERGE, name)}
+        return super().route(method, path)
+
+    async def run(self, call: Call, given: Input) -> Result:
+        match call.operation:
+            case CertificateOperation.CREATE:
+                return Result(await self._create(call, given), status=202)
+            case CertificateOperation.IMPORT:
+                return Result(self.bundle(self._import(call, given), given))
+            case CertificateOperation.MERGE:
+                return Result(self.bundle(self._merge(call, given), given), status=201)
+            case CertificateOperation.GET:
+                return Result(self.bundle(self.shelf.get(given.vault, call.name, call.version), given))
+            case CertificateOperation.UPDATE:
+                return Result(self.bundle(self._update(call, given), given))
+            case CertificateOperation.GET_POLICY:
+                self.shelf.get(given.vault, call.name)
+                return Result(self._shown_policy(given, call.name))
+            case CertificateOperation.UPDATE_POLICY:
+                return Result(self._update_policy(call, given))
+            case CertificateOperation.GET_PENDING:
+                return Result(_operation(given, self._pending(given.vault, call.name)))
+            case CertificateOperation.CANCEL:
+                return Result(self._cancel(call, given))
+            case CertificateOperation.DELETE_PENDING:
+                pending = self._pending(given.vault, call.name)
+                self._store.delete(SERVICE, _PENDING, _place(given.vault, call.name))
+                return Result(_operation(given, pending))
+        return await super().run(call, given)
+
+    def drop(self, instance: str) -> None:
+        """Forget everything that a purged vault held."""
+        with self._store.transaction():
+            self.shelf.drop(instance)
+            for kind in (_POLICY, _PENDING):
+                for key, _ in self._store.items(SERVICE, kind, f"{instance}/"):
+                    self._store.delete(SERVICE, kind, key)
+
+    # Making
+
+    async def _create(self, call: Call, given: Input) -> dict[str, Any]:
+        wanted = parameters(given.body, CreateParameters)
+        vault, name = given.vault, call.name
+        self._check(name, wanted.tags, wanted.attributes)
+        policy = wanted.policy or self._policy(vault, name)
+        if policy is None:
+            raise errors.bad_parameter("The property policy is missing.")
+        issuer = policy.issuer.name.lower()
+        if issuer not in (SELF, UNKNOWN):
+            raise errors.not_emulated(f"the certificate issuer {policy.issuer.name[:64]}")
+        _checked(policy)
+        self._check_free(vault, name)
+        reused = self._reused(vault, name, policy)
+        key = await asyncio.to_thread(key_material.make, policy.key) if reused is None else reused
+        pending = _Pending(
+            name=name,
+            request_id=uuid.uuid4().hex,
+            issuer=policy.issuer,
+            csr=base64.b64encode(making.request(policy, key)).decode(),
+        )
+        with self._store.transaction():
+            self._keep_policy(vault, name, policy)
+            if issuer == UNKNOWN:
+                pending = msgspec.structs.replace(
+                    pending,
+                    status="inProgress",
+                    key=key_material.kept(key),
+                    tags=wanted.tags,
+                    attributes=wanted.attributes,
+                )
+            else:
+                certificate = making.self_signed(policy, key, now=self._clock.now())
+                self._put(vault, name, key, certificate, (), policy, wanted.tags, wanted.attributes)
+            self._store.put(SERVICE, _PENDING, _place(vault, name), msgspec.to_builtins(pending))
+        # azure-keyvault-certificates fetches the certificate only after an operation that it saw in progress.
+        return _operation(given, pending, status="inProgress")
+
+    def _reused(self, vault: Vault, name: str, policy: Policy) -> PrivateKey | None:
+        """The newest version's key pair, when the policy wants no new one."""
+        if not policy.key_props.reuse_key:
+            return None
+        try:
+            return key_material.opened(self._keys.shelf.get(vault, name).value.text)
+        except errors.KeyVaultError:
+            return None
+
+    def _import(self, call: Call, given: Input) -> CertificateVersion:
+        wanted = parameters(given.body, ImportParameters)
+        self._check(call.name, wanted.tags, wanted.attributes)
+        try:
+            imported = making.read(wanted.value, wanted.pwd)
+            policy = making.policy_of(imported)
+            if wanted.policy is not None:
+                policy = msgspec.structs.replace(
+                    policy, secret_props=wanted.policy.secret_props, lifetime_actions=wanted.policy.lifetime_actions
+                )
+            key_material.like(imported.key)
+        except (NotACertificate, NotAKey) as error:
+            raise errors.bad_parameter(f"{error}.") from error
+        if policy.secret_props.content_type not in (making.PFX, making.PEM):
+            raise errors.bad_parameter("The content type of the secret is not supported.")
+        self._check_free(given.vault, call.name)
+        with self._store.transaction():
+            self._keep_policy(given.vault, call.name, policy)
+            return self._put(
+                given.vault,
+                call.name,
+                imported.key,
+                imported.certificate,
+                imported.chain,
+                policy,
+                wanted.tags,
+                wanted.attributes,
+            )
+
+    def _merge(self, call: Call, given: Input) -> CertificateVersion:
+        wanted = parameters(given.body, MergeParameters)
+        self._check(call.name, wanted.tags, wanted.attributes)
+        pending, policy = self._pending(given.vault, call.name), self._policy(given.vault, call.name)
+        if not pending.key or policy is None:
+            raise errors.bad_parameter("The certificate has no operation in progress to merge into.")
+        key = key_material.opened(pending.key)
+        try:
+            certificates = [x509.load_der_x509_certificate(base64.b64decode(one, validate=True)) for one in wanted.x5c]
+        except (ValueError, binascii.Error) as error:
+            raise errors.bad_parameter("The property x5c holds what is no certificate.") from error
+        if not certificates or len(certificates) > making.MAX_CHAIN + 1 or not making.belongs(certificates[0], key):
+            raise errors.bad_parameter("The public key of the first certificate is not that of the pending request.")
+        done = msgspec.structs.replace(pending, status="completed", key="", attributes=Attributes())
+        tags = wanted.tags if wanted.tags is not None else pending.tags
+        attributes = wanted.attributes if wanted.attributes != Attributes() else pending.attributes
+        with self._store.transaction():
+            self._store.put(SERVICE, _PENDING, _place(given.vault, call.name), msgspec.to_builtins(done))
+            return self._put(
+                given.vault, call.name, key, certificates[0], tuple(certificates[1:]), policy, tags, attributes
+            )
+
+    def _put(
+        self,
+        vault: Vault,
+        name: str,
+        key: PrivateKey,
+        certificate: x509.Certificate,
+        chain: tuple[x509.Certificate, ...],
+        policy: Policy,
+        tags: dict[str, str] | None,
+        attributes: Attributes,
+    ) -> CertificateVersion:
+        """The three objects of a new version, in one transaction."""
+        now = int(self._clock.now())
+        der = certificate.public_bytes(serialization.Encoding.DER)
+        body = CertificateBody(
+            created=now,
+            updated=now,
+            tags=tags,
+            enabled=attributes.enabled is not False,
+            not_before=int(certificate.not_valid_before_utc.timestamp()),
+            expires=int(certificate.not_valid_after_utc.timestamp()),
+            thumbprint=base64url_text(hashlib.sha1(der).digest()),  # noqa: S324 - x5t is SHA-1
+        )
+        shared: dict[str, Any] = {
+            "created": now,
+            "updated": now,
+            "tags": tags,
+            "enabled": body.enabled,
+            "not_before": body.not_before,
+            "expires": body.expires,
+            "managed": True,
+        }
+        version = uuid.uuid4().hex
+        public = key_material.public_members(key)
+        with self._store.transaction():
+            made = self.shelf.put(vault, name, base64.b64encode(der).decode(), body, version=version)
+            operations = _key_operations(policy, public["kty"])
+            key_body = KeyBody(**shared, public=public, operations=operations)
+            self._keys.shelf.put(vault, name, key_material.kept(key), key_body, version=version)
+            # A key that may not leave the vault is not in the secret either: that holds the certificate alone.
+            value = making.bundled(
+                key if policy.key_props.exportable else None, certificate, chain, policy.secret_props.content_type
+            )
+            secret_body = SecretBody(**shared, content_type=policy.secret_props.content_type)
+            self._secrets.shelf.put(vault, name, value, secret_body, version=version)
+        return made
+
+    def _update(self, call: Call, given: Input) -> CertificateVersion:
+        wanted = parameters(given.body, UpdateParameters)
+        self._check(call.name, wanted.tags, wanted.attributes)
+        present = self.shelf.get(given.vault, call.name, call.version)
+        now = int(self._clock.now())
+        # The lifetime is the certificate's own.
+        attributes = Attributes(enabled=wanted.attributes.enabled)
+        if wanted.policy is not None:
+            _checked(wanted.policy)
+        with self._store.transaction():
+            if wanted.policy is not None:
+                self._keep_policy(given.vault, call.name, wanted.policy)
+            for shelf in self._backing:
+                body = shelf.get(given.vault, call.name, present.version).body
+                shelf.change(given.vault, call.name, present.version, updated(body, attributes, wanted.tags, now=now))
+            body = updated(present.body, attributes, wanted.tags, now=now)
+            return self.shelf.change(given.vault, call.name, present.version, body)
+
+    # The life of all three together
+
+    def _delete(self, call: Call, given: Input) -> Result:
+        with self._store.transaction():
+            result = super()._delete(call, given)
+            for shelf in self._backing:
+                shelf.delete(given.vault, call.name)
+            return result
+
+    def _recover(self, call: Call, given: Input) -> Result:
+        with self._store.transaction():
+            result = super()._recover(call, given)
+            for shelf in self._backing:
+                shelf.recover(given.vault, call.name)
+            return result
+
+    def _purge(self, call: Call, given: Input) -> Result:
+        with self._store.transaction():
+            result = super()._purge(call, given)
+            for shelf in self._backing:
+                shelf.purge(given.vault, call.name)
+            for kind in (_POLICY, _PENDING):
+                self._store.delete(SERVICE, kind, _place(given.vault, call.name))
+            return result
+
+    def _backup(self, call: Call, given: Input) -> Result:
+        name, policy = call.name, self._policy(given.vault, call.name)
+        backup = _Backup(
+            certificate=self.shelf.backup(given.vault, name),
+            backing=[shelf.backup(given.vault, name) for shelf in self._backing],
+            policy=policy or Policy(),
+        )
+        return Result({"value": base64url_text(msgspec.json.encode(backup))})
+
+    def _restore(self, call: Call, given: Input) -> Result:
+        try:
+            backup = _backup(base64url_bytes(parameters(given.body, RestoreParameters).value))
+        except (ValueError, msgspec.DecodeError) as error:
+            raise errors.bad_parameter("The backup blob is malformed, or was made in another subscription.") from error
+        with self._store.transaction():
+            restored = self.shelf.restore(given.vault, backup.certificate)
+            for shelf, blob in zip(self._backing, backup.backing, strict=True):
+                if shelf.restore(given.vault, blob).name != restored.name:
+                    raise errors.bad_parameter("The backup blob holds objects of several names.")
+            self._keep_policy(given.vault, restored.name, backup.policy)
+        return Result(self.bundle(restored, given))
+
+    # Policies and operations
+
+    def _policy(self, vault: Vault, name: str) -> Policy | None:
+        kept = self._store.get(SERVICE, _POLICY, _place(vault, name))
+        return None if kept is None else msgspec.convert(kept, Policy)
+
+    def _keep_policy(self, vault: Vault, name: str, policy: Policy) -> None:
+        self._store.put(SERVICE, _POLICY, _place(vault, name), msgspec.to_builtins(policy))
+
+    def _update_policy(self, call: Call, given: Input) -> dict[str, Any]:
+        self.shelf.get(given.vault, call.name)
+        self._keep_policy(given.vault, call.name, _checked(parameters(given.body, Policy)))
+        return self._shown_policy(given, call.name)
+
+    def _pending(self, vault: Vault, name: str) -> _Pending:
+        self.shelf.check_name(name)
+        kept = self._store.get(SERVICE, _PENDING, _place(vault, name))
+        if kept is None:
+            raise errors.pending_certificate_not_found(name)
+        return msgspec.convert(kept, _Pending)
+
+    def _cancel(self, call: Call, given: Input) -> dict[str, Any]:
+        wanted = parameters(given.body, CancelParameters)
+        pending = self._pending(given.vault, call.name)
+        if pending.status != "inProgress":
+            raise errors.bad_parameter("An operation that is no longer in progress can't be cancelled.")
+        changed = msgspec.structs.replace(pending, canceled=wanted.cancellation_requested)
+        self._store.put(SERVICE, _PENDING, _place(given.vault, call.name), msgspec.to_builtins(changed))
+        return _operation(given, changed)
+
+    def _check(self, name: str, tags: dict[str, str] | None, attributes: Attributes) -> None:
+        self.shelf.check_name(name)
+        if fault := metadata_fault(ObjectType.CERTIFICATE, tags, attributes):
+            raise errors.bad_parameter(fault)
+
+    def _check_free(self, vault: Vault, name: str) -> None:
+        """Raises KeyVaultError when one of the three objects could not be made."""
+        self.shelf.check_free(vault, name)
+        for objects in (self._keys, self._secrets):
+            objects.shelf.check_free(vault, name)
+            if objects.shelf.exists(vault, name) and not objects.is_managed(vault, name):
+                raise errors.already_exists(objects.type, name)
+
+    # Showing
+
+    def bundle(self, one: CertificateVersion, given: Input) -> dict[str, Any]:
+        backing = f"{one.name}/{one.version}"
+        document: dict[str, Any] = {
+            "id": self.identifier(one, given),
+            "kid": f"{given.origin}/keys/{backing}",
+            "sid": f"{given.origin}/secrets/{backing}",
+            "x5t": one.body.thumbprint,
+            "cer": one.value.text,
+            **common(one.body, given.vault),
+        }
+        if self._policy(given.vault, one.name) is not None:
+            document["policy"] = self._shown_policy(given, one.name)
+        if self._store.get(SERVICE, _PENDING, _place(given.vault, one.name)) is not None:
+            document["pending"] = {"id": f"{given.origin}/certificates/{one.name}/pending"}
+        return document
+
+    def item(self, one: CertificateVersion, given: Input, *, with_version: bool) -> dict[str, Any]:
+        identifier = self.identifier(one, given, with_version=with_version)
+        return {"id": identifier, "x5t": one.body.thumbprint, **common(one.body, given.vault)}
+
+    def _shown_policy(self, given: Input, name: str) -> dict[str, Any]:
+        policy = self._policy(given.vault, name) or Policy()
+        # What the service decided shows too, as it does in Azure.
+        shown: dict[str, Any] = msgspec.to_builtins(policy)
+        shown["key_props"] = {
+            "exportable": policy.key_props.exportable,
+            "kty": policy.key_props.kty,
+            "reuse_key": policy.key_props.reuse_key,
+            **shown.get("key_props", {}),
+        }
+        shown["secret_props"] = {"contentType": policy.secret_props.content_type}
+        shown["x509_props"] = {
+            "validity_months": policy.x509_props.validity_months,
+            **shown.get("x509_props", {}),
+        }
+        shown["issuer"] = {"name": policy.issuer.name, **shown.get("issuer", {})}
+        return {"id": f"{given.origin}/certificates/{name}/policy", **shown}
+
+
+class _Backup(msgspec.Struct):
+    """A certificate's three sealed blobs, and its policy."""
+
+    certificate: str
+    backing: list[str]
+    policy: Policy
+
+
+_backup = msgspec.json.Decoder(_Backup).decode
+
+
+def _operation(given: Input, pending: _Pending, *, status: str = "") -> dict[str, Any]:
+    base = f"{given.origin}/certificates/{pending.name}"
+    document: dict[str, Any] = {
+        "id": f"{base}/pending",
+        "issuer": {"name": pending.issuer.name, **msgspec.to_builtins(pending.issuer)},
+        "csr": pending.csr,
+        "cancellation_requested": pending.canceled,
+        "status": status or pending.status,
+        "request_id": pending.request_id,
+    }
+    if (status or pending.status) == "completed":
+        document["target"] = base
+    elif pending.key:
+        document["status_details"] = "Pending certificate created. Please Perform Merge to complete the request."
+    return document
+
+
+def _checked(policy: Policy) -> Policy:
+    try:
+        making.check(policy)
+        _ = policy.key
+    except (NotACertificate, NotAKey) as error:
+        raise errors.bad_parameter(f"{error}.") from error
+    return policy
+
+
+def _key_operations(policy: Policy, key_type: str) -> tuple[str, ...]:
+    """What the key of a certificate is for, by the certificate's key usage."""
+    usages = policy.x509_props.key_usage
+    if usages is None or key_type != "RSA":
+        return DEFAULT_OPERATIONS[key_type]
+    found = [operation for usage in usages for operation in _KEY_OPERATIONS_BY_USE.get(usage, ())]
+    return tuple(found) or DEFAULT_OPERATIONS[key_type]
+
+
+def _place(vault: Vault, name: str) -> str:
+    return f"{vault.instance}/{name.lower()}"
