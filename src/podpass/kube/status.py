@@ -17,6 +17,7 @@ INVALID = "FieldValueInvalid"
 NOT_SUPPORTED = "FieldValueNotSupported"
 FORBIDDEN = "FieldValueForbidden"
 TOO_LONG = "FieldValueTooLong"
+TOO_MANY = "FieldValueTooMany"
 TYPE_INVALID = "FieldValueTypeInvalid"
 MANAGER_CONFLICT = "FieldManagerConflict"
 

@@ -160,7 +160,7 @@ USE = {"objectSelector": {"matchLabels": {"use": "true"}}}
     ],
 )
 def test_which_rules_match(rule: dict[str, Any], asked: AdmissionAttributes, called: bool) -> None:
-    found = select(webhook(rules=[{**RULE, **rule}]), asked, labelled(), None, {})
+    found = select(webhook(rules=[{**RULE, **rule}]).matcher, asked, labelled(), None, {})
     assert found == (Selected() if called else Unmatched())
 
 
@@ -201,14 +201,14 @@ def test_which_selectors_keep_a_webhook_away(
 ) -> None:
     operation = "CREATE" if old is None else "DELETE" if new is None else "UPDATE"
     rules = [{**RULE, "operations": ["*"]}]
-    found = select(webhook(rules=rules, **members), attributes(operation=operation), new, old, namespace)
+    found = select(webhook(rules=rules, **members).matcher, attributes(operation=operation), new, old, namespace)
     assert why(found) == expected
 
 
 def test_a_namespace_is_selected_by_its_own_labels() -> None:
     hook = webhook(rules=[{**RULE, "resources": ["namespaces"]}], namespaceSelector={"matchLabels": {"a": "1"}})
-    assert select(hook, attributes(namespaces()), labelled(a="1"), None, {}) == Selected()
-    assert isinstance(select(hook, attributes(namespaces()), labelled(), None, {"a": "1"}), NotSelected)
+    assert select(hook.matcher, attributes(namespaces()), labelled(a="1"), None, {}) == Selected()
+    assert isinstance(select(hook.matcher, attributes(namespaces()), labelled(), None, {"a": "1"}), NotSelected)
 
 
 # The answer

@@ -440,3 +440,35 @@ async def test_the_remedy_for_a_missing_label_works(cloud: Cloud, binary: str) -
         text = ran.out
     assert "replaced" in text
     assert webhook.asked[0]["object"]["metadata"]["labels"][LABEL] == "true"
+
+
+@pytest.mark.parametrize(
+    ("expressions", "called"),
+    [
+        pytest.param(["object.metadata.labels['app'] == 'p'", "request.operation == 'CREATE'"], True, id="all-hold"),
+        pytest.param(["object.metadata.labels['app'] == 'q'"], False, id="one-is-false"),
+        pytest.param(["object.nope == 1", "false"], False, id="false-counts-before-an-error"),
+        pytest.param(["request.userInfo.username == 'system:apiserver'"], True, id="the-user"),
+        pytest.param(["!authorizer.requestResource.check('breakglass').allowed()"], False, id="the-authorizer"),
+    ],
+)
+async def test_match_conditions_decide_who_is_called(cloud: Cloud, expressions: list[str], called: bool) -> None:
+    conditions = [{"name": f"c{number}", "expression": each} for number, each in enumerate(expressions)]
+    webhook = await cloud.webhook(lambda _: {"allowed": True}, matchConditions=conditions)
+    await cloud.pod()
+    assert len(webhook.asked) == int(called)
+
+
+async def test_a_match_condition_that_fails_counts_as_the_failure_policy_says(cloud: Cloud) -> None:
+    conditions = [{"name": "odd", "expression": "object.nope == 1"}]
+    webhook = await cloud.webhook(lambda _: {"allowed": True}, matchConditions=conditions)
+    refusal = await cloud.refused()
+    assert (refusal.code, refusal.reason) == (403, "Forbidden")
+    why = "expression 'object.nope == 1' resulted in error: no such key: nope"
+    assert refusal.message == f'pods "p" is forbidden: {why}'
+    verbs = cloud.server.cluster.verbs
+    configuration = verbs.get(resources.MUTATINGWEBHOOKCONFIGURATIONS, "w")
+    configuration["webhooks"][0]["failurePolicy"] = "Ignore"
+    await verbs.update(resources.MUTATINGWEBHOOKCONFIGURATIONS, configuration)
+    await cloud.pod()
+    assert webhook.asked == []

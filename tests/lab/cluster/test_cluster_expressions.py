@@ -86,6 +86,11 @@ def test_an_evaluation_error_is_a_value_in_the_api_servers_words(text: str, why:
     ("text", "why"),
     [
         pytest.param("nope == 1", "undeclared reference to 'nope' (in container '')\n | nope == 1\n | ^", id="name"),
+        pytest.param(
+            "1 == params.limit.most",
+            "<input>:1:6: undeclared reference to 'params' (in container '')\n | 1 == params.limit.most\n | .....^",
+            id="first-of-a-chain",
+        ),
         pytest.param("'a' + 1", "found no matching overload for '_+_' applied to '(string, int)'", id="types"),
         pytest.param("object.", "Syntax error: ", id="syntax"),
         pytest.param("object.spec.replicas + 1", "must evaluate to bool but got", id="not-bool"),

@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podpass.kube import resources
+from podpass.kube.objects import Obj
 from podpass.lab.cluster.kinds import rules
 from podpass.lab.cluster.kinds.access import access_kinds
 from podpass.lab.cluster.kinds.configuration import configmaps, secrets
 from podpass.lab.cluster.kinds.events import event_kinds
 from podpass.lab.cluster.kinds.identities import namespaces, service_accounts
 from podpass.lab.cluster.kinds.nodes import leases, nodes
-from podpass.lab.cluster.kinds.webhooks import NOT_EMULATED, webhook_kinds
+from podpass.lab.cluster.kinds.webhooks import webhook_kinds
 from podpass.lab.cluster.registry import Kind
 
 
@@ -255,18 +256,44 @@ def test_a_webhook_gets_its_defaults() -> None:
             "webhooks[0].objectSelector",
             id="selector",
         ),
-        pytest.param(
-            {"matchConditions": [{"name": "a", "expression": "true"}]}, "webhooks[0].matchConditions", id="cel"
-        ),
     ],
 )
 def test_what_is_wrong_with_a_webhook_is_named(members: dict[str, Any], field: str) -> None:
     assert field in [fault.partition(": ")[0] for fault in faults(MUTATING, webhook(**members))]
 
 
-def test_match_conditions_are_refused_as_not_emulated() -> None:
-    found = faults(MUTATING, webhook(matchConditions=[{"name": "a", "expression": "true"}]))
-    assert found == [f"webhooks[0].matchConditions: Forbidden: {NOT_EMULATED}"]
+@pytest.mark.parametrize(
+    ("condition", "fault"),
+    [
+        pytest.param({"name": "a", "expression": "object.metadata.name == 'x'"}, "", id="good"),
+        pytest.param({"name": "a", "expression": ""}, "expression: Required value", id="empty"),
+        pytest.param({"name": "", "expression": "true"}, "name: Required value", id="no-name"),
+        pytest.param(
+            {"name": "a", "expression": "1"},
+            'expression: Invalid value: "1": must evaluate to bool but got int',
+            id="not-a-bool",
+        ),
+        pytest.param(
+            {"name": "a", "expression": "params.x"},
+            'expression: Invalid value: "params.x": compilation failed: ERROR: <input>:1:1: undeclared reference to'
+            " 'params' (in container '')\n | params.x\n | ^",
+            id="no-params-in-webhooks",
+        ),
+    ],
+)
+def test_match_conditions_are_compiled(condition: Obj, fault: str) -> None:
+    found = faults(MUTATING, webhook(matchConditions=[condition]))
+    assert found == ([f"webhooks[0].matchConditions[0].{fault}"] if fault else [])
+
+
+def test_match_conditions_are_few_and_have_names_of_their_own() -> None:
+    one = {"name": "a", "expression": "true"}
+    assert faults(VALIDATING, webhook(matchConditions=[one, one])) == [
+        'webhooks[0].matchConditions[1].name: Duplicate value: "a"'
+    ]
+    assert faults(VALIDATING, webhook(matchConditions=[one] * 65)) == [
+        "webhooks[0].matchConditions: Too many: 65: must have at most 64 items"
+    ]
 
 
 def test_good_webhooks_have_no_fault() -> None:

@@ -34,6 +34,7 @@ from podpass.lab.cluster.kinds.events import event_kinds
 from podpass.lab.cluster.kinds.identities import namespaces, service_accounts
 from podpass.lab.cluster.kinds.nodes import leases, nodes
 from podpass.lab.cluster.kinds.pods import pods
+from podpass.lab.cluster.kinds.policies import policy_kinds
 from podpass.lab.cluster.kinds.reviews import review_kinds
 from podpass.lab.cluster.kinds.webhooks import webhook_kinds
 from podpass.lab.cluster.openapi import OpenApi
@@ -92,7 +93,7 @@ class Cluster:
         self.watches = Watches(self.verbs)
         self._issuer = Issuer(issuer, keys, journal)
         self._register(clock)
-        self.verbs.admission = Admission(self.verbs, self._webhooks, self._authorizer, journal)
+        self.verbs.admission = Admission(self.verbs, self._webhooks, self._authorizer, journal, self.registry.find_kind)
         self.verbs.check_fields = validate_fields
         self._furniture = NamespaceFurniture(self.verbs, ca_pem)
         self._loops = [
@@ -195,6 +196,7 @@ class Cluster:
             *event_kinds(),
             *access_kinds(),
             *webhook_kinds(),
+            *policy_kinds(),
             *review_kinds(self._authorizer, self._authenticator, clock),
         ):
             self.registry.add(kind)

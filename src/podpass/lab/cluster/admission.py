@@ -17,7 +17,9 @@ from podpass.kube.patch import PatchMalformed, PatchRefused, apply_json_patch
 from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError
 from podpass.lab.cluster import admission_builtin as builtin
+from podpass.lab.cluster.admission_conditions import Situation, Unclear, unmet
 from podpass.lab.cluster.admission_findings import additions, lacks_client_id, sentence
+from podpass.lab.cluster.admission_policies import FindKind, Policies
 from podpass.lab.cluster.admission_review import (
     CallFailed,
     Reviewed,
@@ -27,7 +29,7 @@ from podpass.lab.cluster.admission_review import (
     read_answer,
     review_body,
 )
-from podpass.lab.cluster.admission_selection import NotSelected, Selected, Selection, Webhook, select
+from podpass.lab.cluster.admission_selection import NotSelected, Selected, Selection, Unmatched, Webhook, select
 from podpass.lab.cluster.authorization import Authorizer, escalation
 from podpass.lab.cluster.client import WebhookClient
 from podpass.lab.cluster.escalation import wanted_rules
@@ -42,8 +44,16 @@ REQUEST_SECONDS = 60
 class Admission:
     """Both phases of admission for one cluster."""
 
-    def __init__(self, cluster: Objects, client: WebhookClient, authorizer: Authorizer, journal: Journal) -> None:
+    def __init__(
+        self,
+        cluster: Objects,
+        client: WebhookClient,
+        authorizer: Authorizer,
+        journal: Journal,
+        find_kind: FindKind = lambda *_: None,
+    ) -> None:
         self._objects = cluster
+        self._policies = Policies(cluster, find_kind)
         self._client = client
         self._authorizer = authorizer
         self._journal = journal
@@ -65,8 +75,9 @@ class Admission:
         return obj
 
     async def validate(self, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> None:
-        """Let the validating webhooks see the object as it will be stored. Raises StatusError."""
+        """Let policies and validating webhooks see the object as it will be stored. Raises StatusError."""
         self._check_escalation(attributes, obj, old)
+        self._check_policies(attributes, obj, old)
         webhooks = [
             webhook
             for webhook in self._webhooks(resources.VALIDATINGWEBHOOKCONFIGURATIONS)
@@ -109,8 +120,47 @@ class Admission:
         return isinstance(selection, Selected)
 
     def _select(self, webhook: Webhook, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> Selection:
-        namespace = self._objects.find(resources.NAMESPACES, attributes.namespace) if attributes.namespace else None
-        return select(webhook, attributes, obj, old, objects.labels(namespace or {}))
+        """Raises StatusError 403 where a match condition fails and the webhook's failures count."""
+        namespace = self._namespace(attributes)
+        found = select(webhook.matcher, attributes, obj, old, objects.labels(namespace or {}))
+        if not webhook.conditions or not isinstance(found, Selected):
+            return found
+        situation = Situation(attributes, obj, old, namespace, self._authorizer)
+        match unmet(webhook.conditions, situation):
+            case None:
+                return found
+            case Unclear(why) if not webhook.ignores_failure:
+                self._record(attributes, webhook, "failed", why, {"webhook": webhook.name, "called": False})
+                raise StatusError.forbidden(attributes.kind.resource, attributes.name, why)
+        return Unmatched()
+
+    def _namespace(self, attributes: AdmissionAttributes) -> Obj | None:
+        return self._objects.find(resources.NAMESPACES, attributes.namespace) if attributes.namespace else None
+
+    def _check_policies(self, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> None:
+        """Raises StatusError with the reason of the first validation that denies."""
+        if not self._policies.bound():
+            return
+        namespace = self._namespace(attributes) if attributes.kind.resource != resources.NAMESPACES else None
+        situation = Situation(attributes, obj, old, namespace, self._authorizer)
+        verdict = self._policies.judge(attributes, obj, old, namespace, situation)
+        refusal = verdict.refusal(attributes)
+        attributes.warnings.extend(bounded_warnings(tuple(verdict.warnings()), sum(map(len, attributes.warnings))))
+        if verdict.said or verdict.audit:
+            said = [{"policy": each.policy, "binding": each.binding, "said": each.message} for each in verdict.said]
+            self._journal.record(
+                Hop(
+                    who=attributes.user.name,
+                    whom="cluster",
+                    what=f"{_what(attributes)} held against policies",
+                    outcome="noted" if refusal is None else "refused",
+                    why="" if not verdict.said else verdict.said[0].text,
+                    decision={"said": said, "audit": verdict.audit},
+                    wire="" if refusal is None else refusal.reason,
+                )
+            )
+        if refusal is not None:
+            raise refusal
 
     async def _mutate(
         self, webhooks: Sequence[Webhook], attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None

@@ -47,19 +47,23 @@ class Reviewed:
 
 def review_body(attributes: AdmissionAttributes, uid: str, obj: Obj | None, old: Obj | None) -> Obj:
     """The request's body for one webhook."""
+    request = {"uid": uid, **request_members(attributes)}
+    request["object"], request["oldObject"] = typed(attributes, obj), typed(attributes, old)
+    return {"kind": "AdmissionReview", "apiVersion": API_VERSION, "request": request}
+
+
+def request_members(attributes: AdmissionAttributes) -> Obj:
+    """The request without its id and its objects: what expressions know as `request`."""
     resource = attributes.kind.resource
     kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
     plural = {"group": resource.group, "version": resource.version, "resource": resource.plural}
     request: Obj = {
-        "uid": uid,
         "kind": kind,
         "resource": plural,
         "requestKind": kind,
         "requestResource": plural,
         "operation": attributes.operation,
         "userInfo": attributes.user.info(),
-        "object": _typed(attributes, obj),
-        "oldObject": _typed(attributes, old),
         "dryRun": attributes.dry_run,
         "options": attributes.options or {"kind": _OPTIONS[attributes.operation], "apiVersion": "meta.k8s.io/v1"},
     }
@@ -69,10 +73,11 @@ def review_body(attributes: AdmissionAttributes, uid: str, obj: Obj | None, old:
         request["name"] = attributes.name
     if attributes.namespace:
         request["namespace"] = attributes.namespace
-    return {"kind": "AdmissionReview", "apiVersion": API_VERSION, "request": request}
+    return request
 
 
-def _typed(attributes: AdmissionAttributes, obj: Obj | None) -> Obj | None:
+def typed(attributes: AdmissionAttributes, obj: Obj | None) -> Obj | None:
+    """The object with its kind in front, which it may lack on its way to the store."""
     if obj is None:
         return None
     resource = attributes.kind.resource

@@ -13,8 +13,32 @@ from podpass.kube.objects import Obj
 from podpass.kube.selectors import LabelSelector, Requirement
 from podpass.lab.cluster.extension import AdmissionAttributes
 
-NEVER_REVIEWED = frozenset({resources.MUTATINGWEBHOOKCONFIGURATIONS, resources.VALIDATINGWEBHOOKCONFIGURATIONS})
-"""A webhook that could refuse these could lock its owner out."""
+NEVER_REVIEWED = frozenset(
+    {
+        resources.MUTATINGWEBHOOKCONFIGURATIONS,
+        resources.VALIDATINGWEBHOOKCONFIGURATIONS,
+        resources.VALIDATINGADMISSIONPOLICIES,
+        resources.VALIDATINGADMISSIONPOLICYBINDINGS,
+    }
+)
+"""A webhook or policy that could refuse these could lock its owner out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """The rules and selectors of a webhook, a policy or a policy's binding."""
+
+    rules: tuple[Obj, ...]
+    namespace_selector: Obj | None
+    object_selector: Obj | None
+
+    @classmethod
+    def of_webhook(cls, body: Obj) -> "Matcher":
+        return cls(tuple(body.get("rules") or ()), body.get("namespaceSelector"), body.get("objectSelector"))
+
+    @classmethod
+    def of_resources(cls, body: Obj) -> "Matcher":
+        return cls(tuple(body.get("resourceRules") or ()), body.get("namespaceSelector"), body.get("objectSelector"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +52,14 @@ class Webhook:
     @property
     def name(self) -> str:
         return self.body.get("name") or ""
+
+    @property
+    def matcher(self) -> Matcher:
+        return Matcher.of_webhook(self.body)
+
+    @property
+    def conditions(self) -> list[Obj]:
+        return self.body.get("matchConditions") or []
 
     @property
     def ignores_failure(self) -> bool:
@@ -77,26 +109,29 @@ Selection = Selected | Unmatched | NotSelected
 
 
 def select(
-    webhook: Webhook,
+    matcher: Matcher,
     attributes: AdmissionAttributes,
     obj: Obj | None,
     old: Obj | None,
     namespace_labels: Mapping[str, str],
+    *,
+    any_rule: bool = False,
 ) -> Selection:
-    """Whether *webhook* is called for a write. *namespace_labels* are those of the namespace it happens in."""
+    """Whether *matcher* is for a write. *namespace_labels* are those of the namespace it happens in.
+
+    *any_rule*: without rules of its own, as a binding that leaves them to its policy.
+    """
     resource = attributes.kind.resource
-    if resource in NEVER_REVIEWED or not any(
-        _rule_matches(rule, attributes) for rule in webhook.body.get("rules") or ()
-    ):
+    if resource in NEVER_REVIEWED or not (any_rule or any(rule_matches(rule, attributes) for rule in matcher.rules)):
         return Unmatched()
     if resource.namespaced or resource == resources.NAMESPACES:
         labels = namespace_labels
         if resource == resources.NAMESPACES:
             labels = objects.labels(obj or old or {})
-        if (fault := _fault(webhook.body.get("namespaceSelector"), labels)) is not None:
+        if (fault := _fault(matcher.namespace_selector, labels)) is not None:
             return NotSelected("namespaceSelector", fault, labels.get(fault.key))
     candidates = [objects.labels(each) for each in (obj, old) if each is not None] or [{}]
-    faults = [_fault(webhook.body.get("objectSelector"), labels) for labels in candidates]
+    faults = [_fault(matcher.object_selector, labels) for labels in candidates]
     if (fault := faults[0]) is not None and all(each is not None for each in faults):
         return NotSelected("objectSelector", fault, candidates[0].get(fault.key))
     return Selected()
@@ -108,11 +143,15 @@ def _fault(selector: Obj | None, labels: Mapping[str, str]) -> Requirement | Non
     return next((requirement for requirement in parsed.requirements if not requirement.matches(labels)), None)
 
 
-def _rule_matches(rule: Obj, attributes: AdmissionAttributes) -> bool:
+def rule_matches(rule: Obj, attributes: AdmissionAttributes) -> bool:
+    """Whether one rule is about the kind, operation and, where it lists some, the name of a write."""
     resource = attributes.kind.resource
     scope = rule.get("scope") or "*"
     # A Namespace lives in no namespace, so only the cluster's scope holds it.
     if scope != "*" and (scope == "Namespaced") != resource.namespaced:
+        return False
+    named = rule.get("resourceNames")
+    if named and attributes.name not in named:
         return False
     return (
         _listed(rule, "operations", attributes.operation)

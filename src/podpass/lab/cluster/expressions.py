@@ -15,7 +15,11 @@ MAX_CHARACTERS = 10_000
 """The engine takes time in proportion to the text: this much is read in less than a tenth of a second."""
 OVER_BUDGET = "validation failed due to running out of cost budget, no further validation rules will be run"
 
-_ENGINE_CODE = re.compile(r"\A[A-Z_]+: |\s*\[[A-Z_]+\]\Z")
+_ENGINE_CODE = re.compile(r"\A(?!ERROR: )[A-Z_]+: |\s*\[[A-Z_]+\]\Z")
+_UNDECLARED = re.compile(
+    r"<input>:(\d+):(\d+): undeclared reference to '([^'.]+)\.([^']+)' \(in container ''\)\n( \| .*\n) \| \.*\^"
+)
+"""The engine takes a chain of names for one; the API server names its first, or the member that is not there."""
 _WORDS = (
     (re.compile(r'Key not found in map : "(.*)"', re.DOTALL), r"no such key: \1"),
     (re.compile(r"Key not found in map : (\S+)"), r"no such key: \1"),
@@ -98,7 +102,7 @@ def _compiled(
     try:
         found = environment.compile(text)
     except RuntimeError as error:
-        return NotCompiled(f"compilation failed: {_plain(str(error))}")
+        return NotCompiled(f"compilation failed: {_UNDECLARED.sub(_undeclared, _plain(str(error)))}")
     result = _type_name(found.return_type().name())
     if returns and result not in {_type_name(each) for each in returns}:
         names = [_type_name(each) for each in returns]
@@ -128,11 +132,21 @@ def matches(pattern: str, text: str) -> bool | None:
 
 
 def _type_name(engine: str) -> str:
-    return engine.lower().replace("<", "(").replace(">", ")")
+    name = engine.lower().replace("<", "(").replace(">", ")")
+    return "null_type" if name == "null" else name
 
 
 def _plain(text: str) -> str:
-    return _ENGINE_CODE.sub("", _ENGINE_CODE.sub("", text))
+    return _ENGINE_CODE.sub("", text)
+
+
+def _undeclared(found: re.Match[str]) -> str:
+    line, column, root, rest, source = found.groups()
+    at, what = int(column), f"undefined field '{rest}'"
+    if root != "variables":
+        at -= len(f"{root}.{rest}".rpartition(".")[0])
+        what = f"undeclared reference to '{root}' (in container '')"
+    return f"<input>:{line}:{max(at, 1)}: {what}\n{source} | {'.' * (max(at, 1) - 1)}^"
 
 
 def _worded(text: str) -> str:

@@ -1,7 +1,6 @@
 """Mutating and validating webhook configurations.
 
-`matchConditions` are CEL expressions, which are not evaluated here: a configuration that has some is refused rather
-than stored and followed wrongly. Contract: Kubernetes API surface, section 3.2.
+Contract: Kubernetes API surface, section 3.2.
 """
 
 import base64
@@ -15,7 +14,8 @@ from cryptography import x509
 from podpass.kube import resources, selectors
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
-from podpass.kube.status import Cause, duplicate, forbidden_field, invalid, not_supported, required
+from podpass.kube.status import Cause, duplicate, invalid, not_supported, required
+from podpass.lab.cluster.admission_conditions import condition_causes
 from podpass.lab.cluster.kinds import rules
 from podpass.lab.cluster.registry import Column, Kind
 from podpass.lab.cluster.tables import AGE, NAME
@@ -26,7 +26,6 @@ REVIEW_VERSIONS = ("v1",)
 
 _OPERATIONS = ("*", "CREATE", "UPDATE", "DELETE", "CONNECT")
 _SCOPES = ("*", "Cluster", "Namespaced")
-NOT_EMULATED = "CEL match conditions are not emulated by this cluster; remove them, or use selectors and rules"
 
 
 def _default(resource: Resource, obj: Obj) -> None:
@@ -83,22 +82,22 @@ def _webhook(webhook: Obj, path: str) -> Iterator[Cause]:
     if isinstance(seconds, int) and not 1 <= seconds <= 30:
         yield invalid(f"{path}.timeoutSeconds", seconds, "the timeout value must be between 1 and 30 seconds")
     for member in ("namespaceSelector", "objectSelector"):
-        yield from _selector(webhook.get(member), f"{path}.{member}")
+        yield from selector_causes(webhook.get(member), f"{path}.{member}")
     for index, rule in enumerate(webhook.get("rules") or ()):
-        yield from _rule(rule, f"{path}.rules[{index}]")
+        yield from rule_causes(rule, f"{path}.rules[{index}]")
     yield from _client(webhook.get("clientConfig") or {}, f"{path}.clientConfig")
     if webhook.get("matchConditions"):
-        yield forbidden_field(f"{path}.matchConditions", NOT_EMULATED)
+        yield from condition_causes(webhook["matchConditions"], f"{path}.matchConditions")
 
 
-def _selector(selector: Any, path: str) -> Iterator[Cause]:
+def selector_causes(selector: Any, path: str) -> Iterator[Cause]:
     try:
         selectors.from_object(selector)
     except selectors.SelectorSyntax as error:
         yield invalid(path, "", str(error))
 
 
-def _rule(rule: Obj, path: str) -> Iterator[Cause]:
+def rule_causes(rule: Obj, path: str) -> Iterator[Cause]:
     operations = rule.get("operations") or []
     if not operations:
         yield required(f"{path}.operations")
