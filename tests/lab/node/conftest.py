@@ -50,7 +50,8 @@ def pod(tmp_path: Path) -> PodSandbox:
         hostname="orders",
         address="10.244.0.7",
         directory=tmp_path / "state" / "pods" / "0b9c",
-        search=("shop.svc.cluster.local", "svc.cluster.local", "cluster.local"),
+        hosts="10.244.0.7\torders\n",
+        resolver="search shop.svc.cluster.local cluster.local\nnameserver 10.244.0.1\noptions ndots:5\n",
     )
 
 

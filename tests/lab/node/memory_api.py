@@ -1,7 +1,10 @@
 """The API server that a pod's loop talks to, kept in memory."""
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from podpass.kube.client import ApiError
@@ -28,6 +31,9 @@ class InMemoryApi:
         if (resource.plural, name) not in self.objects:
             raise ApiError(404, "NotFound", f'{resource.plural} "{name}" not found')
         return self.objects[resource.plural, name]
+
+    async def list(self, resource: Resource, namespace: str | None = None) -> Any:
+        return SimpleNamespace(items=[obj for (plural, _), obj in self.objects.items() if plural == resource.plural])
 
     async def create(self, resource: Resource, obj: dict[str, Any], namespace: str | None = None) -> dict[str, Any]:
         self.events.append(obj)

@@ -13,7 +13,7 @@ from podpass.lab.node.driver import NotStarted
 from podpass.lab.node.execution import Finished, run_to_end
 from podpass.lab.node.images import ResolvedImage
 from podpass.lab.node.runtime import ContainerProcess, Mount, PodSandbox, Runtime
-from podpass.lab.node.sandbox import DEFAULT_CAPABILITIES
+from podpass.lab.node.security import DEFAULT_CAPABILITIES
 
 _SECONDS = 20.0
 Start = Callable[..., Awaitable[ContainerProcess]]

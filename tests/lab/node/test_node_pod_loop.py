@@ -5,6 +5,7 @@ import base64
 import json
 from pathlib import Path
 
+from podpass.lab.node.csi_volumes import CsiVolume, NoDrivers
 from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions, read
 
@@ -319,3 +320,86 @@ async def test_a_plain_pod_says_that_it_is_weaker(pod_loop, pod_object, containe
     proxy, directory = (await log(loop)).split()
     assert proxy == "http://127.0.0.1:9"
     assert Path(directory).is_relative_to(loop.directory)
+
+
+class Driver:
+    """A CSI driver that shows a file, once it is there."""
+
+    def __init__(self) -> None:
+        self.there = False
+        self.published: list[CsiVolume] = []
+        self.unpublished: list[str] = []
+        self.renewed = asyncio.Event()
+
+    def republishes(self, driver: str) -> bool:
+        return True
+
+    async def publish(self, volume: CsiVolume) -> None:
+        if not self.there:
+            await NoDrivers().publish(volume)
+        volume.target.mkdir(parents=True, exist_ok=True)
+        self.published.append(volume)
+        (volume.target / "secret").write_text(str(len(self.published)))
+        if len(self.published) > 1:
+            self.renewed.set()
+
+    async def unpublish(self, volume: CsiVolume) -> None:
+        self.unpublished.append(volume.id)
+
+
+async def test_a_driver_shows_its_volume_renews_it_and_takes_it_away(pod_loop, pod_object, container, api) -> None:
+    driver = Driver()
+    api.put("secrets", "login", {"data": {"key": base64.b64encode(b"s3").decode()}})
+    source = {"driver": "secrets.example", "nodePublishSecretRef": {"name": "login"}}
+    loop = pod_loop(
+        pod_object(
+            container('cat "$LAB_ROOT/mnt/secret"; exec sleep 300', volumeMounts=[{"name": "s", "mountPath": "/mnt"}]),
+            volumes=[{"name": "s", "csi": source}],
+            terminationGracePeriodSeconds=0,
+        ),
+        csi=driver,
+    )
+    await api.until(lambda: "FailedMount" in api.reasons())
+    assert api.events[0]["message"] == (
+        'MountVolume.SetUp failed for volume "s" : kubernetes.io/csi: mounter.SetUpAt failed to get CSI client: driver'
+        " name secrets.example not found in the list of registered CSI drivers"
+    )
+    driver.there = True
+    await api.status(lambda status: status["phase"] == "Running")
+    assert driver.published[0].secrets == {"key": b"s3"}
+    loop.wake()
+    async with asyncio.timeout(20):
+        await driver.renewed.wait()
+    metadata = {**loop.pod["metadata"], "deletionTimestamp": "x", "deletionGracePeriodSeconds": 0}
+    loop.update({**loop.pod, "metadata": metadata})
+    await api.until(lambda: api.deleted)
+    assert driver.unpublished == [driver.published[0].id]
+
+
+async def test_a_pod_is_told_of_the_services_that_are_there(pod_loop, pod_object, container, api) -> None:
+    api.put(
+        "services",
+        "db",
+        {"metadata": {"name": "db", "namespace": "shop"}, "spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 5}]}},
+    )
+    loop = pod_loop(
+        pod_object(
+            container("echo $DB_SERVICE_HOST $URL", env=[{"name": "URL", "value": "$(DB_PORT)"}]),
+            restartPolicy="Never",
+        )
+    )
+    await api.status(lambda status: status["phase"] == "Succeeded")
+    assert await log(loop) == "10.96.0.7 tcp://10.96.0.7:5\n"
+
+
+async def test_a_pod_may_not_want_to_be_told(pod_loop, pod_object, container, api) -> None:
+    api.put(
+        "services",
+        "db",
+        {"metadata": {"name": "db", "namespace": "shop"}, "spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 5}]}},
+    )
+    loop = pod_loop(pod_object(container("env"), enableServiceLinks=False))
+    await api.status(lambda status: status["phase"] == "Succeeded")
+    text = await log(loop)
+    assert "KUBERNETES_SERVICE_HOST=10.96.0.1\n" in text
+    assert "DB_" not in text

@@ -15,7 +15,8 @@ import pytest
 import podpass
 from podpass.lab.node import driver
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, PodSandbox
-from podpass.lab.node.sandbox import DEFAULT_CAPABILITIES, SandboxRuntime
+from podpass.lab.node.sandbox import SandboxRuntime
+from podpass.lab.node.security import DEFAULT_CAPABILITIES, GRANTED_CAPABILITIES
 
 
 async def run(runtime: SandboxRuntime, pod: PodSandbox, image, output, script: str, **options) -> tuple[str, int]:
@@ -167,8 +168,7 @@ async def test_the_bundle_stands_in_the_systems_place(sandbox, pod, image, outpu
 async def test_names_are_resolved_by_the_gateway(sandbox, pod, image, output) -> None:
     text, _ = await run(sandbox, pod, image, output, "cat /etc/resolv.conf; grep orders /etc/hosts")
     assert text == (
-        "search shop.svc.cluster.local svc.cluster.local cluster.local\n"
-        "nameserver 10.244.0.1\noptions ndots:5\n10.244.0.7\torders\n"
+        "search shop.svc.cluster.local cluster.local\nnameserver 10.244.0.1\noptions ndots:5\n10.244.0.7\torders\n"
     )
 
 
@@ -189,6 +189,51 @@ async def test_a_read_only_root_refuses_writes(sandbox, pod, image, output) -> N
 async def test_capabilities_are_those_of_an_ordinary_container(sandbox, pod, image, output) -> None:
     text, _ = await run(sandbox, pod, image, output, "grep CapEff /proc/self/status", capabilities=DEFAULT_CAPABILITIES)
     assert int(text.split()[1], 16) == 1 << 10 | 1 << 13
+
+
+async def test_a_raw_socket_needs_its_capability_and_works_with_it(sandbox, pod, image, output) -> None:
+    script = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP); print('raw')"
+    text, _ = await run(sandbox, pod, image, output, "", argv=("python", "-c", script), capabilities=("CAP_NET_RAW",))
+    assert text == "raw\n"
+
+
+async def test_without_the_capability_there_is_no_raw_socket(sandbox, pod, image, output) -> None:
+    script = "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)"
+    text, code = await run(sandbox, pod, image, output, "", argv=("python", "-c", script))
+    assert "Operation not permitted" in text
+    assert code == 1
+
+
+async def test_a_container_may_be_given_its_pods_network(sandbox, pod, image, output) -> None:
+    text, code = await run(
+        sandbox,
+        pod,
+        image,
+        output,
+        "ip addr add 10.99.0.1/32 dev lo && ip -brief addr show dev lo",
+        capabilities=("CAP_NET_ADMIN",),
+    )
+    assert "10.99.0.1/32" in text
+    assert code == 0
+
+
+async def test_what_a_container_may_be_given_does_not_open_this_machine(sandbox, pod, image, output) -> None:
+    """Even where the lab runs as root, and the container's root is the machine's."""
+    text, _ = await run(
+        sandbox,
+        pod,
+        image,
+        output,
+        "mount -o remount,rw /usr; touch /usr/x; mknod /tmp/sda b 8 0; echo x >/proc/sys/kernel/hostname",
+        capabilities=GRANTED_CAPABILITIES,
+    )
+    assert "x" not in os.listdir("/usr")
+    assert [line.rpartition(": ")[2].lower() for line in text.splitlines() if line[0] != " "] == [
+        "permission denied.",
+        "read-only file system",
+        "operation not permitted",
+        "read-only file system",
+    ]
 
 
 async def test_the_kernels_settings_can_not_be_written(sandbox, pod, image, output) -> None:

@@ -7,7 +7,18 @@ from datetime import datetime
 from podpass.kube import objects
 from podpass.kube.client import MERGE_PATCH, ApiError, Client
 from podpass.kube.objects import Obj
-from podpass.kube.resources import CONFIGMAPS, LEASES, NODES, PODS, SECRETS, SERVICEACCOUNTS, Resource
+from podpass.kube.resources import (
+    CONFIGMAPS,
+    LEASES,
+    NODES,
+    PERSISTENTVOLUMECLAIMS,
+    PERSISTENTVOLUMES,
+    PODS,
+    SECRETS,
+    SERVICEACCOUNTS,
+    SERVICES,
+    Resource,
+)
 from podpass.lab.clock import rfc3339
 from podpass.lab.node import container_environment, volumes
 from podpass.lab.node.container_environment import References
@@ -25,17 +36,31 @@ class NodeClient:
         self._node = node
 
     async def references(self, pod: Obj) -> References:
-        """The Secrets and ConfigMaps that *pod* names, None for those that do not exist."""
+        """The objects that *pod* names, None for those that do not exist, and the Services it wants to know of."""
         secrets, config_maps = volumes.referenced(pod)
         more_secrets, more_config_maps = container_environment.referenced(pod)
         namespace = objects.namespace(pod)
-        found_secrets, found_config_maps = await asyncio.gather(
+        found_secrets, found_config_maps, claims, services = await asyncio.gather(
             self._each(SECRETS, secrets | more_secrets, namespace),
             self._each(CONFIGMAPS, config_maps | more_config_maps, namespace),
+            self._each(PERSISTENTVOLUMECLAIMS, volumes.claims(pod), namespace),
+            self._services(pod),
         )
-        return References(found_secrets, found_config_maps)
+        bound = {objects.spec(claim).get("volumeName") or "" for claim in claims.values() if claim is not None}
+        persistent = await self._each(PERSISTENTVOLUMES, bound, None) if bound else {}
+        return References(found_secrets, found_config_maps, claims, persistent, services)
 
-    async def _each(self, resource: Resource, names: Iterable[str], namespace: str) -> dict[str, Obj | None]:
+    async def _services(self, pod: Obj) -> tuple[Obj, ...]:
+        if objects.spec(pod).get("enableServiceLinks") is False:
+            return ()
+        try:
+            return tuple((await self._client.list(SERVICES, objects.namespace(pod))).items)
+        except ApiError as error:
+            if error.not_found:
+                return ()
+            raise
+
+    async def _each(self, resource: Resource, names: Iterable[str], namespace: str | None) -> dict[str, Obj | None]:
         wanted = sorted(name for name in names if name)
         found = await asyncio.gather(*(self._find(resource, name, namespace) for name in wanted))
         return dict(zip(wanted, found, strict=True))

@@ -12,6 +12,7 @@ from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.lab.node import fields
 from podpass.lab.node.fields import Place
+from podpass.lab.node.service_links import service_variables
 
 _NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
 
@@ -22,6 +23,10 @@ class References:
 
     secrets: Mapping[str, Obj | None] = field(default_factory=dict, repr=False)
     config_maps: Mapping[str, Obj | None] = field(default_factory=dict, repr=False)
+    claims: Mapping[str, Obj | None] = field(default_factory=dict, repr=False)
+    persistent_volumes: Mapping[str, Obj | None] = field(default_factory=dict, repr=False)
+    services: tuple[Obj, ...] = ()
+    """All of the namespace, where the pod wants to know of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,11 @@ def containers(pod: Obj) -> list[Obj]:
 def resolve(
     pod: Obj, container: Obj, references: References, place: Place, services: Mapping[str, str]
 ) -> Environment | NotYet:
-    """The variables of *container*: *services*, then envFrom in order, then env; a later one wins."""
-    variables = dict(services)
+    """The variables of *container*: of services, then envFrom in order, then env; a later one wins.
+
+    *services* are those of the API server, which every container gets.
+    """
+    variables = {**service_variables(references.services), **services}
     skipped: list[str] = []
     for source in container.get("envFrom") or ():
         found = _from_source(source, references)

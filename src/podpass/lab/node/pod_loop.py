@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import structlog
@@ -16,9 +16,10 @@ from podpass.kube.events import EventRecorder
 from podpass.kube.objects import Obj
 from podpass.lab.clock import Clock
 from podpass.lab.journal import Journal
-from podpass.lab.node import lifecycle, pod_processes
+from podpass.lab.node import lifecycle, pod_processes, security
 from podpass.lab.node.client import NodeClient
 from podpass.lab.node.container_environment import NotYet
+from podpass.lab.node.csi_volumes import CsiDrivers, NoDrivers
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.fields import Place
 from podpass.lab.node.images import Catalogue, NoImage
@@ -28,7 +29,7 @@ from podpass.lab.node.pod_containers import PodContainers
 from podpass.lab.node.pod_logs import PodLogs
 from podpass.lab.node.pod_reports import PodReports
 from podpass.lab.node.pod_volumes import PodVolumes
-from podpass.lab.node.runtime import CannotStart, Runtime
+from podpass.lab.node.runtime import CannotStart, PodSandbox, Runtime
 from podpass.lab.node.status import BackOff, PodState, Running, Waiting, phase, pod_status
 
 _log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class Tools:
     allocatable: Mapping[str, str]
     directory: Path
     host_roots: Sequence[Path] = ()
+    csi: CsiDrivers = field(default_factory=NoDrivers)
     sync_seconds: float = 60.0
     retry_seconds: float = 2.0
 
@@ -79,7 +81,7 @@ class PodLoop:
         self._logs = PodLogs(tools.directory / "logs" / place, tools.clock)
         self._reports = PodReports(pod, tools.events, tools.journal)
         self._containers = PodContainers(
-            lifecycle.initial(pod, tools.host_ip, now=now, note=tools.runtime.note, rejected=rejected),
+            lifecycle.initial(pod, tools.host_ip, now=now, note=_note(pod, tools.runtime), rejected=rejected),
             runtime=tools.runtime,
             clock=tools.clock,
             times=tools.times,
@@ -93,7 +95,9 @@ class PodLoop:
             api=tools.api,
             clock=tools.clock,
             jitter_seconds=tools.jitter_seconds,
+            node_root=tools.directory / "root",
             host_roots=tools.host_roots,
+            csi=tools.csi,
             sync_seconds=tools.sync_seconds,
             retry_seconds=tools.retry_seconds,
             on_problem=lambda message: self._reports.event("Warning", "FailedMount", message),
@@ -246,7 +250,12 @@ class PodLoop:
             return problem
         self._mounted = True
         if not self._state.network_ready:
-            await self._tools.runtime.create_pod(pod_processes.sandbox(pod, self.address, self.directory))
+            try:
+                shared = self._sandbox(pod)
+            except ValueError as error:
+                self._reports.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+                return NotYet(str(error))
+            await self._tools.runtime.create_pod(shared)
             self._state = replace(self._state, network_ready=True, pod_ip=self.address)
         return None
 
@@ -272,7 +281,7 @@ class PodLoop:
                 references=self._volumes.references,
                 place=self._place(),
                 services=self._tools.services,
-                shared=pod_processes.sandbox(self._pod, self.address, self.directory),
+                shared=self._sandbox(self._pod),
                 volume_paths=self._volumes.paths,
             )
             if isinstance(prepared, NotYet):
@@ -326,6 +335,7 @@ class PodLoop:
             if not self._gone:
                 await self._write_status()
             return self._tools.sync_seconds
+        await self._volumes.take_down()
         await self._tools.runtime.remove_pod(self.uid)
         if not self._gone:
             if not self._over:
@@ -347,5 +357,13 @@ class PodLoop:
         self._pod = {**self._pod, "status": {**objects.status(self._pod), **status}}
         self._state = replace(self._state, pod=self._pod)
 
+    def _sandbox(self, pod: Obj) -> PodSandbox:
+        return pod_processes.sandbox(pod, self.address, self.directory, self._tools.host_ip)
+
     def _place(self) -> Place:
         return Place(self._tools.node_name, self._tools.host_ip, self.address, self._tools.allocatable)
+
+
+def _note(pod: Obj, runtime: Runtime) -> str:
+    """What the pod's status says of what this node can't show."""
+    return "; ".join(words for words in (runtime.note, security.withheld(pod, runtime.kind)) if words)

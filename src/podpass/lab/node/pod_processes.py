@@ -7,6 +7,7 @@ from pathlib import Path
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
+from podpass.lab.node import naming, security
 from podpass.lab.node.container_environment import (
     Environment,
     NotYet,
@@ -17,12 +18,8 @@ from podpass.lab.node.container_environment import (
 )
 from podpass.lab.node.fields import Place
 from podpass.lab.node.images import ResolvedImage
-from podpass.lab.node.images.users import NoUser, find_user
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, Mount, PodSandbox
-from podpass.lab.node.sandbox import DEFAULT_CAPABILITIES
 from podpass.lab.node.termination import make_message_file
-
-_LONGEST_HOSTNAME = 63
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,25 +33,17 @@ class Prepared:
     """What the container leaves as its last words."""
 
 
-def hostname(pod: Obj) -> str:
-    """The pod's host name: its own, or the pod's name, cut to what a host name may be."""
-    wanted = str(objects.spec(pod).get("hostname") or objects.name(pod))
-    return wanted[:_LONGEST_HOSTNAME].rstrip("-.")
-
-
-def sandbox(pod: Obj, address: str, directory: Path) -> PodSandbox:
-    spec, namespace = objects.spec(pod), objects.namespace(pod)
-    domains = (f"{namespace}.svc.cluster.local", "svc.cluster.local", "cluster.local")
-    aliases = tuple((alias["ip"], tuple(alias.get("hostnames") or ())) for alias in spec.get("hostAliases") or ())
+def sandbox(pod: Obj, address: str, directory: Path, nameserver: str) -> PodSandbox:
+    """What the containers of *pod* share. Raises ValueError where its full name can't be a host name."""
     return PodSandbox(
         uid=objects.uid(pod),
         name=objects.name(pod),
-        namespace=namespace,
-        hostname=hostname(pod),
+        namespace=objects.namespace(pod),
+        hostname=naming.kernel_hostname(pod),
         address=address,
         directory=directory,
-        search=domains,
-        host_aliases=aliases,
+        hosts=naming.hosts_file(pod, address),
+        resolver=str(naming.resolver(pod, nameserver)),
     )
 
 
@@ -73,20 +62,9 @@ def prepare(
     merged = resolve(pod, container, references, place, services)
     if isinstance(merged, NotYet):
         return merged
-    security = container.get("securityContext") or {}
-    pod_security = objects.spec(pod).get("securityContext") or {}
-    user, group, home = _user(image, security, pod_security)
-    if security.get("runAsNonRoot", pod_security.get("runAsNonRoot")):
-        asked = security.get("runAsUser", pod_security.get("runAsUser"))
-        where = f"(pod: {objects.name(pod)!r}, container: {container['name']})"
-        named = image.user.partition(":")[0]
-        if asked is None and named and not named.isdecimal():
-            return NotYet(
-                f"container has runAsNonRoot and image has non-numeric user ({named}), cannot verify user is non-root"
-                f" {where}"
-            )
-        if not user:
-            return NotYet(f"container has runAsNonRoot and image will run as root {where}")
+    found = security.identity(pod, container, image)
+    if isinstance(found, NotYet):
+        return found
     argv = image.argv(
         expanded(container.get("command"), merged.variables), expanded(container.get("args"), merged.variables)
     )
@@ -98,31 +76,15 @@ def prepare(
         pod=shared,
         image=image,
         argv=argv,
-        environment={**home, **image.environment, **merged.variables},
+        environment={**found.home, **image.environment, **merged.variables},
         mounts=(*_mounts(container, merged, volume_paths), message),
         working_directory=container.get("workingDir") or image.working_directory,
-        user=user,
-        group=group,
-        read_only_root=bool(security.get("readOnlyRootFilesystem")),
-        capabilities=_capabilities(security.get("capabilities") or {}),
+        user=found.user,
+        group=found.group,
+        read_only_root=found.read_only_root,
+        capabilities=found.capabilities,
     )
     return Prepared(process, merged.skipped, message.source)
-
-
-def _user(image: ResolvedImage, security: Obj, pod_security: Obj) -> tuple[int | None, int | None, dict[str, str]]:
-    """Who the container runs as, and where that user is at home in an image with a root of its own.
-
-    Raises CannotStart when the image names somebody it does not have.
-    """
-    user = security.get("runAsUser", pod_security.get("runAsUser"))
-    group = security.get("runAsGroup", pod_security.get("runAsGroup"))
-    if image.root is None:
-        return user, group, {}
-    try:
-        found = find_user(image.root, image.user if user is None else str(user))
-    except NoUser as error:
-        raise CannotStart("CreateContainerError", str(error)) from error
-    return found.number, found.group if group is None else group, {"HOME": found.home}
 
 
 def _mounts(container: Obj, merged: Environment, volume_paths: Mapping[str, Path]) -> tuple[Mount, ...]:
@@ -145,13 +107,3 @@ def _mounts(container: Obj, merged: Environment, volume_paths: Mapping[str, Path
             source = source.resolve()
         mounts.append(Mount(mount.get("mountPath", ""), source, bool(mount.get("readOnly"))))
     return tuple(mounts)
-
-
-def _capabilities(changes: Obj) -> tuple[str, ...]:
-    dropped = {str(name).upper().removeprefix("CAP_") for name in changes.get("drop") or ()}
-    added = {str(name).upper().removeprefix("CAP_") for name in changes.get("add") or ()}
-    return tuple(
-        capability
-        for capability in DEFAULT_CAPABILITIES
-        if (name := capability.removeprefix("CAP_")) in added or not dropped & {"ALL", name}
-    )

@@ -1,8 +1,11 @@
 """One pod's volumes on disk: written when it starts, kept current while it runs."""
 
 import asyncio
+import base64
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import structlog
 
 from podpass.kube import objects
 from podpass.kube.client import ApiError
@@ -11,9 +14,14 @@ from podpass.lab.clock import Clock
 from podpass.lab.node import atomic_writer
 from podpass.lab.node.client import NodeClient
 from podpass.lab.node.container_environment import NotYet, References
+from podpass.lab.node.csi_volumes import CsiDrivers, CsiFailed, CsiVolume
 from podpass.lab.node.fields import Place
+from podpass.lab.node.host_paths import host_path
+from podpass.lab.node.security import fs_group
 from podpass.lab.node.token_refresh import ProjectedToken, is_expired, refresh_at
-from podpass.lab.node.volumes import EmptyDirectory, Files, HostPath, TokenKey, content, token_keys
+from podpass.lab.node.volumes import Csi, EmptyDirectory, Files, HostPath, TokenKey, content, token_keys
+
+_log = structlog.get_logger(__name__)
 
 
 class PodVolumes:
@@ -30,7 +38,9 @@ class PodVolumes:
         api: NodeClient,
         clock: Clock,
         jitter_seconds: Callable[[], float],
+        node_root: Path,
         host_roots: Sequence[Path],
+        csi: CsiDrivers,
         sync_seconds: float,
         retry_seconds: float,
         on_problem: Callable[[str], None],
@@ -43,7 +53,11 @@ class PodVolumes:
         self._api = api
         self._clock = clock
         self._jitter_seconds = jitter_seconds
-        self._host_roots = host_roots
+        self._node_root, self._host_roots = node_root, host_roots
+        self._csi = csi
+        self._published: dict[str, CsiVolume] = {}
+        self._made_of: object = None
+        """What the files on disk were made of."""
         self._sync_seconds, self._retry_seconds = sync_seconds, retry_seconds
         self._on_problem, self._on_token = on_problem, on_token
         self._read_at: float | None = None
@@ -62,14 +76,31 @@ class PodVolumes:
     async def bring_up_to_date(self, pod: Obj, place: Place) -> NotYet | None:
         """Read, refresh and write what is due; the first problem, after everything else was done all the same."""
         now = asyncio.get_running_loop().time()
-        if self._read_at is None or now - self._read_at >= self._sync_seconds:
+        read_again = self._read_at is None or now - self._read_at >= self._sync_seconds
+        if read_again:
             self.references = await self._api.references(pod)
             self._read_at = now
         problem = await self._refresh_tokens(pod)
+        # The pod's own members may be in its files as well.
+        made_of = (objects.labels(pod), objects.annotations(pod), [held for held, _ in self._tokens.values()])
+        if not read_again and problem is None and made_of == self._made_of:
+            return None
+        self._made_of = None
         for volume in objects.spec(pod).get("volumes") or ():
-            found = self._write(pod, volume, place)
+            found = await self._make(pod, volume, place)
             problem = problem or found
+        if problem is None:
+            self._made_of = made_of
         return problem
+
+    async def take_down(self) -> None:
+        """Have the drivers take away what they show; what is only files goes with the pod's directory."""
+        for volume in self._published.values():
+            try:
+                await self._csi.unpublish(volume)
+            except CsiFailed as error:
+                _log.warning("node.volume.stuck", driver=volume.driver, volume=volume.id, error=str(error))
+        self._published.clear()
 
     async def _refresh_tokens(self, pod: Obj) -> NotYet | None:
         problem: NotYet | None = None
@@ -93,34 +124,64 @@ class PodVolumes:
             self._on_token(key, token, held is not None)
         return problem
 
-    def _write(self, pod: Obj, volume: Obj, place: Place) -> NotYet | None:
+    async def _make(self, pod: Obj, volume: Obj, place: Place) -> NotYet | None:
         name = volume["name"]
         tokens = {key: held.token for key, (held, _) in self._tokens.items()}
         if any(key not in tokens for key in token_keys(_with_only(pod, volume))):
             return NotYet(f"volume {name} has no token yet")
-        made = content(pod, volume, self.references, tokens, place, host_roots=self._host_roots)
-        path = self._directory / name
-        match made:
+        group = fs_group(pod) is not None
+        path: Path | NotYet = self._directory / name
+        assert isinstance(path, Path)
+        match made := content(pod, volume, self.references, tokens, place):
             case Files():
-                atomic_writer.write(path, made.files, now=self._clock.now())
+                mode = 0o2775 if group else 0o755
+                atomic_writer.write(path, made.files, now=self._clock.now(), directory_mode=mode)
             case EmptyDirectory():
-                if not path.exists():
-                    path.mkdir(parents=True)
-                    path.chmod(0o777)
+                _make_empty(path, 0o2777 if group else 0o777)
             case HostPath():
-                path = made.path
-                if made.create:
-                    path.mkdir(parents=True, exist_ok=True)
-                if not path.exists():
-                    made = NotYet(f"hostPath {path} does not exist")
-        if isinstance(made, NotYet):
-            self._report(name, made.message)
-            return made
+                path = host_path(made.path, made.kind, node_root=self._node_root, host_roots=self._host_roots)
+            case Csi():
+                path = await self._publish(name, made, path)
+            case NotYet():
+                path = made
+        if isinstance(path, NotYet):
+            self._report(name, path.message)
+            return path
         self.paths[name] = path
         return None
 
+    async def _publish(self, name: str, made: Csi, directory: Path) -> Path | NotYet:
+        before = self._published.get(name)
+        if before is not None and not self._csi.republishes(made.driver):
+            return before.target
+        secret = self.references.secrets.get(made.secret)
+        if made.secret and secret is None:
+            return NotYet(f'fetching NodePublishSecretRef {made.secret} failed: secrets "{made.secret}" not found')
+        data = (secret or {}).get("data") or {}
+        volume = CsiVolume(
+            driver=made.driver,
+            id=made.id,
+            target=directory / "mount",
+            read_only=made.read_only,
+            attributes=made.attributes,
+            secrets={key: base64.b64decode(value) for key, value in data.items()},
+        )
+        try:
+            await self._csi.publish(volume)
+        except CsiFailed as error:
+            # What it shows already stays; only the renewal has to wait.
+            return before.target if before is not None else NotYet(str(error))
+        self._published[name] = volume
+        return volume.target
+
     def _report(self, volume: str, message: str) -> None:
         self._on_problem(f'MountVolume.SetUp failed for volume "{volume}" : {message}')
+
+
+def _make_empty(path: Path, mode: int) -> None:
+    if not path.exists():
+        path.mkdir(parents=True)
+        path.chmod(mode)
 
 
 def volume_of(pod: Obj, key: TokenKey) -> str:

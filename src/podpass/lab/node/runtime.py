@@ -37,9 +37,10 @@ class PodSandbox:
     address: str
     directory: Path
     """The pod's own directory on the host, 0700."""
-    search: tuple[str, ...] = ()
-    """Domains in which the pod's resolver completes short names."""
-    host_aliases: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    hosts: str = ""
+    """The text of /etc/hosts."""
+    resolver: str = ""
+    """The text of /etc/resolv.conf."""
 
 
 @dataclass(frozen=True, slots=True)

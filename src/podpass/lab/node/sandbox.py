@@ -12,8 +12,6 @@ from podpass.lab.node.rootfs import CA_BUNDLE, Layout, arguments, find_program, 
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, PodSandbox, RuntimeKind
 
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
-DEFAULT_CAPABILITIES = ("CAP_NET_BIND_SERVICE", "CAP_NET_RAW")
-"""Of Kubernetes' default set, those that mean anything with one mapped user and a read-only system."""
 
 
 class SandboxRuntime(FabricRuntime):
@@ -170,18 +168,10 @@ _FILES = (*_NETWORK_FILES, "passwd", "group", "nsswitch.conf")
 
 def files(pod: PodSandbox) -> Mapping[str, str]:
     """The pod's files below /etc, by name."""
-    search = " ".join(pod.search)
-    hosts = [
-        "# Kubernetes-managed hosts file.",
-        "127.0.0.1\tlocalhost",
-        "::1\tlocalhost ip6-localhost ip6-loopback",
-        f"{pod.address}\t{pod.hostname}",
-        *(f"{address}\t{' '.join(names)}" for address, names in pod.host_aliases),
-    ]
     return {
-        "hosts": "\n".join(hosts) + "\n",
+        "hosts": pod.hosts,
         "hostname": pod.hostname + "\n",
-        "resolv.conf": f"search {search}\nnameserver {GATEWAY}\noptions ndots:5\n",
+        "resolv.conf": pod.resolver,
         "passwd": "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
         "group": "root:x:0:\nnogroup:x:65534:\n",
         "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n",

@@ -5,18 +5,20 @@ Contract: Kubernetes API surface, sections 4.5 and 7.4.
 
 import base64
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.lab.node import fields
 from podpass.lab.node.container_environment import NotYet, References, containers
+from podpass.lab.node.csi_volumes import inline_id, pod_attributes
 from podpass.lab.node.fields import Place
+from podpass.lab.node.security import fs_group
 
 DEFAULT_MODE = 0o644
 DEFAULT_TOKEN_SECONDS = 3600
+_PERSISTENT_KINDS = ("azureDisk", "azureFile", "cephfs", "csi", "fc", "flexVolume", "iscsi", "local", "nfs", "rbd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,22 @@ class EmptyDirectory:
 
 @dataclass(frozen=True, slots=True)
 class HostPath:
-    """A directory or file of the host, made if it is missing where *create* says so."""
+    """A place of the node's file system; *kind* is what it has to be, or is made to be."""
 
-    path: Path
-    create: bool
+    path: str
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Csi:
+    """What a driver is to show."""
+
+    driver: str
+    id: str
+    read_only: bool
+    attributes: dict[str, str]
+    secret: str = ""
+    """The name of the Secret that the driver is given; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,7 @@ class TokenKey:
     pod_uid: str
 
 
-Volume = Files | EmptyDirectory | HostPath | NotYet
+Volume = Files | EmptyDirectory | HostPath | Csi | NotYet
 
 
 def token_keys(pod: Obj) -> list[TokenKey]:
@@ -99,44 +113,78 @@ def referenced(pod: Obj) -> tuple[set[str], set[str]]:
                 secrets.add(inner.get("name", ""))
             if inner := source.get("configMap"):
                 config_maps.add(inner.get("name", ""))
+        if source := (volume.get("csi") or {}).get("nodePublishSecretRef"):
+            secrets.add(source.get("name", ""))
     return secrets, config_maps
 
 
-def content(
-    pod: Obj,
-    volume: Obj,
-    references: References,
-    tokens: Mapping[TokenKey, str],
-    place: Place,
-    *,
-    host_roots: Sequence[Path] = (),
-) -> Volume:
-    """What *volume* holds, or why it can't be made yet. *host_roots* are the only places hostPath may show."""
+def claims(pod: Obj) -> set[str]:
+    """The names of the PersistentVolumeClaims that *pod* needs."""
+    sources = (volume.get("persistentVolumeClaim") or {} for volume in objects.spec(pod).get("volumes") or ())
+    return {source["claimName"] for source in sources if source.get("claimName")}
+
+
+def content(pod: Obj, volume: Obj, references: References, tokens: Mapping[TokenKey, str], place: Place) -> Volume:
+    """What *volume* holds, or why it can't be made yet."""
     if source := volume.get("secret"):
         mode = source.get("defaultMode", DEFAULT_MODE)
-        return _wrapped(_secret(source.get("secretName", ""), source, references, mode))
+        return _wrapped(pod, _secret(source.get("secretName", ""), source, references, mode))
     if source := volume.get("configMap"):
         mode = source.get("defaultMode", DEFAULT_MODE)
-        return _wrapped(_config_map(source.get("name", ""), source, references, mode))
+        return _wrapped(pod, _config_map(source.get("name", ""), source, references, mode))
     if source := volume.get("downwardAPI"):
-        return _wrapped(_downward(pod, source, source.get("defaultMode", DEFAULT_MODE), place))
+        return _wrapped(pod, _downward(pod, source, source.get("defaultMode", DEFAULT_MODE), place))
     if source := volume.get("projected"):
-        return _wrapped(_projected(pod, source, references, tokens, place))
+        return _wrapped(pod, _projected(pod, source, references, tokens, place))
     if source := volume.get("hostPath"):
-        return _host_path(source, host_roots)
-    if "csi" in volume:
-        driver = (volume.get("csi") or {}).get("driver", "")
-        return NotYet(
-            f"driver name {driver} not found in the list of registered CSI drivers: the lab's node has none yet"
-        )
+        return HostPath(source.get("path", ""), source.get("type") or "")
+    if source := volume.get("csi"):
+        return _inline(pod, volume["name"], source)
+    if source := volume.get("persistentVolumeClaim"):
+        return _claimed(pod, source.get("claimName", ""), references)
     kinds = [key for key in volume if key != "name"]
     if not kinds or "emptyDir" in volume:
         return EmptyDirectory()
     return NotYet(f"the lab's node has no volumes of kind {kinds[0]}")
 
 
-def _wrapped(files: dict[str, File] | NotYet) -> Volume:
-    return files if isinstance(files, NotYet) else Files(files)
+def _inline(pod: Obj, name: str, source: Obj) -> Csi:
+    account = objects.spec(pod).get("serviceAccountName") or "default"
+    told = pod_attributes(objects.name(pod), objects.namespace(pod), objects.uid(pod), account)
+    return Csi(
+        driver=source.get("driver", ""),
+        id=inline_id(objects.uid(pod), name),
+        read_only=bool(source.get("readOnly")),
+        attributes={**(source.get("volumeAttributes") or {}), **told},
+        secret=(source.get("nodePublishSecretRef") or {}).get("name") or "",
+    )
+
+
+def _claimed(pod: Obj, name: str, references: References) -> Volume:
+    """What stands behind a PersistentVolumeClaim."""
+    claim = references.claims.get(name)
+    if claim is None:
+        return NotYet(f'persistentvolumeclaim "{name}" not found')
+    bound = objects.spec(claim).get("volumeName") or ""
+    if not bound or objects.status(claim).get("phase") != "Bound":
+        return NotYet(f"error processing PVC {objects.namespace(pod)}/{name}: PVC is not bound")
+    volume = references.persistent_volumes.get(bound)
+    if volume is None:
+        return NotYet(f'persistentvolume "{bound}" not found')
+    spec = objects.spec(volume)
+    if source := spec.get("hostPath"):
+        return HostPath(source.get("path", ""), source.get("type") or "")
+    kinds = [kind for kind in spec if kind in _PERSISTENT_KINDS]
+    return NotYet(f"the lab's node has no persistent volumes of kind {', '.join(kinds) or 'unknown'}")
+
+
+def _wrapped(pod: Obj, files: dict[str, File] | NotYet) -> Volume:
+    if isinstance(files, NotYet):
+        return files
+    if fs_group(pod) is not None:
+        # The volume's group may read everything, whatever the modes say.
+        files = {path: File(file.data, file.mode | 0o440) for path, file in files.items()}
+    return Files(files)
 
 
 def _secret(name: str, source: Obj, references: References, mode: int) -> dict[str, File] | NotYet:
@@ -227,27 +275,21 @@ def _projected_source(
         if token is None:
             return NotYet("failed to fetch token")
         return {path: File(token.encode(), token_mode(pod, mode))}
+    if kind := next((kind for kind in ("clusterTrustBundle", "podCertificate") if kind in source), None):
+        return NotYet(f"the lab's node projects no {kind}")
     return NotYet(f"unknown source of a projected volume: {', '.join(source) or 'empty'}")
 
 
 def token_mode(pod: Obj, mode: int) -> int:
     """A token's mode: private to the pod's group or user where the pod names one, else the volume's."""
-    security = objects.spec(pod).get("securityContext") or {}
-    if security.get("fsGroup") is not None:
+    if fs_group(pod) is not None:
         return 0o640
+    security = objects.spec(pod).get("securityContext") or {}
     users = {
         (container.get("securityContext") or {}).get("runAsUser", security.get("runAsUser"))
         for container in containers(pod)
     }
     return 0o600 if len(users) == 1 and users != {None} else mode
-
-
-def _host_path(source: Obj, host_roots: Sequence[Path]) -> Volume:
-    path = Path(posixpath.normpath(source.get("path", "")))
-    for root in host_roots:
-        if path.is_relative_to(root):
-            return HostPath(path, source.get("type") in ("DirectoryOrCreate",))
-    return NotYet(f"hostPath {path} is not allowed: the lab shows pods only directories that its owner has listed")
 
 
 def _relative(path: str) -> str | None:
