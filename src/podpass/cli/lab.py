@@ -16,6 +16,7 @@ from podpass.lab.environment import Endpoints, LabPaths, host_variables, labs, s
 from podpass.problems import PodpassError
 
 app = App(name="lab", help="The cluster and the cloud on this machine.")
+app.command("podpass.cli.image:app", name="image", help="What runs for which image.")
 
 Name = Annotated[str, Parameter(name=["--name", "-n"], env_var="PODPASS_LAB", help="Which lab.")]
 Output = Annotated[Format, Parameter(name=["--output", "-o"], help="table, json or yaml")]

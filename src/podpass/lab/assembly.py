@@ -90,6 +90,7 @@ class Lab:
         self._wanted_ports = {"api": api_port, "proxy": proxy_port}
         self._log = log or make_logger("lab", level=os.environ.get("PODPASS_LOG_LEVEL", "info"))
         self._notes: list[str] = []
+        self._nodes: list[Node] = []
         self._stack = AsyncExitStack()
         self.stop_requested = asyncio.Event()
         """Set when somebody asked through the control socket that the lab stop."""
@@ -148,6 +149,10 @@ class Lab:
     def forget_issuer_keys(self) -> None:
         """Make the clouds ask every issuer for its keys again, as they do when their copies are old."""
         self._issuer_keys.forget()
+
+    def images_in_use(self) -> list[dict[str, str]]:
+        """What runs on the nodes."""
+        return [image for node in self._nodes for image in node.images_in_use()]
 
     # The start, each step after what it needs
 
@@ -360,6 +365,7 @@ class Lab:
             state_directory=self.paths.node,
             why=self._opened.why,
         )
+        self._nodes.append(node)
         self._cluster.node = node
         self._supervision.start("node", node.run)
         async with asyncio.timeout(READY_SECONDS):

@@ -197,6 +197,24 @@ _PROBLEMS = (
         remedy="Give a file that holds one JWT, or pipe it in: podpass token inspect -",
     ),
     Problem(
+        "PP120",
+        title="The image can't be added",
+        cause="{source}: {reason}.",
+        remedy="podpass lab image add --help   (what can be added, and how)",
+    ),
+    Problem(
+        "PP121",
+        title="The image is in use",
+        cause="{users} run{verb} from {name}.",
+        remedy="Delete the pods first, or say --yes: what runs goes on, and later starts no longer find the image.",
+    ),
+    Problem(
+        "PP122",
+        title="There is no such image",
+        cause="Nothing that was added is called {name!r}{hint}.",
+        remedy="podpass lab image ls --name {lab!q}",
+    ),
+    Problem(
         "PP201",
         title="Issuer differs by a trailing slash",
         cause="The token's issuer is {issuer}; the federated credential {credential} says {credential_issuer}.",

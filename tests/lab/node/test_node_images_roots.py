@@ -18,7 +18,7 @@ from podpass.lab.node.pod_processes import Prepared, prepare
 from podpass.lab.node.runtime import CannotStart, ContainerProcess
 from tests.lab.node.image_archives import HERE, Made, layout, tar
 
-PROGRAMS = ("sh", "cat", "ls", "id", "rm", "mkdir", "stat", "env")
+PROGRAMS = ("sh", "cat", "ls", "id", "rm", "mkdir", "sleep", "stat", "env")
 
 
 def programs() -> bytes:

@@ -61,6 +61,13 @@ class Control:
         """Make the clouds fetch the issuer's keys anew."""
         self._call("DELETE", "/issuer-keys")
 
+    def images_in_use(self) -> list[dict[str, str]]:
+        """Each running container: its image, the image's own root, its pod and name; none while no lab runs."""
+        if not self.running():
+            return []
+        found: list[dict[str, str]] = self._call("GET", "/images-in-use")
+        return found
+
     def journal(self, *, after: int = 0, trace: str = "", limit: int = 1_000) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._call(
             "GET", f"/journal?after={after}&trace={quote(trace, safe='')}&limit={limit}"

@@ -40,6 +40,8 @@ class Controlled(Protocol):
 
     def forget_issuer_keys(self) -> None: ...
 
+    def images_in_use(self) -> list[dict[str, str]]: ...
+
 
 def control_app(lab: Controlled, request_stop: Callable[[], None]) -> App:
     async def handle(request: Request) -> Response:
@@ -81,6 +83,8 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
         case ("DELETE", "/issuer-keys"):
             lab.forget_issuer_keys()
             return json_response(200, {})
+        case ("GET", "/images-in-use"):
+            return json_response(200, lab.images_in_use())
         case ("POST", "/stop"):
             request_stop()
             return json_response(202, {"stopping": True})

@@ -169,6 +169,19 @@ class Node:
             raise NoLog(f'container "{name}" in pod "{pod}" is waiting to start: {reason}')
         return read(path, log, options)
 
+    def images_in_use(self) -> list[dict[str, str]]:
+        """Each running container with the image it runs: its name, and its root where it has one of its own."""
+        return [
+            {
+                "image": image.reference,
+                "root": str(image.root or ""),
+                "pod": "/".join(objects.key(loop.pod)),
+                "container": container,
+            }
+            for loop in self._loops.values()
+            for container, image in loop.images.items()
+        ]
+
     def _find(self, namespace: str, name: str) -> PodLoop | None:
         found = [loop for loop in self._loops.values() if objects.key(loop.pod) == (namespace, name)]
         # While an old pod of that name still ends, the newest counts.

@@ -17,6 +17,7 @@ from podpass.lab.node.handlers.checks import check
 from podpass.lab.node.handlers.making import make
 from podpass.lab.node.handlers.prober import Prober
 from podpass.lab.node.handlers.probing import Answer, Probe, ProbeKind, probes_of
+from podpass.lab.node.images import ResolvedImage
 from podpass.lab.node.lifecycle import BackOffTimes, Stop
 from podpass.lab.node.pod_logs import PodLogs
 from podpass.lab.node.pod_processes import Prepared
@@ -35,6 +36,8 @@ class _Live:
     run: ContainerRun
     prepared: Prepared
     prober: Prober
+    signal: int
+    """What asks it to end."""
     ending: Ending | None = None
     probing: asyncio.Task[None] | None = None
 
@@ -65,6 +68,11 @@ class PodContainers:
         """Nothing runs, and everybody knows of what did."""
         return not self._live
 
+    @property
+    def images(self) -> dict[str, ResolvedImage]:
+        """What runs, by container."""
+        return {name: live.prepared.process.image for name, live in self._live.items()}
+
     def own_tasks(self, tasks: asyncio.TaskGroup) -> None:
         """Everything that is started from now on belongs to *tasks*."""
         self._tasks = tasks
@@ -94,7 +102,8 @@ class PodContainers:
         self._reports.record(
             f"start container {name}", "done", container=name, restarts=restarts, command=process.argv[0]
         )
-        live = _Live(run, prepared, self._prober(container.spec, run))
+        asked = (container.spec.get("lifecycle") or {}).get("stopSignal")
+        live = _Live(run, prepared, self._prober(container.spec, run), stop_signal(asked, process.image.stop_signal))
         self._live[name] = live
         assert self._tasks is not None
         self._tasks.create_task(self._attend(live, container.spec))
@@ -207,7 +216,7 @@ class PodContainers:
             live.run,
             self._runtime,
             action.grace_seconds,
-            signal_number=_signal(lifecycle_hooks.get("stopSignal")),
+            signal_number=live.signal,
             hook=before_stop if hook else None,
             after=[self._live[other].run for other in action.after if other in self._live],
         )
@@ -228,7 +237,9 @@ class PodContainers:
 
     async def end_all(self, grace_seconds: float) -> None:
         """End every container without its hooks, whatever the pod says: the node stops."""
-        endings = [Ending(live.run, self._runtime, grace_seconds) for live in self._live.values()]
+        endings = [
+            Ending(live.run, self._runtime, grace_seconds, signal_number=live.signal) for live in self._live.values()
+        ]
         self.hurry(grace_seconds)
         async with asyncio.TaskGroup() as tasks:
             for found in endings:
@@ -258,8 +269,12 @@ class PodContainers:
         )
 
 
-def _signal(name: str | None) -> int:
-    """The number of a stopSignal such as SIGUSR1 or SIGRTMIN+3; SIGTERM for none."""
-    base, plus, offset = (name or "SIGTERM").partition("+")
-    number = getattr(signal, base, signal.SIGTERM)
+def stop_signal(asked: str | None, of_image: str = "") -> int:
+    """The number of the pod's stopSignal, such as SIGUSR1 or SIGRTMIN+3, else of the image's, else SIGTERM."""
+    name = asked or of_image or "SIGTERM"
+    if name.isascii() and name.isdigit():
+        return int(name) if 0 < int(name) < signal.NSIG else signal.SIGTERM
+    base, plus, offset = name.upper().partition("+")
+    # Images may leave the first letters out.
+    number = getattr(signal, f"SIG{base.removeprefix('SIG')}", signal.SIGTERM)
     return int(number) + (int(offset) if plus and offset.isdigit() else 0)

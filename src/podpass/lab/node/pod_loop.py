@@ -22,7 +22,8 @@ from podpass.lab.node.container_environment import NotYet
 from podpass.lab.node.csi_volumes import CsiDrivers, NoDrivers
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.fields import Place
-from podpass.lab.node.images import Catalogue, NoImage
+from podpass.lab.node.image_pulls import refusal
+from podpass.lab.node.images import Catalogue, NoImage, ResolvedImage
 from podpass.lab.node.lifecycle import BackOffTimes, Start, Stop, Wait
 from podpass.lab.node.logs import ContainerLog
 from podpass.lab.node.pod_containers import PodContainers
@@ -125,6 +126,11 @@ class PodLoop:
     def needs_address(self) -> bool:
         """False for a pod that was refused, or whose containers have ended for good and whose network is gone."""
         return self._state.network_ready or (not self._over and phase(self._state) in ("Pending", "Running"))
+
+    @property
+    def images(self) -> dict[str, ResolvedImage]:
+        """What runs, by container."""
+        return self._containers.images
 
     @property
     def directory(self) -> Path:
@@ -265,13 +271,13 @@ class PodLoop:
         container = self._containers.get(name)
         now = self._tools.clock.now()
         image = self._tools.images.resolve(container.image)
-        if isinstance(image, NoImage):
-            self._reports.event(
-                "Warning", "Failed", f'Failed to pull image "{container.image}": {image.message}', container=name
-            )
-            self._reports.event("Warning", "Failed", "Error: ErrImagePull", container=name)
+        refused = refusal(container.image, container.spec.get("imagePullPolicy"), image)
+        if refused is not None or isinstance(image, NoImage):
+            assert refused is not None
+            self._reports.event("Warning", refused.event_reason, refused.event_message, container=name)
+            self._reports.event("Warning", "Failed", f"Error: {refused.reason}", container=name)
             wait = lifecycle.after_failed_pull(container.back_off, now, self._tools.times)
-            self._containers.set(replace(container, state=Waiting("ErrImagePull", image.message), back_off=wait))
+            self._containers.set(replace(container, state=Waiting(refused.reason, refused.message), back_off=wait))
             return
         try:
             prepared = pod_processes.prepare(

@@ -63,6 +63,8 @@ class NoImage:
 
     reference: str
     message: str
+    lacks: str = ""
+    """The program that this machine would need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +75,10 @@ class Listed:
     origin: str
     """`added`, `images.yaml` or `built in`."""
     runs: str
-    """What stands for the image, or why nothing can."""
-    usable: bool
+    """What stands for the image; empty when nothing can."""
+    problem: str = ""
+    """Why nothing can, in a few words."""
+    remedy: str = ""
     kept: KeptImage | None = None
 
 
@@ -133,7 +137,7 @@ class Catalogue:
             by_digest = {image.digest: image for image in index.images}
             for name, digest in sorted(index.names.items()):
                 image = by_digest[digest]
-                yield Listed(name, "added", f"its own root, from {image.origin}", True, image)
+                yield Listed(name, "added", f"its own root, from {image.origin}", kept=image)
             for entry in index.entries:
                 yield self._line(_entry(entry), "added")
         if self._file is not None:
@@ -145,8 +149,9 @@ class Catalogue:
     def _line(self, entry: Image, origin: str) -> Listed:
         found = self._resolved(entry, entry.pattern)
         if isinstance(found, NoImage):
-            return Listed(entry.pattern, origin, found.message, False)
-        return Listed(entry.pattern, origin, found.description, True)
+            problem = f"this machine lacks {found.lacks}" if found.lacks else "its root is gone"
+            return Listed(entry.pattern, origin, "", problem, found.message)
+        return Listed(entry.pattern, origin, found.description)
 
     def _resolved(self, image: Image, reference: str) -> ResolvedImage | NoImage:
         paths = list(image.paths)
@@ -167,6 +172,7 @@ class Catalogue:
                     reference,
                     f'image "{reference}" needs {image.needs}, which this machine lacks: {image.remedy}, or add the'
                     f" image's archive with `podpass lab image add ARCHIVE --as {split(reference)[0]}`",
+                    lacks=image.needs,
                 )
             paths += program_paths(Path(program))
             search.append(str(Path(program).parent))
