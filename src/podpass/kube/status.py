@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 
@@ -289,11 +291,13 @@ def _details(group: str, kind: str, name: str, *, causes: Sequence[Cause] = ()) 
 
 
 def _quoted(value: Any) -> str:
-    """The value as Go prints it in a field error: text in quotes, the rest plain."""
+    """The value as Go prints it in a field error: text in quotes, lists and objects as JSON, the rest plain."""
     if value is None:
         return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list | dict):
+        return msgspec.json.encode(value).decode()
     return str(value)

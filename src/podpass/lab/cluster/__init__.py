@@ -18,8 +18,10 @@ from podpass.lab.cluster.admission import Admission
 from podpass.lab.cluster.authentication import AUTHENTICATED, Authenticator
 from podpass.lab.cluster.authorization import MASTERS, Authorizer
 from podpass.lab.cluster.client import ResolveService, WebhookClient, no_services
+from podpass.lab.cluster.controllers.endpoints import EndpointsController
 from podpass.lab.cluster.controllers.expiry import Expiry
 from podpass.lab.cluster.controllers.garbage import GarbageCollector
+from podpass.lab.cluster.controllers.kubernetes_service import KubernetesService
 from podpass.lab.cluster.controllers.loop import Loop
 from podpass.lab.cluster.controllers.namespaces import NamespaceFurniture, NamespaceLifecycle
 from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, default_access
@@ -30,17 +32,21 @@ from podpass.lab.cluster.issuer import Issuer
 from podpass.lab.cluster.kinds.access import access_kinds
 from podpass.lab.cluster.kinds.configuration import configmaps
 from podpass.lab.cluster.kinds.configuration import secrets as secret_kind
+from podpass.lab.cluster.kinds.endpoints import endpoint_slices, endpoints
 from podpass.lab.cluster.kinds.events import event_kinds
 from podpass.lab.cluster.kinds.identities import namespaces, service_accounts
 from podpass.lab.cluster.kinds.nodes import leases, nodes
 from podpass.lab.cluster.kinds.pods import pods
 from podpass.lab.cluster.kinds.policies import policy_kinds
 from podpass.lab.cluster.kinds.reviews import review_kinds
+from podpass.lab.cluster.kinds.services import services
 from podpass.lab.cluster.kinds.webhooks import webhook_kinds
 from podpass.lab.cluster.openapi import OpenApi
 from podpass.lab.cluster.pod_subresources import NodeConnector, PodSubresources
 from podpass.lab.cluster.protobuf import decode_body
 from podpass.lab.cluster.registry import Registry, Subresource
+from podpass.lab.cluster.service_addresses import ServiceAddresses
+from podpass.lab.cluster.service_view import ServiceView
 from podpass.lab.cluster.serviceaccount_tokens import ServiceAccountTokens
 from podpass.lab.cluster.signing_keys import SigningKeys
 from podpass.lab.cluster.storage import HistoryLimits, Storage
@@ -91,14 +97,22 @@ class Cluster:
         )
         self._webhooks = WebhookClient(resolve_service)
         self.watches = Watches(self.verbs)
+        self.services = ServiceView(self.storage)
         self._issuer = Issuer(issuer, keys, journal)
         self._register(clock)
         self.verbs.admission = Admission(self.verbs, self._webhooks, self._authorizer, journal, self.registry.find_kind)
         self.verbs.check_fields = validate_fields
         self._furniture = NamespaceFurniture(self.verbs, ca_pem)
+        self._kubernetes = KubernetesService(self.verbs)
         self._loops = [
             Loop(controller)
-            for controller in (self._furniture, NamespaceLifecycle(self.verbs), GarbageCollector(self.verbs))
+            for controller in (
+                self._furniture,
+                self._kubernetes,
+                NamespaceLifecycle(self.verbs),
+                GarbageCollector(self.verbs),
+                EndpointsController(self.verbs),
+            )
         ]
         self._expiry = Expiry(self.verbs)
         for loop in self._loops:
@@ -193,6 +207,9 @@ class Cluster:
             configmaps(),
             nodes(),
             leases(),
+            services(ServiceAddresses(self.storage).allocate),
+            endpoints(),
+            endpoint_slices(),
             *event_kinds(),
             *access_kinds(),
             *webhook_kinds(),
@@ -207,6 +224,8 @@ class Cluster:
             if self.verbs.find(NAMESPACES, name) is None:
                 await self.verbs.create(NAMESPACES, {"metadata": {"name": name}})
             await self._furniture.reconcile((name,))
+        for task in self._kubernetes.everything():
+            await self._kubernetes.reconcile(task)
         for resource, obj in default_access():
             if self.verbs.find(resource, objects.name(obj), objects.namespace(obj)) is None:
                 await self.verbs.create(resource, obj, objects.namespace(obj))

@@ -158,6 +158,8 @@ class KubernetesApi:
         if target.subresource:
             return await self._subresource(request, target, user, verb, warnings)
         kind = target.kind
+        if kind.deprecated:
+            warnings.append(kind.deprecated)
         if verb == "watch" and "list" in kind.verbs:
             return self._reading.watch(request, target, (_NOT_CACHED, *_headers(warnings)))
         if verb not in kind.verbs:

@@ -51,6 +51,14 @@ class Subresource:
     """For logs and exec: an ASGI app that answers the request itself."""
 
 
+Allocate = Callable[[Obj, Obj | None], None]
+"""Gives an object what no two may share; it may change the first, the second is the stored one. Raises StatusError."""
+
+
+def _no_allocation(_new: Obj, _old: Obj | None) -> None:
+    return None
+
+
 def _no_causes(_: Obj) -> list[Cause]:
     return []
 
@@ -109,6 +117,8 @@ class Kind:
     """Drops what a client may not set. The status split is done by the core where has_status."""
     prepare_update: Callable[[Obj, Obj], None] = _nothing_on_update
     """Puts back what an update ignores; the new object first."""
+    allocate: Allocate = _no_allocation
+    """Called last, with nothing between it and the write, and for a dry run too."""
     field_labels: Callable[[Obj], Mapping[str, str]] = _no_fields
     """Values for field selectors, beyond metadata.name and metadata.namespace, which all kinds have."""
     field_names: frozenset[str] = frozenset()
@@ -129,6 +139,8 @@ class Kind:
     to_stored: Callable[[Obj], Obj] | None = None
     answer_create: Callable[[SubresourceCall], Awaitable[Obj | Response]] | None = None
     """For kinds that are only a question (TokenReview): nothing is stored, this gives the answer."""
+    deprecated: str = ""
+    """The warning that comes with every answer about this kind."""
     time_to_live_seconds: float | None = None
     """Objects older than this are removed, as events are after an hour."""
 

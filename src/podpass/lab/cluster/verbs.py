@@ -200,6 +200,7 @@ class Verbs:
         self._check_namespace(kind, namespace, meta["name"])
         if self.storage.get(kind.storage, namespace, meta["name"]) is not None:
             raise StatusError.already_exists(kind.resource, meta["name"], generated=bool(generate))
+        kind.allocate(obj, None)
         if write.dry_run:
             return _unstored(obj)
         return self.storage.create(kind.storage, (namespace, meta["name"]), obj)
@@ -269,6 +270,8 @@ class Verbs:
             await self.admission.validate(attributes, new, old)
         if self.storage.get(kind.storage, *current.key) is not current:
             raise Changed
+        if not write.subresource:
+            kind.allocate(new, old)
         if write.dry_run:
             return _unstored(new, current.rv)
         if deletion.may_go(kind, new):
