@@ -1,17 +1,24 @@
-"""What the tests of clients share: a namespace each, and ordinary programs run as processes of their own."""
+"""What the tests of clients share: a namespace each, stock kubectls, and programs run as processes of their own."""
 
 import itertools
+import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.running_lab import RunningLab
 
 PROGRAMS = Path(__file__).with_name("programs")
+HERE = Path(sys.executable).parent
+KUBECTLS = {"kubectl": HERE / "kubectl", "old-kubectl": HERE.parent / "old" / "kubectl"}
 Operator = Callable[..., AbstractContextManager[None]]
 _numbers = itertools.count(1)
 
@@ -22,6 +29,73 @@ def namespace(running_lab: RunningLab) -> str:
     name = f"client-{next(_numbers)}"
     running_lab.kubectl("create", "namespace", name)
     return name
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """A stock kubectl, with a namespace to work in. A line is split as a shell would split it."""
+
+    binary: Path
+    lab: RunningLab
+    namespace: str
+    old: bool
+    environment: dict[str, str]
+
+    def run(self, line: str, *more: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(self.binary), "--namespace", self.namespace, *shlex.split(line), *more],
+            input=stdin,
+            env={**self.environment, **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def start(self, line: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(self.binary), "--namespace", self.namespace, *shlex.split(line)],
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def __call__(self, line: str, *more: str, stdin: str = "", **variables: str) -> str:
+        """What the command prints, which must end well."""
+        done = self.run(line, *more, stdin=stdin, **variables)
+        assert done.returncode == 0, f"kubectl {line}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stdout
+
+    def refused(self, line: str, *more: str, stdin: str = "", code: int = 1) -> str:
+        """What the command says when it ends with *code*."""
+        done = self.run(line, *more, stdin=stdin)
+        assert done.returncode == code, f"kubectl {line}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done.stderr + done.stdout
+
+    def json(self, line: str) -> Any:
+        return json.loads(self(f"{line} -o json"))
+
+    def table(self, line: str) -> list[dict[str, str]]:
+        """The rows of a table by their column's heading, cut where the headings begin."""
+        heading, *rows = self(line).splitlines()
+        starts = [match.start() for match in re.finditer(r"(?:(?<=  )|^)\S", heading)]
+        cells = [
+            [text[a:b].strip() for a, b in zip(starts, [*starts[1:], None], strict=True)] for text in (heading, *rows)
+        ]
+        return [dict(zip(cells[0], row, strict=True)) for row in cells[1:]]
+
+
+@pytest.fixture(params=KUBECTLS)
+def kubectl(request: pytest.FixtureRequest, running_lab: RunningLab, namespace: str, tmp_path: Path) -> Kubectl:
+    """Each stock kubectl in turn: the current one, and Debian's where scripts/old-kubectl has brought it."""
+    binary = KUBECTLS[request.param]
+    if not binary.exists():
+        pytest.skip("Debian's old kubectl is absent; scripts/old-kubectl brings it")
+    # A home of its own, so that no discovery of another lab is taken from a cache.
+    environment = {**running_lab.environment, "HOME": str(tmp_path), "PATH": running_lab.path}
+    return Kubectl(binary, running_lab, namespace, request.param.startswith("old"), environment)
 
 
 @pytest.fixture
@@ -43,7 +117,7 @@ def operator(running_lab: RunningLab, tmp_path: Path) -> Operator:
         log = tmp_path / "operator.log"
         with log.open("w") as output:
             process = subprocess.Popen(
-                [str(Path(sys.executable).with_name("kopf")), "run", "--standalone", *arguments],
+                [str(HERE / "kopf"), "run", "--standalone", *arguments],
                 env={**running_lab.environment, **variables},
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -150,3 +150,11 @@ def test_finalizers_are_a_set() -> None:
 def test_an_item_without_its_key_is_refused() -> None:
     with pytest.raises(PatchMalformed, match="does not contain declared merge key: name"):
         apply_strategic_merge_patch(containers(), containers({"image": "x"}), POD)
+
+
+def test_replacing_a_member_that_is_missing_adds_it_as_the_api_server_does() -> None:
+    assert apply_json_patch({"a": {}}, [{"op": "replace", "path": "/a/b", "value": 1}]) == {"a": {"b": 1}}
+    with pytest.raises(PatchRefused):
+        apply_json_patch({"a": []}, [{"op": "replace", "path": "/a/0", "value": 1}])
+    with pytest.raises(PatchRefused):
+        apply_json_patch({}, [{"op": "replace", "path": "/a/b", "value": 1}])

@@ -53,20 +53,21 @@ def apply_json_patch(document: Any, operations: Any) -> Any:
     try:
         patched = copy.deepcopy(document)
         copied_bytes = 0
-        jsonpatch.JsonPatch(operations)
         for operation in operations:
-            if operation["op"] == "copy":
+            if operation.get("op") == "copy":
                 source = jsonpointer.JsonPointer(operation["from"]).resolve(patched)
                 copied_bytes += len(msgspec.json.encode(source))
                 if copied_bytes > MAX_COPIED_BYTES:
                     raise PatchRefused(f"the patch copies more than {MAX_COPIED_BYTES} bytes")
+            if operation.get("op") == "replace" and _is_missing_member(patched, operation["path"]):
+                # The API server's library adds it, where RFC 6902 would have the patch fail.
+                operation = {**operation, "op": "add"}
             patched = jsonpatch.JsonPatch([operation]).apply(patched, in_place=True)
         return patched
-    except jsonpatch.InvalidJsonPatch as error:
-        raise PatchMalformed(str(error)) from error
     except PatchRefused:
         raise
     except (
+        jsonpatch.InvalidJsonPatch,
         jsonpatch.JsonPatchException,
         jsonpointer.JsonPointerException,
         KeyError,
@@ -76,6 +77,16 @@ def apply_json_patch(document: Any, operations: Any) -> Any:
         AttributeError,
     ) as error:
         raise PatchRefused(str(error) or "the patch does not apply") from error
+
+
+def _is_missing_member(document: Any, path: str) -> bool:
+    import jsonpointer
+
+    pointer = jsonpointer.JsonPointer(path)
+    if not pointer.parts:
+        return False
+    holder, name = pointer.to_last(document)
+    return isinstance(holder, dict) and name not in holder
 
 
 def apply_merge_patch(document: Any, patch: Any) -> Any:

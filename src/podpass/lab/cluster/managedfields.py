@@ -222,7 +222,8 @@ def apply(live: Obj | None, config: Obj, manager: Manager, rules: MapRule, *, ti
 
 
 def _conflict(entry: Mapping[str, Any], path: Path) -> Cause:
-    using = f" using {entry.get('apiVersion', '')}"
+    # Who applies is one manager whatever the version; only an update is named with the version it used.
+    using = "" if entry.get("operation") == "Apply" else f" using {entry.get('apiVersion', '')}"
     if entry.get("subresource"):
         using = f' with subresource "{entry["subresource"]}"{using}'
     return Cause(MANAGER_CONFLICT, f'conflict with "{entry.get("manager", "")}"{using}', readable(path))

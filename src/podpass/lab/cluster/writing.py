@@ -138,8 +138,9 @@ class Writing:
             except PatchMalformed as error:
                 raise StatusError.bad_request(str(error)) from error
             except PatchRefused as error:
-                message = f"the server rejected our request due to an error in our request: {error}"
-                raise StatusError(422, "Invalid", message) from error
+                # Which operation, and why, the API server does not tell.
+                message = "the server rejected our request due to an error in our request"
+                raise StatusError(422, "Invalid", message, details={}) from error
             if not isinstance(patched, dict):
                 raise StatusError.bad_request("the patched document is not an object")
             # Deep copies may share parts with the request's value, which a second attempt needs unchanged.
