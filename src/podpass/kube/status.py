@@ -299,5 +299,5 @@ def _quoted(value: Any) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     if isinstance(value, list | dict):
-        return msgspec.json.encode(value).decode()
+        return msgspec.json.encode(value, order="sorted").decode()
     return str(value)

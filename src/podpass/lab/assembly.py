@@ -139,6 +139,7 @@ class Lab:
         # Kept before it counts: a disk that refuses must leave the clock where it was.
         self._remembered.keep_offset(self.clock.offset_after(seconds))
         self.clock.advance(seconds)
+        self._cluster.clock_moved()
 
     def set_faults(self, values: dict[str, Any]) -> dict[str, Any]:
         """Change the named faults and return all of them. Raises ValueError for what is not a fault."""

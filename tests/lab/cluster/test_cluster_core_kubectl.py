@@ -118,7 +118,7 @@ async def test_get_in_its_forms(kubectl: Kubectl) -> None:
     assert await kubectl("get pods --field-selector status.phase=Running -o name") == ""
     assert await kubectl("get cm --chunk-size=1 -o name") == "configmap/kube-root-ca.crt\nconfigmap/settings\n"
     assert "kind: Pod" in await kubectl("get pod web -o yaml")
-    assert "web" in (await kubectl("get all")).split()
+    assert "pod/web" in (await kubectl("get all")).split()
     assert await kubectl("get --raw /readyz") == "ok"
     assert "field label not supported" in await kubectl.fails("get pods --field-selector spec.x=1")
 

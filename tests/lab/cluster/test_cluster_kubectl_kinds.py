@@ -184,8 +184,8 @@ async def test_explain_shows_members_and_types(kubectl: Kubectl) -> None:
 
 async def test_a_kind_that_is_not_served_is_named(kubectl: Kubectl) -> None:
     for line in ("apply -f -", "apply --server-side -f -", "create -f -", "delete -f -"):
-        said = await kubectl.fails(line, {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"}})
-        assert 'no matches for kind "Deployment" in version "apps/v1"' in said
+        said = await kubectl.fails(line, {"apiVersion": "example.test/v1", "kind": "Ghost", "metadata": {"name": "a"}})
+        assert 'no matches for kind "Ghost" in version "example.test/v1"' in said
 
 
 async def test_debug_says_that_ephemeral_containers_are_missing(kubectl: Kubectl) -> None:

@@ -24,6 +24,8 @@ from podpass.lab.cluster.controllers.garbage import GarbageCollector
 from podpass.lab.cluster.controllers.kubernetes_service import KubernetesService
 from podpass.lab.cluster.controllers.loop import Loop
 from podpass.lab.cluster.controllers.namespaces import NamespaceFurniture, NamespaceLifecycle
+from podpass.lab.cluster.controllers.pod_index import PodIndex
+from podpass.lab.cluster.controllers.workloads import workload_controllers
 from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, default_access
 from podpass.lab.cluster.extension import User
 from podpass.lab.cluster.fieldvalidation import validate_fields
@@ -41,6 +43,7 @@ from podpass.lab.cluster.kinds.policies import policy_kinds
 from podpass.lab.cluster.kinds.reviews import review_kinds
 from podpass.lab.cluster.kinds.services import services
 from podpass.lab.cluster.kinds.webhooks import webhook_kinds
+from podpass.lab.cluster.kinds.workloads import workload_kinds
 from podpass.lab.cluster.openapi import OpenApi
 from podpass.lab.cluster.pod_subresources import NodeConnector, PodSubresources
 from podpass.lab.cluster.protobuf import decode_body
@@ -59,6 +62,8 @@ from podpass.serving.asgi import App
 
 DEFAULT_NAMESPACES = ("default", "kube-system", "kube-public", NODE_LEASE_NAMESPACE)
 NODE_NAME = "lab-node"
+WORKERS = 5
+"""How many workloads of one kind are cared for at a time."""
 ADMIN = User("kubernetes-admin", groups=(MASTERS, AUTHENTICATED))
 
 
@@ -104,15 +109,21 @@ class Cluster:
         self.verbs.check_fields = validate_fields
         self._furniture = NamespaceFurniture(self.verbs, ca_pem)
         self._kubernetes = KubernetesService(self.verbs)
+        # The index hears of every change in front of the controllers that look into it.
+        pods = PodIndex(self.storage)
+        self.storage.listen(pods.notice)
         self._loops = [
-            Loop(controller)
-            for controller in (
-                self._furniture,
-                self._kubernetes,
-                NamespaceLifecycle(self.verbs),
-                GarbageCollector(self.verbs),
-                EndpointsController(self.verbs),
-            )
+            *(
+                Loop(controller)
+                for controller in (
+                    self._furniture,
+                    self._kubernetes,
+                    NamespaceLifecycle(self.verbs),
+                    GarbageCollector(self.verbs),
+                    EndpointsController(self.verbs),
+                )
+            ),
+            *(Loop(controller, workers=WORKERS) for controller in workload_controllers(self.verbs, pods)),
         ]
         self._expiry = Expiry(self.verbs)
         for loop in self._loops:
@@ -128,7 +139,7 @@ class Cluster:
                 protobuf=decode_body,
                 openapi=OpenApi(self.registry),
                 document=self._issuer.document,
-                live=self._fault,
+                live=lambda: self.fault,
             ),
         )
         self.issuer_app: App = self._issuer.app
@@ -210,6 +221,7 @@ class Cluster:
             services(ServiceAddresses(self.storage).allocate),
             endpoints(),
             endpoint_slices(),
+            *workload_kinds(self.verbs),
             *event_kinds(),
             *access_kinds(),
             *webhook_kinds(),
@@ -230,7 +242,14 @@ class Cluster:
             if self.verbs.find(resource, objects.name(obj), objects.namespace(obj)) is None:
                 await self.verbs.create(resource, obj, objects.namespace(obj))
 
-    def _fault(self) -> str:
+    def clock_moved(self) -> None:
+        """The clock jumped: what waits for a time is looked at now."""
+        for loop in self._loops:
+            loop.hurry()
+
+    @property
+    def fault(self) -> str:
+        """What broke in a controller; empty when all do well."""
         return next((loop.fault for loop in self._loops if loop.fault), "")
 
 

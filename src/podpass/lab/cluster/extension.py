@@ -4,7 +4,7 @@ Authentication, authorization, admission, tables, protobuf and field validation 
 these protocols; so is whoever answers a subresource.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -108,6 +108,8 @@ class SubresourceCall:
     request: Request
     body: Obj | None = None
     """The decoded body of a create or update; None where there was none."""
+    change: Callable[[Obj], Obj] = dict
+    """What an update or a patch makes of the subresource's present form. Raises StatusError."""
     dry_run: bool = False
     warnings: list[str] = field(default_factory=list)
 

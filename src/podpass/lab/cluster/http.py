@@ -3,6 +3,7 @@
 Contract: Kubernetes API surface, sections 1.1 and 2.3.
 """
 
+import copy
 import logging
 import uuid
 from collections.abc import Callable
@@ -31,7 +32,7 @@ from podpass.lab.cluster.registry import Subresource
 from podpass.lab.cluster.server_paths import ServerPaths
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.watch import Watches
-from podpass.lab.cluster.writing import Writing
+from podpass.lab.cluster.writing import Writing, subresource_patch
 from podpass.lab.journal import Hop, Journal, current_trace, tracing
 from podpass.serving.asgi import (
     App,
@@ -210,6 +211,16 @@ class KubernetesApi:
                 return await self._writing.update(request, target, user, warnings)
             return await self._writing.patch(request, target, user, warnings)
         self._verbs.stored(kind, target.namespace, target.name)
+        body: Obj | None = None
+        if verb == "patch":
+            change = subresource_patch(request, found.group, found.kind)
+        else:
+            body = self._subresource_body(request, found)
+            sent = body or {}
+
+            def change(_: Obj) -> Obj:
+                return copy.deepcopy(sent)
+
         call = SubresourceCall(
             kind=kind,
             namespace=target.namespace,
@@ -218,7 +229,8 @@ class KubernetesApi:
             verb=verb,
             user=user,
             request=request,
-            body=self._subresource_body(request, found),
+            body=body,
+            change=change,
             dry_run=request.query.get("dryRun") == "All",
             warnings=warnings,
         )

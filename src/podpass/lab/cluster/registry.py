@@ -95,8 +95,8 @@ _NOT_SPEC = ("metadata", "status", "apiVersion", "kind")
 class Kind:
     """One resource and its hooks. The hooks get objects they may change in place where they return nothing.
 
-    The order of a create: prepare_create, default, admission, default again, validate_create; of an update:
-    prepare_update, default, admission, default again, validate_update. Metadata (name, labels, annotations,
+    The order of a create: prepare_create, default, admission, default again, complete_create, validate_create; of an
+    update: prepare_update, default, admission, default again, validate_update. Metadata (name, labels, annotations,
     owners, finalizers, immutable members) is validated by the core, in front of these hooks.
     """
 
@@ -115,6 +115,8 @@ class Kind:
     """The new object first."""
     prepare_create: Callable[[Obj], None] = _nothing
     """Drops what a client may not set. The status split is done by the core where has_status."""
+    complete_create: Callable[[Obj], None] = _nothing
+    """Adds what is made of a new object's name and uid, which it has by now; after all mutation."""
     prepare_update: Callable[[Obj, Obj], None] = _nothing_on_update
     """Puts back what an update ignores; the new object first."""
     allocate: Allocate = _no_allocation

@@ -183,11 +183,13 @@ class Verbs:
             # Some defaults are made from the name.
             kind.default(obj)
             meta = obj["metadata"]
+        now = rfc3339(self.clock.now())
+        obj["metadata"] = {**meta, "uid": str(uuid.uuid4()), "creationTimestamp": now}
+        kind.complete_create(obj)
+        meta = obj["metadata"]
         causes = metadata.validate(kind, obj) + kind.validate_create(obj)
         if causes:
             raise StatusError.invalid(kind.resource, meta.get("name") or "", causes)
-        now = rfc3339(self.clock.now())
-        obj["metadata"] = meta = {**meta, "uid": str(uuid.uuid4()), "creationTimestamp": now}
         if kind.has_generation:
             meta["generation"] = 1
         if given is not None:

@@ -3,12 +3,13 @@
 Contract: Kubernetes API surface, sections 2.6 to 2.8.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from podpass.kube import patch as patches
-from podpass.kube.merging import rules_for
+from podpass.kube.merging import MapRule, rules_for
 from podpass.kube.objects import Obj
 from podpass.kube.patch import PatchMalformed, PatchRefused
 from podpass.kube.status import Cause, StatusError, deleted
@@ -124,30 +125,10 @@ class Writing:
         if request.query.get("force"):
             cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
             raise StatusError.invalid_kind("meta.k8s.io", "PatchOptions", "", [cause])
-        value = bodies.decode_json(request.body)
-        rules = rules_for(kind.resource.group, kind.resource.kind)
+        change = change_of(request, rules_for(kind.resource.group, kind.resource.kind))
 
         def make(obj: Obj) -> Obj:
-            try:
-                if media_type == patches.JSON_PATCH:
-                    patched = patches.apply_json_patch(obj, value)
-                elif media_type == patches.MERGE_PATCH:
-                    patched = patches.apply_merge_patch(obj, _mapping(value))
-                else:
-                    patched = patches.apply_strategic_merge_patch(obj, value, rules)
-            except PatchMalformed as error:
-                raise StatusError.bad_request(str(error)) from error
-            except PatchRefused as error:
-                # Which operation, and why, the API server does not tell.
-                message = "the server rejected our request due to an error in our request"
-                raise StatusError(422, "Invalid", message, details={}) from error
-            if not isinstance(patched, dict):
-                raise StatusError.bad_request("the patched document is not an object")
-            # Deep copies may share parts with the request's value, which a second attempt needs unchanged.
-            encoded = _encode(patched)
-            if len(encoded) > MAX_BODY_BYTES:
-                raise StatusError.too_large(MAX_BODY_BYTES)
-            fresh: Obj = bodies.decode_json(encoded)
+            fresh = change(obj)
             self._check_fields(kind, fresh, request.body if media_type != patches.JSON_PATCH else b"", write)
             return fresh
 
@@ -201,6 +182,44 @@ class Writing:
                     raise
         body = self._reading.joined(kind, page.items, {"resourceVersion": str(self._verbs.storage.rv)})
         return Response(200, body, (_JSON_HEADER,))
+
+
+def change_of(request: Request, rules: MapRule) -> Callable[[Obj], Obj]:
+    """What a PATCH that is no apply makes of an object. Raises StatusError, now for the body, then for the patch."""
+    media_type, value = request.media_type, bodies.decode_json(request.body)
+
+    def change(obj: Obj) -> Obj:
+        try:
+            if media_type == patches.JSON_PATCH:
+                patched = patches.apply_json_patch(obj, value)
+            elif media_type == patches.MERGE_PATCH:
+                patched = patches.apply_merge_patch(obj, _mapping(value))
+            else:
+                patched = patches.apply_strategic_merge_patch(obj, value, rules)
+        except PatchMalformed as error:
+            raise StatusError.bad_request(str(error)) from error
+        except PatchRefused as error:
+            # Which operation, and why, the API server does not tell.
+            message = "the server rejected our request due to an error in our request"
+            raise StatusError(422, "Invalid", message, details={}) from error
+        if not isinstance(patched, dict):
+            raise StatusError.bad_request("the patched document is not an object")
+        # Deep copies may share parts with the request's value, which a second attempt needs unchanged.
+        encoded = _encode(patched)
+        if len(encoded) > MAX_BODY_BYTES:
+            raise StatusError.too_large(MAX_BODY_BYTES)
+        fresh: Obj = bodies.decode_json(encoded)
+        return fresh
+
+    return change
+
+
+def subresource_patch(request: Request, group: str, kind: str) -> Callable[[Obj], Obj]:
+    """The same for a subresource that has a shape of its own, such as a Scale. Raises StatusError."""
+    allowed = [each for each in _PATCHES if each != patches.APPLY_PATCH]
+    if request.media_type not in allowed:
+        raise StatusError.unsupported_media_type(allowed)
+    return change_of(request, rules_for(group, kind))
 
 
 def _mapping(value: Any) -> Obj:

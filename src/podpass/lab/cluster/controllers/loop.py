@@ -34,20 +34,30 @@ class Controller(Protocol):
         """Where to look at the start."""
         ...
 
-    async def reconcile(self, task: Task) -> None:
-        """Make it as it should be. Raises StatusError to be called again later."""
+    async def reconcile(self, task: Task) -> float | None:
+        """Make it as it should be, and say in how many seconds to look again although nothing changed; None: never.
+
+        Raises StatusError to be called again later.
+        """
         ...
 
 
 class Loop:
-    """Runs one controller: a queue without duplicates, one task at a time, failures again after a growing pause."""
+    """Runs one controller: a queue without duplicates, failures again after a growing pause.
 
-    def __init__(self, controller: Controller) -> None:
+    Up to *workers* tasks are under way at a time, never the same one twice: one that waits for a slow webhook does
+    not hold up the others.
+    """
+
+    def __init__(self, controller: Controller, *, workers: int = 1) -> None:
         self.controller = controller
         self.fault = ""
         """What broke in the newest run; empty when it did well."""
+        self._workers = workers
         self._waiting: dict[Task, None] = {}
+        self._running: set[Task] = set()
         self._failures: dict[Task, int] = {}
+        self._timers: dict[Task, asyncio.TimerHandle] = {}
         self._work = asyncio.Event()
 
     def notice(self, change: Change) -> None:
@@ -58,23 +68,48 @@ class Loop:
         self._waiting[task] = None
         self._work.set()
 
+    def hurry(self) -> None:
+        """The clock jumped: look now at everything that waits for a time."""
+        for task in list(self._timers):
+            self._drop_timer(task)
+            self.add(task)
+
     async def run(self) -> None:
         for task in self.controller.everything():
             self.add(task)
-        async with asyncio.TaskGroup() as group:
-            while True:
-                await self._work.wait()
-                self._work.clear()
-                while self._waiting:
-                    task = next(iter(self._waiting))
-                    del self._waiting[task]
-                    if pause := await self._turn(task):
-                        group.create_task(self._again(task, pause))
-
-    async def _turn(self, task: Task) -> float:
-        """Reconcile; the seconds to wait before the next try, 0 when all is well."""
         try:
-            await self.controller.reconcile(task)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers):
+                    group.create_task(self._serve())
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            self._timers.clear()
+
+    async def _serve(self) -> None:
+        while True:
+            task = next((each for each in self._waiting if each not in self._running), None)
+            if task is None:
+                self._work.clear()
+                await self._work.wait()
+                continue
+            del self._waiting[task]
+            self._drop_timer(task)
+            self._running.add(task)
+            try:
+                pause = await self._turn(task)
+            finally:
+                self._running.discard(task)
+                if self._waiting:
+                    self._work.set()
+            if pause is not None:
+                self._drop_timer(task)
+                self._timers[task] = asyncio.get_running_loop().call_later(pause, self._ring, task)
+
+    async def _turn(self, task: Task) -> float | None:
+        """Reconcile; the seconds to wait before the next look, None when only a change brings it."""
+        try:
+            again = await self.controller.reconcile(task)
         except StatusError as error:
             # Somebody refused, or was quicker: not a fault of this loop, and tried again.
             _log.info("controller.refused name=%s task=%s why=%s", self.controller.name, task, error)
@@ -85,10 +120,14 @@ class Loop:
         else:
             self.fault = ""
             self._failures.pop(task, None)
-            return 0.0
+            return again
         failures = self._failures[task] = self._failures.get(task, 0) + 1
         return float(min(FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 16), LAST_RETRY_SECONDS))
 
-    async def _again(self, task: Task, pause: float) -> None:
-        await asyncio.sleep(pause)
+    def _ring(self, task: Task) -> None:
+        self._timers.pop(task, None)
         self.add(task)
+
+    def _drop_timer(self, task: Task) -> None:
+        if (timer := self._timers.pop(task, None)) is not None:
+            timer.cancel()

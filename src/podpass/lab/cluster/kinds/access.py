@@ -87,16 +87,8 @@ def _subject_causes(path: str, subject: Obj) -> Iterator[Cause]:
 
 def _binding_update_causes(new: Obj, old: Obj, *, namespaced: bool) -> Iterator[Cause]:
     if new.get("roleRef") != old.get("roleRef"):
-        yield invalid("roleRef", _GoStruct(new.get("roleRef") or {}), "cannot change roleRef")
+        yield invalid("roleRef", new.get("roleRef") or {}, "cannot change roleRef")
     yield from _binding_causes(new, namespaced=namespaced)
-
-
-class _GoStruct(dict[str, str]):
-    """A role reference that prints as it does in the API server's messages."""
-
-    def __str__(self) -> str:
-        members = ("apiGroup", "kind", "name")
-        return "{" + ",".join(f'"{member}":"{self.get(member, "")}"' for member in members) + "}"
 
 
 def _role(resource: Resource) -> Kind:

@@ -27,6 +27,10 @@ def default_pod(pod: Obj) -> None:
     if not isinstance(spec, dict):
         return
     default_pod_spec(spec)
+    spec.setdefault("enableServiceLinks", True)
+    for container in containers(spec):
+        if limits := container["resources"].get("limits"):
+            container["resources"]["requests"] = {**limits, **(container["resources"].get("requests") or {})}
     status = pod.get("status")
     if not isinstance(status, dict) or not status.get("qosClass"):
         pod["status"] = {
@@ -37,13 +41,12 @@ def default_pod(pod: Obj) -> None:
 
 
 def default_pod_spec(spec: Obj) -> None:
-    """Fill in a pod's spec, or that of a workload's template."""
+    """Fill in a pod's spec, or that of a workload's template, whose pods get the rest when they are made."""
     spec["restartPolicy"] = spec.get("restartPolicy") or "Always"
     spec["dnsPolicy"] = spec.get("dnsPolicy") or "ClusterFirst"
     spec["schedulerName"] = spec.get("schedulerName") or "default-scheduler"
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("securityContext", {})
-    spec.setdefault("enableServiceLinks", True)
     account = spec.get("serviceAccountName") or spec.get("serviceAccount")
     if account:
         # Both spellings are shown; clients of old set only the second one.
@@ -67,9 +70,7 @@ def _default_container(container: Obj, *, host_network: bool) -> None:
     container["imagePullPolicy"] = container.get("imagePullPolicy") or _pull_policy(container.get("image") or "")
     container["terminationMessagePath"] = container.get("terminationMessagePath") or "/dev/termination-log"
     container["terminationMessagePolicy"] = container.get("terminationMessagePolicy") or "File"
-    requirements = container.setdefault("resources", {})
-    if limits := requirements.get("limits"):
-        requirements["requests"] = {**limits, **(requirements.get("requests") or {})}
+    container["resources"] = container.get("resources") or {}
     for port in container.get("ports") or ():
         port["protocol"] = port.get("protocol") or "TCP"
         if host_network and not port.get("hostPort"):

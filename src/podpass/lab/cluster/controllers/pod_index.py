@@ -1,0 +1,116 @@
+"""All pods by owner, by namespace and by label, kept up to date by the writes themselves.
+
+A controller finds its pods here without reading the others.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from podpass.kube.resources import PODS
+from podpass.kube.selectors import LabelSelector
+from podpass.lab.cluster.collection import Change, Key
+from podpass.lab.cluster.storage import Storage
+from podpass.lab.cluster.workloads.pods import Pod, decode
+
+_Group = dict[Key, Pod]
+_Label = tuple[str, str, str]
+"""Namespace, key and value."""
+
+
+class PodIndex:
+    """Let it hear of changes in front of the controllers that use it."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._pods: _Group = {}
+        self._by_owner: dict[str, _Group] = {}
+        self._orphans_by_label: dict[_Label, _Group] = {}
+        self._by_label: dict[_Label, _Group] = {}
+        self.previous: Pod | None = None
+        """What the newest change found in the pod's place; None for a new pod."""
+        self.current: Pod | None = None
+        """What the newest change left; None when the pod is gone."""
+        for stored in storage.collection(PODS).objects.values():
+            self._put(stored.key, decode(stored.body))
+
+    def notice(self, change: Change) -> None:
+        if (change.resource.group, change.resource.plural) != ("", "pods"):
+            return
+        key = change.stored.key
+        self.previous = self._remove(key)
+        self.current = None
+        if change.type != "DELETED":
+            self.current = decode(change.stored.body)
+            self._put(key, self.current)
+
+    def changed(self) -> Iterator[Pod]:
+        """The states on both sides of the newest change; none where nothing changed that matters."""
+        if self.previous != self.current:
+            if self.previous is not None:
+                yield self.previous
+            if self.current is not None:
+                yield self.current
+
+    def get(self, namespace: str, name: str) -> Pod | None:
+        return self._pods.get((namespace, name))
+
+    def owned_by(self, uid: str) -> list[Pod]:
+        """The pods that the controller of that uid controls."""
+        return list(self._by_owner.get(uid, {}).values())
+
+    def matching(self, namespace: str, selector: LabelSelector) -> list[Pod]:
+        """The pods whose labels *selector* wants; one that selects everything selects none here."""
+        return self._matching(self._by_label, namespace, selector)
+
+    def orphans(self, namespace: str, selector: LabelSelector) -> list[Pod]:
+        """Those of them that nobody controls."""
+        return [pod for pod in self._matching(self._orphans_by_label, namespace, selector) if pod.controller is None]
+
+    def _matching(self, index: Mapping[_Label, _Group], namespace: str, selector: LabelSelector) -> list[Pod]:
+        candidates: Iterable[Pod] | None = None
+        fewest = -1
+        for requirement in selector.requirements:
+            if requirement.operator not in ("in", "="):
+                continue
+            groups = [index.get((namespace, requirement.key, value), {}) for value in requirement.values]
+            count = sum(map(len, groups))
+            if fewest < 0 or count < fewest:
+                fewest, candidates = count, [pod for group in groups for pod in group.values()]
+        if candidates is None:
+            candidates = [pod for (home, _), pod in self._pods.items() if home == namespace] if selector else []
+        return [pod for pod in candidates if selector.matches(pod.labels)]
+
+    def _put(self, key: Key, pod: Pod) -> None:
+        self._pods[key] = pod
+        for group in self._groups(key, pod):
+            group[key] = pod
+
+    def _remove(self, key: Key) -> Pod | None:
+        pod = self._pods.pop(key, None)
+        if pod is not None:
+            for index, place in self._places(key, pod):
+                group = index[place]
+                del group[key]
+                if not group:
+                    del index[place]
+        return pod
+
+    def _groups(self, key: Key, pod: Pod) -> Iterator[_Group]:
+        for index, place in self._places(key, pod):
+            yield index.setdefault(place, {})
+
+    def _places(self, key: Key, pod: Pod) -> Iterator[tuple[dict, object]]:  # type: ignore[type-arg]
+        controller = pod.controller
+        if controller is not None:
+            yield self._by_owner, controller.uid
+        for label, value in pod.labels.items():
+            yield self._by_label, (key[0], label, value)
+            if controller is None:
+                yield self._orphans_by_label, (key[0], label, value)
+
+
+def by_node(pods: Iterable[Pod]) -> Mapping[str, int]:
+    """How many active pods each node has."""
+    found: dict[str, int] = {}
+    for pod in pods:
+        if pod.active and pod.node:
+            found[pod.node] = found.get(pod.node, 0) + 1
+    return found

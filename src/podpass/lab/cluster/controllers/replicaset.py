@@ -1,0 +1,107 @@
+"""Keeps every ReplicaSet at its number of pods.
+
+The rules are those of `workloads/replicaset.py`. Contract: Kubernetes API surface, section 7.5.
+"""
+
+from collections.abc import Iterator
+
+from podpass.kube import objects
+from podpass.kube.objects import Obj
+from podpass.kube.resources import REPLICASETS
+from podpass.kube.status import StatusError
+from podpass.lab.cluster.collection import Change
+from podpass.lab.cluster.controllers.loop import Task
+from podpass.lab.cluster.controllers.pod_control import PodControl
+from podpass.lab.cluster.controllers.pod_index import PodIndex, by_node
+from podpass.lab.cluster.controllers.recorder import Recorder
+from podpass.lab.cluster.controllers.selector_index import SelectorIndex
+from podpass.lab.cluster.controllers.writes import Gone, Writer
+from podpass.lab.cluster.kinds.templates import selector_of
+from podpass.lab.cluster.verbs import Verbs
+from podpass.lab.cluster.workloads import replicaset
+from podpass.lab.cluster.workloads.pods import Pod, from_template, seconds_to_available
+
+
+class ReplicaSets:
+    name = "replicaset-controller"
+
+    def __init__(self, verbs: Verbs, pods: PodIndex) -> None:
+        self._verbs = verbs
+        self._pods = pods
+        self._selectors = SelectorIndex(verbs.storage, REPLICASETS)
+        self._writer = Writer(verbs, self.name)
+        self._control = PodControl(self._writer, pods, Recorder(self._writer), REPLICASETS)
+
+    def concerns(self, change: Change) -> Iterator[Task]:
+        match change.resource.group, change.resource.plural:
+            case "apps", "replicasets":
+                self._selectors.notice(change)
+                yield change.stored.key
+            case "", "pods":
+                yield from owners_of(self._pods, self._selectors, "ReplicaSet")
+
+    def everything(self) -> Iterator[Task]:
+        yield from self._verbs.storage.collection(REPLICASETS).keys
+
+    async def reconcile(self, task: Task) -> float | None:
+        namespace, name = task
+        found = self._writer.read(REPLICASETS, namespace, name)
+        if found is None:
+            return None
+        failure: StatusError | None = None
+        pods = await self._control.claim(found, selector_of(objects.spec(found)))
+        if not objects.being_deleted(found):
+            try:
+                await self._manage(found, pods)
+            except StatusError as error:
+                failure = error
+        now = self._verbs.clock.now()
+        pods = self._pods.owned_by(objects.uid(found))
+        why = None if failure is None else (_reason(found, pods), str(failure))
+        try:
+            await self._writer.write_status(REPLICASETS, found, replicaset.status(found, pods, why, now))
+        except Gone:
+            return None
+        if failure is not None:
+            raise failure
+        return seconds_to_available(pods, int(objects.spec(found).get("minReadySeconds") or 0), now)
+
+    async def _manage(self, found: Obj, pods: list[Pod]) -> None:
+        spec = objects.spec(found)
+        match replicaset.decide(spec.get("replicas") or 0, pods, self._related(found), self._verbs.clock.now()):
+            case replicaset.CreatePods(count):
+                pod = from_template(spec.get("template") or {}, found, REPLICASETS)
+                pod["metadata"]["generateName"] = f"{objects.name(found)}-"
+                await self._control.create(found, ({**pod, "metadata": dict(pod["metadata"])} for _ in range(count)))
+            case replicaset.DeletePods(names):
+                by_name = {pod.name: pod for pod in pods}
+                for name in names:
+                    await self._control.delete(found, by_name[name])
+
+    def _related(self, found: Obj) -> dict[str, int]:
+        """Pods on each node that belong to the same Deployment, or else to this ReplicaSet."""
+        owner = next((each for each in objects.owner_references(found) if each.get("controller")), None)
+        uids = [objects.uid(found)]
+        if owner is not None:
+            uids = [
+                stored.uid
+                for collection, stored in self._verbs.storage.dependents(owner.get("uid", ""))
+                if collection.resource.plural == "replicasets"
+            ]
+        return dict(by_node(pod for uid in uids for pod in self._pods.owned_by(uid)))
+
+
+def owners_of(pods: PodIndex, selectors: SelectorIndex, kind: str) -> Iterator[Task]:
+    """The workloads of *kind* that the newest change of a pod is about: its controller, or who may adopt it."""
+    for pod in pods.changed():
+        controller = pod.controller
+        if controller is None:
+            for name in selectors.selecting(pod.namespace, pod.labels):
+                yield (pod.namespace, name)
+        elif controller.kind == kind:
+            yield (pod.namespace, controller.name)
+
+
+def _reason(found: Obj, pods: list[Pod]) -> str:
+    active = sum(pod.active for pod in pods)
+    return "FailedCreate" if active < (objects.spec(found).get("replicas") or 0) else "FailedDelete"

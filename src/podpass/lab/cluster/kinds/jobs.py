@@ -1,0 +1,424 @@
+"""Jobs, and the CronJobs that make them.
+
+Contract: Kubernetes API surface, sections 1.4 and 2.11.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from podpass.kube import names, objects, resources
+from podpass.kube.objects import Obj
+from podpass.kube.status import Cause, invalid, not_supported, required
+from podpass.lab.clock import seconds_of
+from podpass.lab.cluster.kinds import rules
+from podpass.lab.cluster.kinds.templates import (
+    default_template,
+    not_negative,
+    selected_template_causes,
+    selector_causes,
+    template_causes,
+    wide_columns,
+)
+from podpass.lab.cluster.registry import Column, Kind
+from podpass.lab.cluster.tables import AGE, NAME, NONE, duration, since
+from podpass.lab.cluster.workloads import cron, indexes
+from podpass.lab.cluster.workloads.cron import CronSyntax
+
+INDEXED, NON_INDEXED = "Indexed", "NonIndexed"
+CONTROLLER_UID, JOB_NAME = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-name"
+OLD_LABELS = {CONTROLLER_UID: "controller-uid", JOB_NAME: "job-name"}
+"""Older spellings, which pods carry as well."""
+UNLIMITED = 2**31 - 1
+MAX_INDEXED_PARALLELISM = 100_000
+_ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
+_COUNTS = (
+    "parallelism",
+    "completions",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "ttlSecondsAfterFinished",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+)
+_FROZEN = ("selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
+_DIRECTIVES = ("nodeSelector", "tolerations", "schedulingGates", "affinity")
+"""What of a template may change while the Job is suspended and has not begun."""
+MAX_CRON_NAME = 52
+"""A CronJob's Jobs have eleven characters more."""
+
+
+def default_job_spec(spec: Obj) -> None:
+    if spec.get("completions") is None and spec.get("parallelism") is None:
+        spec["completions"] = 1
+    if spec.get("parallelism") is None:
+        spec["parallelism"] = 1
+    if spec.get("backoffLimit") is None:
+        spec["backoffLimit"] = 6 if spec.get("backoffLimitPerIndex") is None else UNLIMITED
+    spec["completionMode"] = spec.get("completionMode") or NON_INDEXED
+    spec.setdefault("suspend", False)
+    policy = spec.get("podFailurePolicy")
+    if not spec.get("podReplacementPolicy"):
+        spec["podReplacementPolicy"] = "TerminatingOrFailed" if policy is None else "Failed"
+    for rule in (policy or {}).get("rules") or ():
+        for pattern in rule.get("onPodConditions") or ():
+            pattern["status"] = pattern.get("status") or "True"
+    default_template(spec)
+
+
+def _default(job: Obj) -> None:
+    spec = job.setdefault("spec", {})
+    if isinstance(spec, dict):
+        default_job_spec(spec)
+        labels = objects.labels(spec["template"]) if isinstance(spec.get("template"), dict) else {}
+        if labels and not objects.labels(job):
+            job["metadata"] = {**objects.metadata(job), "labels": dict(labels)}
+
+
+def _complete(job: Obj) -> None:
+    """Give a new Job the selector that no other has, and its template the labels for it."""
+    spec = objects.spec(job)
+    template = spec.get("template")
+    if spec.get("manualSelector") or not isinstance(template, dict):
+        return
+    labels = dict(objects.labels(template))
+    for key, value in ((CONTROLLER_UID, objects.uid(job)), (JOB_NAME, objects.name(job))):
+        labels.setdefault(key, value)
+        labels.setdefault(OLD_LABELS[key], value)
+    template = {**template, "metadata": {**objects.metadata(template), "labels": labels}}
+    selector = spec.get("selector") or {"matchLabels": {CONTROLLER_UID: objects.uid(job)}}
+    job["spec"] = {**spec, "selector": selector, "template": template}
+
+
+def _causes(job: Obj) -> Iterator[Cause]:
+    spec = objects.spec(job)
+    if not spec.get("manualSelector"):
+        yield from _generated_causes(job)
+    yield from job_spec_causes(spec, "spec")
+    yield from selector_causes(spec.get("selector"), "spec.selector")
+    yield from selected_template_causes(spec)
+    if spec.get("completionMode") == INDEXED and (spec.get("completions") or 0) > 0:
+        hostname = f"{objects.name(job)}-{spec['completions'] - 1}"
+        if names.label_fault(hostname):
+            text = f"will not able to create pod with invalid DNS label: {hostname}"
+            yield invalid("metadata.name", objects.name(job), text)
+
+
+def _generated_causes(job: Obj) -> Iterator[Cause]:
+    spec = objects.spec(job)
+    labels = objects.labels(spec.get("template") or {})
+    for key, value in ((CONTROLLER_UID, objects.uid(job)), (JOB_NAME, objects.name(job))):
+        if labels.get(key) != value:
+            yield invalid(f"spec.template.metadata.labels[{key}]", labels.get(key) or "", f"must be '{value}'")
+    matched = ((spec.get("selector") or {}).get("matchLabels") or {}).get(CONTROLLER_UID)
+    if matched != objects.uid(job):
+        yield invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated")
+
+
+def job_spec_causes(spec: Obj, path: str) -> Iterator[Cause]:
+    """What is wrong with a Job's spec, or with a CronJob's template of one."""
+    yield from not_negative(spec, _COUNTS, path)
+    yield from _mode_causes(spec, path)
+    yield from _failure_policy_causes(spec, f"{path}.podFailurePolicy")
+    if (policy := spec.get("successPolicy")) is not None:
+        if spec.get("completionMode") != INDEXED:
+            yield invalid(f"{path}.successPolicy", policy, "requires indexed completion mode")
+        else:
+            yield from _success_policy_causes(spec, policy.get("rules") or [], f"{path}.successPolicy.rules")
+    replacement = spec.get("podReplacementPolicy")
+    allowed = ("Failed",) if spec.get("podFailurePolicy") is not None else ("Failed", "TerminatingOrFailed")
+    if replacement not in allowed:
+        yield not_supported(f"{path}.podReplacementPolicy", replacement or "", allowed)
+    yield from template_causes(spec.get("template"), f"{path}.template", restart_policies=())
+    place = f"{path}.template.spec.restartPolicy"
+    restart = objects.spec(spec.get("template") or {}).get("restartPolicy")
+    if restart in ("Always", "", None):
+        yield required(place, 'valid values: "OnFailure", "Never"')
+    elif restart == "OnFailure" and spec.get("podFailurePolicy") is not None:
+        yield invalid(place, restart, 'only "Never" is supported when podFailurePolicy is specified')
+
+
+def _mode_causes(spec: Obj, path: str) -> Iterator[Cause]:
+    mode, completions = spec.get("completionMode"), spec.get("completions")
+    per_index, most_failed = spec.get("backoffLimitPerIndex"), spec.get("maxFailedIndexes")
+    if most_failed is not None and per_index is None:
+        yield required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
+    if mode not in (INDEXED, NON_INDEXED):
+        yield not_supported(f"{path}.completionMode", mode, (NON_INDEXED, INDEXED))
+    elif mode == NON_INDEXED:
+        for member, value in (("backoffLimitPerIndex", per_index), ("maxFailedIndexes", most_failed)):
+            if value is not None:
+                yield invalid(f"{path}.{member}", value, "requires indexed completion mode")
+    else:
+        if completions is None:
+            yield required(f"{path}.completions", "when completion mode is Indexed")
+        if spec["parallelism"] > MAX_INDEXED_PARALLELISM:
+            yield invalid(
+                f"{path}.parallelism",
+                spec["parallelism"],
+                f"must be less than or equal to {MAX_INDEXED_PARALLELISM} when completion mode is Indexed",
+            )
+        if completions is not None and most_failed is not None and most_failed > completions:
+            yield invalid(f"{path}.maxFailedIndexes", most_failed, "must be less than or equal to completions")
+
+
+def _failure_policy_causes(spec: Obj, path: str) -> Iterator[Cause]:
+    pod = objects.spec(spec.get("template") or {})
+    containers = {each.get("name") for member in ("containers", "initContainers") for each in pod.get(member) or ()}
+    for index, rule in enumerate((spec.get("podFailurePolicy") or {}).get("rules") or ()):
+        place = f"{path}.rules[{index}]"
+        action, codes, conditions = rule.get("action"), rule.get("onExitCodes"), rule.get("onPodConditions")
+        if not action:
+            yield required(f"{place}.action", f"valid values: {_listed(_ACTIONS)}")
+        elif action == "FailIndex" and spec.get("backoffLimitPerIndex") is None:
+            yield invalid(f"{place}.action", action, "requires the backoffLimitPerIndex to be set")
+        elif action not in _ACTIONS:
+            yield not_supported(f"{place}.action", action, _ACTIONS)
+        if codes is not None:
+            yield from _exit_code_causes(codes, f"{place}.onExitCodes", containers)
+        for number, pattern in enumerate(conditions or ()):
+            yield from rules.one_of(
+                f"{place}.onPodConditions[{number}].status", pattern.get("status"), ("False", "True", "Unknown")
+            )
+            if fault := names.qualified_name_fault(pattern.get("type") or ""):
+                yield invalid(f"{place}.onPodConditions[{number}].type", pattern.get("type") or "", fault)
+        if codes is not None and conditions:
+            yield _plain(place, "specifying both OnExitCodes and OnPodConditions is not supported")
+        elif codes is None and not conditions:
+            yield _plain(place, "specifying one of OnExitCodes and OnPodConditions is required")
+
+
+def _exit_code_causes(codes: Obj, path: str, containers: set[Any]) -> Iterator[Cause]:
+    operator, values = codes.get("operator"), codes.get("values") or []
+    if not operator:
+        yield required(f"{path}.operator", f"valid values: {_listed(('In', 'NotIn'))}")
+    yield from rules.one_of(f"{path}.operator", operator, ("In", "NotIn"))
+    name = codes.get("containerName")
+    if name is not None and name not in containers:
+        yield invalid(
+            f"{path}.containerName", name, "must be one of the container or initContainer names in the pod template"
+        )
+    if not values:
+        yield invalid(f"{path}.values", values, "at least one value is required")
+    seen: set[int] = set()
+    for index, value in enumerate(values):
+        if operator == "In" and value == 0:
+            yield invalid(f"{path}.values[{index}]", value, "must not be 0 for the In operator")
+        if value in seen:
+            yield Cause("FieldValueDuplicate", f"Duplicate value: {value}", f"{path}.values[{index}]")
+        seen.add(value)
+    if values != sorted(values):
+        yield invalid(f"{path}.values", values, "must be ordered")
+
+
+def _success_policy_causes(spec: Obj, listed: list[Obj], path: str) -> Iterator[Cause]:
+    completions = spec.get("completions") or 0
+    if not listed:
+        yield required(path, "at least one rules must be specified when the successPolicy is specified")
+    for number, rule in enumerate(listed):
+        place = f"{path}[{number}]"
+        text, count = rule.get("succeededIndexes"), rule.get("succeededCount")
+        if text is None and count is None:
+            yield required(place, "at least one of succeededCount or succeededIndexes must be specified")
+        if text is not None and (fault := indexes.fault(text, completions)):
+            yield invalid(f"{place}.succeededIndexes", text, f"error parsing succeededIndexes: {fault}")
+        if count is None:
+            continue
+        yield from rules.at_least(f"{place}.succeededCount", count, 0)
+        if count > completions:
+            yield invalid(
+                f"{place}.succeededCount",
+                count,
+                f"must be less than or equal to {completions} (the number of specified completions)",
+            )
+
+
+def _listed(words: tuple[str, ...]) -> str:
+    return "[" + " ".join(f'"{word}"' for word in words) + "]"
+
+
+def _plain(path: str, text: str) -> Cause:
+    return Cause("FieldValueInvalid", f"Invalid value: {text}", path)
+
+
+def _update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    after, before = objects.spec(new), objects.spec(old)
+    if after == before:
+        return
+    yield from _causes(new)
+    elastic = (
+        after.get("completionMode") == INDEXED
+        and after.get("completions") is not None
+        and after["completions"] == after.get("parallelism")
+    )
+    if not elastic:
+        yield from rules.immutable("spec.completions", after.get("completions"), before.get("completions"))
+    for member in _FROZEN:
+        yield from rules.immutable(f"spec.{member}", after.get(member), before.get(member))
+    waiting = before.get("suspend") and not objects.status(old).get("startTime")
+    template, kept = after.get("template") or {}, before.get("template") or {}
+    if waiting:
+        template, kept = _without_directives(template), _without_directives(kept)
+    yield from rules.immutable("spec.template", template, kept)
+
+
+def _without_directives(template: Obj) -> Obj:
+    spec = {name: value for name, value in objects.spec(template).items() if name not in _DIRECTIVES}
+    return {**template, "metadata": None, "spec": spec}
+
+
+def condition(job: Obj, kind: str) -> Obj | None:
+    """The condition of that type, if it holds."""
+    for each in objects.status(job).get("conditions") or ():
+        if each.get("type") == kind and each.get("status") == "True":
+            found: Obj = each
+            return found
+    return None
+
+
+def _status_cell(job: Obj, _: float) -> str:
+    for kind, word in (("Complete", "Complete"), ("Failed", "Failed")):
+        if condition(job, kind):
+            return word
+    if objects.being_deleted(job):
+        return "Terminating"
+    for kind in ("Suspended", "FailureTarget", "SuccessCriteriaMet"):
+        if condition(job, kind):
+            return kind
+    return "Running"
+
+
+def _completions_cell(job: Obj, _: float) -> str:
+    spec, succeeded = objects.spec(job), objects.status(job).get("succeeded") or 0
+    if spec.get("completions") is not None:
+        return f"{succeeded}/{spec['completions']}"
+    parallelism = spec.get("parallelism") or 0
+    return f"{succeeded}/1 of {parallelism}" if parallelism > 1 else f"{succeeded}/1"
+
+
+def _duration_cell(job: Obj, now: float) -> str:
+    status = objects.status(job)
+    begun = seconds_of(status.get("startTime"))
+    if begun is None:
+        return ""
+    ended = seconds_of(status.get("completionTime"))
+    return duration((now if ended is None else ended) - begun)
+
+
+def jobs() -> Kind:
+    return Kind(
+        resource=resources.JOBS,
+        has_status=True,
+        has_generation=True,
+        default=_default,
+        complete_create=_complete,
+        validate_create=lambda obj: list(_causes(obj)),
+        validate_update=lambda new, old: list(_update_causes(new, old)),
+        field_labels=lambda obj: {"status.successful": str(objects.status(obj).get("succeeded") or 0)},
+        field_names=frozenset({"status.successful"}),
+        columns=(
+            NAME,
+            Column("Status", _status_cell, description="Status of the job."),
+            Column("Completions", _completions_cell, description="How many pods succeeded, of how many that should."),
+            Column("Duration", _duration_cell, description="Time required to complete the job."),
+            AGE,
+            *wide_columns(),
+        ),
+    )
+
+
+def _default_cron(cron_job: Obj) -> None:
+    spec = cron_job.setdefault("spec", {})
+    if not isinstance(spec, dict):
+        return
+    spec["concurrencyPolicy"] = spec.get("concurrencyPolicy") or "Allow"
+    spec.setdefault("suspend", False)
+    spec.setdefault("successfulJobsHistoryLimit", 3)
+    spec.setdefault("failedJobsHistoryLimit", 1)
+    template = spec.get("jobTemplate")
+    if isinstance(template, dict) and isinstance(template.setdefault("spec", {}), dict):
+        # A Job's own numbers are left for the Jobs to come; only the pod is filled in here.
+        default_template(template["spec"])
+
+
+def _cron_causes(cron_job: Obj) -> Iterator[Cause]:
+    spec = objects.spec(cron_job)
+    yield from _schedule_causes(spec)
+    yield from not_negative(spec, ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"))
+    yield from rules.one_of("spec.concurrencyPolicy", spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"))
+    template = objects.spec(spec.get("jobTemplate") or {})
+    filled = {**template, "template": template.get("template") or {}}
+    default_job_spec(filled)
+    yield from job_spec_causes(filled, "spec.jobTemplate.spec")
+    if template.get("selector") is not None:
+        yield invalid("spec.jobTemplate.spec.selector", template["selector"], "`selector` will be auto-generated")
+    if template.get("manualSelector"):
+        yield not_supported("spec.jobTemplate.spec.manualSelector", True, ("nil", "false"))
+    if len(objects.name(cron_job)) > MAX_CRON_NAME:
+        yield invalid("metadata.name", objects.name(cron_job), f"must be no more than {MAX_CRON_NAME} characters")
+
+
+def _schedule_causes(spec: Obj) -> Iterator[Cause]:
+    schedule, name = spec.get("schedule") or "", spec.get("timeZone")
+    if not schedule:
+        yield required("spec.schedule")
+    elif "TZ" in schedule:
+        yield invalid("spec.schedule", schedule, "cannot use TZ or CRON_TZ in schedule, use timeZone field instead")
+    else:
+        try:
+            cron.parse(schedule)
+        except CronSyntax as error:
+            yield invalid("spec.schedule", schedule, str(error))
+    if name is None:
+        return
+    if not name:
+        yield invalid("spec.timeZone", name, "timeZone must be nil or non-empty string")
+        return
+    try:
+        cron.zone(name)
+    except CronSyntax as error:
+        yield invalid("spec.timeZone", name, str(error))
+
+
+def _cron_update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    if objects.spec(new) != objects.spec(old):
+        yield from _cron_causes(new)
+
+
+def _suspend_cell(cron_job: Obj, _: float) -> str:
+    found = objects.spec(cron_job).get("suspend")
+    return "<unset>" if found is None else str(bool(found))
+
+
+def _last_cell(cron_job: Obj, now: float) -> str:
+    last = objects.status(cron_job).get("lastScheduleTime")
+    return since(last, now) if last else NONE
+
+
+def cronjobs() -> Kind:
+    return Kind(
+        resource=resources.CRONJOBS,
+        has_status=True,
+        has_generation=True,
+        default=_default_cron,
+        validate_create=lambda obj: list(_cron_causes(obj)),
+        validate_update=lambda new, old: list(_cron_update_causes(new, old)),
+        columns=(
+            NAME,
+            Column("Schedule", lambda obj, _: objects.spec(obj).get("schedule") or "", description="In Cron format."),
+            Column(
+                "Timezone",
+                lambda obj, _: objects.spec(obj).get("timeZone") or NONE,
+                description="The time zone of the schedule; UTC when none is named.",
+            ),
+            Column("Suspend", _suspend_cell, description="Whether no more Jobs are made."),
+            Column(
+                "Active",
+                lambda obj, _: len(objects.status(obj).get("active") or ()),
+                type="integer",
+                description="How many Jobs are under way.",
+            ),
+            Column("Last Schedule", _last_cell, description="When a Job was last due."),
+            AGE,
+            *wide_columns(template="jobTemplate"),
+        ),
+    )
