@@ -19,6 +19,7 @@ from podpass.lab.node.pod_loop import PodLoop, Tools
 from podpass.lab.node.runtime import Mount, PodSandbox, Runtime, choose_runtime, probe
 from podpass.lab.node.sandbox import SandboxRuntime
 from podpass.lab.store import Store
+from tests.lab.node.journey import journal_and_clock, journey  # noqa: F401 - fixtures
 from tests.lab.node.memory_api import InMemoryApi
 
 _choice: list[object] = []

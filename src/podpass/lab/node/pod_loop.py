@@ -104,7 +104,7 @@ class PodLoop:
             on_problem=lambda message: self._reports.event("Warning", "FailedMount", message),
             on_token=self._reports.token,
         )
-        self._mounted = False
+        self._mounted = self._network_made = False
 
     @property
     def pod(self) -> Obj:
@@ -146,6 +146,7 @@ class PodLoop:
         self._woken.set()
 
     def network_lost(self) -> None:
+        self._network_made = False
         self._state = replace(self._state, network_ready=False)
 
     def wake(self) -> None:
@@ -250,19 +251,33 @@ class PodLoop:
 
     async def _prepare(self, pod: Obj) -> NotYet | None:
         """The pod's volumes and network; what is missing where one can't be made yet."""
-        problem = await self._volumes.bring_up_to_date(pod, self._place())
+        volumes = self._volumes.bring_up_to_date(pod, self._place())
+        if self._network_made:
+            problem = await volumes
+        else:
+            # Two processes work at the same time: this one and the runtime's helper.
+            found = await asyncio.gather(self._make_network(pod), volumes, return_exceptions=True)
+            problem = None
+            for one in found:
+                if isinstance(one, BaseException):
+                    raise one
+                problem = problem or one
         if problem is not None and not self._mounted:
             self._volumes.forget_references()
             return problem
         self._mounted = True
         if not self._state.network_ready:
-            try:
-                shared = self._sandbox(pod)
-            except ValueError as error:
-                self._reports.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
-                return NotYet(str(error))
-            await self._tools.runtime.create_pod(shared)
             self._state = replace(self._state, network_ready=True, pod_ip=self.address)
+        return None
+
+    async def _make_network(self, pod: Obj) -> NotYet | None:
+        try:
+            shared = self._sandbox(pod)
+        except ValueError as error:
+            self._reports.event("Warning", "FailedCreatePodSandBox", f"Failed to create pod sandbox: {error}")
+            return NotYet(str(error))
+        await self._tools.runtime.create_pod(shared)
+        self._network_made = True
         return None
 
     # Containers
