@@ -56,9 +56,7 @@ async def test_a_pod_becomes_ready_through_its_own_network(journey: Journey) -> 
             "readinessProbe": {"httpGet": {"path": "/ready", "port": "web"}, "periodSeconds": 1},
             "livenessProbe": {"exec": {"command": ["test", "-e", "/tmp/healthy"]}, "periodSeconds": 1},
             "lifecycle": {
-                "preStop": {
-                    "httpGet": {"path": "/message", "port": 8080, "httpHeaders": [{"name": "X-From", "value": "me"}]}
-                }
+                "preStop": {"httpGet": {"path": "/message", "port": 8080, "httpHeaders": [header]}},
             },
         },
     )

@@ -105,6 +105,8 @@ _ADMIN = (
 # Upstream lets the node authorizer narrow a node to what its own pods name. This is the role of the one node of a
 # cluster, which is its scheduler too, so all pods are its own.
 _NODE = (
+    _rule(_READ, [""], ["services"]),
+    _rule(["get"], [""], ["persistentvolumeclaims", "persistentvolumes"]),
     _rule(["create", "patch"], [""], ["nodes", "nodes/status"]),
     _rule(["delete", "list", "watch"], [""], ["pods"]),
     _rule(["patch"], [""], ["pods/status"]),
