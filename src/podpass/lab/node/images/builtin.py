@@ -1,8 +1,11 @@
 """The entries that come with the lab: names that pods of the walkthroughs use, and what this machine has for them."""
 
+from pathlib import Path
+
 from podpass.lab.node.images.entries import Image
 
 _AZURE_CLI = "install the Azure CLI on this machine (pip install azure-cli) and start the lab with it on the PATH"
+_STAND_INS = Path(__file__).with_name("stand_ins")
 
 BUILTIN: tuple[Image, ...] = (
     Image("podpass/demo", command=("python3",), interpreter=True),
@@ -16,7 +19,7 @@ BUILTIN: tuple[Image, ...] = (
     Image("curlimages/curl", entrypoint=("curl",), needs="curl", remedy="install curl on this machine"),
     Image("redis", command=("redis-server",), needs="redis-server", remedy="install redis-server on this machine"),
     Image("nginx", command=("nginx", "-g", "daemon off;"), needs="nginx", remedy="install nginx on this machine"),
-    Image("smallstep/step-cli", command=("/bin/bash",), needs="step", remedy="install step (step-cli) on this machine"),
+    Image("smallstep/step-cli", command=("/bin/bash",), needs="step", stand_in=_STAND_INS / "step"),
     Image("*/kubectl", entrypoint=("kubectl",), needs="kubectl", remedy="install kubectl on this machine"),
     Image("mcr.microsoft.com/azure-cli", command=("bash",), needs="az", remedy=_AZURE_CLI),
 )

@@ -159,14 +159,20 @@ class Catalogue:
         description = f"the file system {image.root}" if image.root else "this machine's programs"
         if image.root is not None and not image.root.is_dir():
             return NoImage(reference, f'image "{reference}": the root {image.root} is not a directory')
-        if image.interpreter:
+        program = self._which(image.needs) if image.needs else None
+        stands_in = program is None and image.stand_in is not None
+        if image.interpreter or stands_in:
             shown, directory = interpreter_paths()
             paths += shown
             search.append(directory)
             version = ".".join(map(str, sys.version_info[:3]))
             description = f"the lab's own Python {version}"
-        if image.needs:
-            program = self._which(image.needs)
+        if stands_in:
+            assert image.stand_in is not None
+            paths.append(image.stand_in)
+            search.append(str(image.stand_in.parent))
+            description = f"podpass's own stand-in for {image.needs}"
+        elif image.needs:
             if program is None:
                 return NoImage(
                     reference,

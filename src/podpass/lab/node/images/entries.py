@@ -27,6 +27,8 @@ class Image:
     """A program that must be on this machine's PATH; its own directories are shown too."""
     remedy: str = ""
     """What to do when that program is missing."""
+    stand_in: Path | None = None
+    """A program of our own in Python that does the part of *needs* which is wanted here, where that is missing."""
     interpreter: bool = False
     """Show the Python that runs the lab, with its packages."""
 
