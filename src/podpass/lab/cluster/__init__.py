@@ -1,7 +1,7 @@
 """The Kubernetes API of the lab: discovery, objects, watches, admission, and the controllers a cluster needs.
 
 It imitates the API server of Kubernetes 1.37 for the kinds of `kinds/`, closely enough for unmodified clients. Missing:
-exec, attach and port forwarding (501), workloads and services, custom resources.
+port forwarding (501), workloads and services, custom resources.
 Contract: Kubernetes API surface.
 """
 
@@ -104,7 +104,7 @@ class Cluster:
         self.watches = Watches(self.verbs)
         self.services = ServiceView(self.storage)
         self._issuer = Issuer(issuer, keys, journal)
-        self._register(clock)
+        self._register(clock, journal)
         self.verbs.admission = Admission(self.verbs, self._webhooks, self._authorizer, journal, self.registry.find_kind)
         self.verbs.check_fields = validate_fields
         self._furniture = NamespaceFurniture(self.verbs, ca_pem)
@@ -201,15 +201,17 @@ class Cluster:
             await self.close_watches()
 
     async def close_watches(self) -> None:
-        """End every watch, so that the servers that carry them can stop at once."""
+        """End every watch and every stream, so that the servers that carry them can stop at once."""
         self.watches.close()
+        self._streams.close()
 
-    def _register(self, clock: Clock) -> None:
+    def _register(self, clock: Clock, journal: Journal) -> None:
         token = Subresource(
             "token", ("create",), "TokenRequest", "authentication.k8s.io", "v1", handler=self.tokens.create
         )
         finalize = Subresource("finalize", ("update",), "Namespace")
-        pod_subresources = PodSubresources(self.verbs, clock, lambda: self.node)
+        pod_subresources = PodSubresources(self.verbs, clock, lambda: self.node, journal)
+        self._streams = pod_subresources.streams
         for kind in (
             pods(pod_subresources.table()),
             namespaces({"finalize": finalize}),

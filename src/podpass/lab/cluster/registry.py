@@ -45,10 +45,12 @@ class Subresource:
     """The kind in discovery: `Pod` for `pods/status`, `TokenRequest` for `serviceaccounts/token`."""
     group: str = ""
     version: str = "v1"
-    handler: Callable[[SubresourceCall], Awaitable[Obj | Response]] | None = None
-    """Answers with an object (201 for create, else 200) or a whole response."""
+    handler: Callable[[SubresourceCall], Awaitable[Obj | Response | App]] | None = None
+    """Answers with an object (201 for create, else 200), a whole response, or an ASGI app that answers itself."""
     stream: Callable[[SubresourceCall], App] | None = None
-    """For logs and exec: an ASGI app that answers the request itself."""
+    """For logs: an ASGI app that answers the request itself."""
+    connects: bool = False
+    """Opens a connection into the pod: whoever asks with GET, as websockets do, must be allowed to create as well."""
 
 
 Allocate = Callable[[Obj, Obj | None], None]
