@@ -268,7 +268,7 @@ class Lab:
             self.clock,
             self.journal,
             entra.access_tokens,
-            may_read=lambda caller: caller.client_id == operator,
+            may_use=lambda caller: caller.client_id == operator,
         )
         names.only_existing("keyvault", keyvault.exists)
         services: dict[str, App] = {
