@@ -135,6 +135,8 @@ class KubernetesApi:
             return await self._outside(request, user, target)
         verb = _verb(request, target)
         name = target.name
+        if target.kind.deprecation:
+            warnings.append(target.kind.deprecation)
         chosen: Selection | None = None
         if verb in ("list", "watch", "deletecollection") and request.query_string:
             chosen = selection(target.kind, request.query)
