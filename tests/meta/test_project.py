@@ -123,7 +123,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 NETWORK_MODULES = {"client.py", "app.py", "loop.py", "driver.py", "http.py", "network.py"}
 # Each binds or names sockets without speaking over them: listeners are handed to serving, the fabric is the pods'
 # own network, and the hermetic wall only looks at addresses.
-FABRIC = tuple(f"lab/node/fabric/{name}.py" for name in ("channel", "networks", "serving"))
+FABRIC = tuple(f"lab/node/fabric/{name}.py" for name in ("channel", "networks", "services", "serving"))
 HANDLE_SOCKETS = {"lab/listeners.py", "lab/doors/hermetic.py", *FABRIC}
 
 

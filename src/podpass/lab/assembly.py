@@ -18,10 +18,12 @@ import yaml
 from podpass import __version__
 from podpass.kube.client import Client
 from podpass.kube.config import Access, StaticToken
+from podpass.kube.events import EventRecorder
 from podpass.lab.arm import Arm
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import LabClock, SkewedClock, rfc3339
 from podpass.lab.cluster import NODE_NAME, Cluster
+from podpass.lab.cluster.client import Endpoint, no_services
 from podpass.lab.control.http import control_app
 from podpass.lab.doors.dns import Addresses
 from podpass.lab.doors.http import ForwardProxy, Gateway
@@ -40,12 +42,13 @@ from podpass.lab.journal import Journal
 from podpass.lab.keyvault import KeyVault
 from podpass.lab.listeners import LOOPBACK, Listeners, port_of
 from podpass.lab.lock import only_process
-from podpass.lab.node.addresses import API_ADDRESS, GATEWAY
+from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS
 from podpass.lab.node.loop import Node
 from podpass.lab.pod_runtime import RUNTIMES, open_runtime
 from podpass.lab.private_files import replace_file
 from podpass.lab.remembered import Remembered
 from podpass.lab.scenario import DEFAULT, Scenario, read, text_of
+from podpass.lab.services.loop import ServiceLoop
 from podpass.lab.start_failures import explained
 from podpass.lab.store import Store
 from podpass.lab.supervision import Supervision
@@ -91,6 +94,7 @@ class Lab:
         self._log = log or make_logger("lab", level=os.environ.get("PODPASS_LOG_LEVEL", "info"))
         self._notes: list[str] = []
         self._nodes: list[Node] = []
+        self._services: ServiceLoop | None = None
         self._stack = AsyncExitStack()
         self.stop_requested = asyncio.Event()
         """Set when somebody asked through the control socket that the lab stop."""
@@ -224,6 +228,7 @@ class Lab:
             keys_directory=self.paths.keys / "cluster",
             issuer=self._issuer,
             ca_pem=self._ca.pem,
+            resolve_service=self._resolve_service,
         )
         await self._stack.enter_async_context(cluster)
         tls = self._ca.server_context(
@@ -242,6 +247,11 @@ class Lab:
             serving(cluster.app, [self._listeners.api, self._listeners.api_socket], tls=tls, grace_seconds=STOP_SECONDS)
         )
         return cluster
+
+    def _resolve_service(self, namespace: str, name: str, port: int) -> Endpoint:
+        if self._services is None:
+            return no_services(namespace, name, port)
+        return self._services.resolve(namespace, name, port)
 
     async def _serve_clouds(self, signing: SigningIdentity) -> None:
         """Entra, ARM and Key Vault behind the doors."""
@@ -268,9 +278,10 @@ class Lab:
             self.clock,
             self.journal,
             entra.access_tokens,
-            may_use=lambda caller: caller.client_id == operator,
+            may_read=lambda caller: caller.client_id == operator,
         )
         names.only_existing("keyvault", keyvault.exists)
+        find_service = self._cluster.services.find
         services: dict[str, App] = {
             "entra": entra.app,
             "arm": self._arm.app,
@@ -284,7 +295,13 @@ class Lab:
         for door_open in (
             serve_gateway(door, [listeners.gateway, listeners.gateway_socket], self._ca, names),
             serve_forward_proxy(ForwardProxy(door, names, self._ca, self.journal), listeners.proxy),
-            serve_dns(listeners.dns_socket, names, Addresses(GATEWAY, API_ADDRESS), self.journal),
+            serve_dns(
+                listeners.dns_socket,
+                names,
+                Addresses(DOORS, API_ADDRESS),
+                self.journal,
+                services=find_service,
+            ),
             serving(imds_absent(self.journal), [listeners.metadata]),
         ):
             await self._stack.enter_async_context(door_open)
@@ -354,7 +371,10 @@ class Lab:
         node_client = await self._client(self._cluster.node_token)
         # Entered after the clients, so that the loops end before what they call with.
         self._supervision = await self._stack.enter_async_context(Supervision(self._log))
+        if self._opened.runtime.kind == "sandbox":
+            self._cluster.advertise(DOORS, API_PORT)
         self._supervision.start("controllers", self._cluster.run)
+        self._start_services(kube)
         webhook_ready = asyncio.Event()
         await self._start_webhook(kube, webhook_client, webhook_ready)
         node = Node(
@@ -372,6 +392,17 @@ class Lab:
         async with asyncio.timeout(READY_SECONDS):
             await webhook_ready.wait()
             await node.ready.wait()
+
+    def _start_services(self, kube: Client) -> None:
+        events = EventRecorder(kube, "service-controller", now=self._cluster_clock.now)
+        found = self._services = ServiceLoop(self._cluster.services, self._cluster.verbs, self._opened.runtime, events)
+
+        async def services() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(events.run())
+                tasks.create_task(found.run())
+
+        self._supervision.start("services", services)
 
     async def _start_webhook(self, kube: Client, client: Client, ready: asyncio.Event) -> None:
         """The webhook as a cluster runs it: its own account, its own TLS address, registered with the API server."""

@@ -1,12 +1,14 @@
 import asyncio
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSQuestion, DNSRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from podpass.lab.cluster.service_view import Backend, ServicePort, ServiceState
 from podpass.lab.doors.dns import Addresses, answer, reply
 from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import NotLoopback, serve_dns
@@ -24,8 +26,37 @@ def names() -> Names:
     return table
 
 
-def service(name: str, namespace: str) -> str | None:
-    return "10.96.0.7" if (name, namespace) == ("redis", "shop") else None
+def backend(address: str, hostname: str = "", *, ready: bool = True, **ports: int) -> Backend:
+    return Backend(address, {"sql": 5432, **ports}, ready, ready, False, hostname)
+
+
+def state(name: str, **values: Any) -> ServiceState:
+    kept = {"uid": "u", "kind": "ClusterIP", "cluster_ip": "", "external_name": "", "ports": (), "backends": ()}
+    return ServiceState(namespace="shop", name=name, **{**kept, **values})
+
+
+SERVICES = {
+    each.name: each
+    for each in (
+        state("redis", cluster_ip="10.96.0.7", ports=(ServicePort("tls", 6379, "TCP"), ServicePort("d", 53, "UDP"))),
+        state(
+            "db",
+            ports=(ServicePort("sql", 5432, "TCP"),),
+            backends=(
+                backend("10.244.0.5", "db-0"),
+                backend("10.244.0.6"),
+                backend("10.244.0.7", "db-2", ready=False),
+            ),
+        ),
+        state("empty"),
+        state("login", kind="ExternalName", external_name="Login.MicrosoftOnline.com."),
+        state("elsewhere", kind="ExternalName", external_name="db.example.com"),
+    )
+}
+
+
+def service(namespace: str, name: str) -> ServiceState | None:
+    return SERVICES.get(name) if namespace == "shop" else None
 
 
 def ask(name: str, kind: str = "A") -> DNSRecord:
@@ -67,7 +98,7 @@ def test_known_name_has_one_address(name: str, address: str) -> None:
         "kubernetes",
         "kubernetes.default",
         "kubernetes.default.svc",
-        "cluster.local",
+        "a.b.cluster.local",
         "kubernetes.shop.svc.cluster.local",
         "a.kubernetes.default.svc.cluster.local",
         "login.microsoftonline.com.shop.svc.cluster.local",
@@ -85,6 +116,53 @@ def test_short_names_of_the_api_are_completed_from_the_search_list() -> None:
     for short in ("kubernetes.default", "kubernetes.default.svc"):
         found = [addresses(ask(f"{short}.{suffix}")) for suffix in search]
         assert [CLUSTER] in found
+
+
+ZONE = "shop.svc.cluster.local"
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        pytest.param(f"db.{ZONE}", ["10.244.0.5", "10.244.0.6"], id="headless-service-names-its-ready-pods"),
+        pytest.param(f"db-0.db.{ZONE}", ["10.244.0.5"], id="pod-by-its-hostname"),
+        pytest.param(f"10-244-0-6.db.{ZONE}", ["10.244.0.6"], id="pod-without-hostname-by-its-address"),
+        pytest.param("10-244-0-9.shop.pod.cluster.local", ["10.244.0.9"], id="any-pod-by-its-address"),
+    ],
+)
+def test_pods_have_names_too(name: str, found: list[str]) -> None:
+    assert addresses(ask(name)) == found
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"empty.{ZONE}", f"db-2.db.{ZONE}", f"db-0.redis.{ZONE}", f"_no._tcp.redis.{ZONE}", f"_tls._udp.redis.{ZONE}"],
+)
+def test_what_has_nothing_ready_behind_it_does_not_exist(name: str) -> None:
+    assert ask(name).header.rcode == RCODE.NXDOMAIN
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        pytest.param(f"_tls._tcp.redis.{ZONE}", [(6379, f"redis.{ZONE}.")], id="service"),
+        pytest.param(f"_d._udp.redis.{ZONE}", [(53, f"redis.{ZONE}.")], id="udp"),
+        pytest.param(
+            f"_sql._tcp.db.{ZONE}", [(5432, f"db-0.db.{ZONE}."), (5432, f"10-244-0-6.db.{ZONE}.")], id="headless"
+        ),
+    ],
+)
+def test_named_ports_are_found_with_their_hosts(name: str, said: list[tuple[int, str]]) -> None:
+    found = ask(name, "SRV")
+    assert [(record.rdata.port, str(record.rdata.target)) for record in found.rr] == said
+    assert [str(record.rname) for record in found.ar] == [host for _, host in said]
+
+
+def test_a_service_that_is_only_another_name_leads_on() -> None:
+    known, unknown = ask(f"login.{ZONE}"), ask(f"elsewhere.{ZONE}")
+    assert addresses(known) == ["login.microsoftonline.com.", GATEWAY]
+    assert str(known.rr[1].rname) == "login.microsoftonline.com."
+    assert (unknown.header.rcode, addresses(unknown)) == (RCODE.NOERROR, ["db.example.com."])
 
 
 @pytest.mark.parametrize("kind", ["AAAA", "HTTPS", "SRV", "TXT", "MX"])

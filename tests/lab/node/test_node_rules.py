@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from podpass.lab.node.addresses import GATEWAY, free_address
+from podpass.lab.node.addresses import FIRST, NodeNetwork, node_of
 from podpass.lab.node.images import Catalogue, Image, NoImage, ResolvedImage, matches
 from podpass.lab.node.lifecycle import BackOffTimes, Start, Stop, Wait, after_restart, crash_loop, next_actions
 from podpass.lab.node.rootfs import arguments, find_program, layout
@@ -276,11 +276,20 @@ def test_a_full_node_takes_no_pod() -> None:
 
 def test_addresses_are_given_until_none_is_left() -> None:
     taken: set[str] = set()
-    while (address := free_address(taken)) is not None:
+    while (address := FIRST.free_address(taken)) is not None:
         taken.add(address)
     assert len(taken) == 253
-    assert GATEWAY not in taken
-    assert free_address(taken - {"10.244.0.9"}) == "10.244.0.9"
+    assert FIRST.gateway not in taken
+    assert FIRST.free_address(taken - {"10.244.0.9"}) == "10.244.0.9"
+
+
+@pytest.mark.parametrize("number", [0, 1, 249])
+def test_an_address_tells_its_node(number: int) -> None:
+    node = NodeNetwork(number)
+    assert {node_of(address) for address in (*node.pods, node.address, node.gateway)} == {node}
+    for address in ("172.18.0.1", "10.96.0.1", "127.0.0.1"):
+        with pytest.raises(ValueError, match="belongs to no node"):
+            node_of(address)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +302,7 @@ def test_addresses_are_given_until_none_is_left() -> None:
     ],
 )
 def test_a_pod_keeps_its_address_where_that_is_free(wanted: str, given: str) -> None:
-    assert free_address({"10.244.0.5"}, wanted) == given
+    assert FIRST.free_address({"10.244.0.5"}, wanted) == given
 
 
 @pytest.mark.parametrize(

@@ -347,13 +347,13 @@ async def test_pods_reach_the_labs_sockets_and_the_lab_reaches_pods(sandboxed, t
     script = textwrap.dedent(
         """
         import socket
-        for address in ("10.244.0.1", "10.96.0.1"):
+        for address in ("172.18.0.1", "10.96.0.1"):
             with socket.create_connection((address, 443), 5) as connection:
                 connection.sendall(b"from the pod")
                 print(connection.recv(100).decode())
         asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         asking.settimeout(5)
-        asking.sendto(b"abc", ("10.244.0.1", 53))
+        asking.sendto(b"abc", ("10.96.0.10", 53))
         print(asking.recv(100).decode())
         listener = socket.create_server(("", 80))
         print("listening", flush=True)

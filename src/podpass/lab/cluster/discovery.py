@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 
 from podpass.kube.objects import Obj
 from podpass.lab.cluster.registry import Kind, Registry, Subresource
-from podpass.lab.cluster.versions import newest_first
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -173,4 +172,4 @@ def _groups(registry: Registry) -> dict[str, dict[str, list[Kind]]]:
     groups: dict[str, dict[str, list[Kind]]] = {}
     for kind in registry:
         groups.setdefault(kind.resource.group, {}).setdefault(kind.resource.version, []).append(kind)
-    return {name: {each: versions[each] for each in newest_first(versions)} for name, versions in groups.items()}
+    return groups

@@ -7,7 +7,7 @@ import copy
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from podpass.kube.objects import Obj
 from podpass.kube.resources import NAMESPACES
@@ -135,8 +135,6 @@ class KubernetesApi:
             return await self._outside(request, user, target)
         verb = _verb(request, target)
         name = target.name
-        if target.kind.deprecation:
-            warnings.append(target.kind.deprecation)
         chosen: Selection | None = None
         if verb in ("list", "watch", "deletecollection") and request.query_string:
             chosen = selection(target.kind, request.query)
@@ -152,11 +150,14 @@ class KubernetesApi:
             namespace=target.namespace or (target.name if resource == NAMESPACES else ""),
             name=name,
         )
-        self._authorize(request, user, target, attributes)
+        decision = self._parts.authorizer.authorize(user, attributes)
+        if isinstance(decision, Denied):
+            self._note_refusal(request, user, decision.reason, "Forbidden")
+            raise StatusError.forbidden(resource, name, decision.reason, subresource=target.subresource)
         if verb == "watch" and target.name:
             raise StatusError.method_not_allowed()
         if target.subresource:
-            return await self._subresource(request, target, user, attributes, warnings)
+            return await self._subresource(request, target, user, verb, warnings)
         kind = target.kind
         if kind.deprecated:
             warnings.append(kind.deprecated)
@@ -180,14 +181,6 @@ class KubernetesApi:
             case _:
                 return await self._writing.delete_collection(request, target, user, warnings, chosen or Selection())
 
-    def _authorize(self, request: Request, user: User, target: Target, attributes: Attributes) -> None:
-        """Raises StatusError 403, which the journal then tells of."""
-        decision = self._parts.authorizer.authorize(user, attributes)
-        if isinstance(decision, Denied):
-            self._note_refusal(request, user, decision.reason, "Forbidden")
-            resource = target.kind.resource
-            raise StatusError.forbidden(resource, attributes.name, decision.reason, subresource=target.subresource)
-
     # Paths that are no resource
 
     async def _outside(self, request: Request, user: User, target: GroupVersion | NoResource | None) -> Response:
@@ -201,16 +194,14 @@ class KubernetesApi:
     # Subresources
 
     async def _subresource(
-        self, request: Request, target: Target, user: User, attributes: Attributes, warnings: list[str]
+        self, request: Request, target: Target, user: User, verb: str, warnings: list[str]
     ) -> Answer:
-        kind, verb = target.kind, attributes.verb
+        kind = target.kind
         found = next((each for each in discovery.subresources_of(kind) if each.name == target.subresource), None)
         if found is None:
             raise StatusError.no_such_path()
         if verb not in found.verbs:
             raise StatusError.method_not_allowed()
-        if found.connects and verb != "create":
-            self._authorize(request, user, target, replace(attributes, verb="create"))
         if found.handler is None and found.stream is None:
             if found.name not in _STANDARD_SUBRESOURCES:
                 return self._not_emulated(request, user, target)
@@ -247,7 +238,7 @@ class KubernetesApi:
             return found.stream(call)
         assert found.handler is not None
         answer = await found.handler(call)
-        return json_response(201 if verb == "create" else 200, answer) if isinstance(answer, dict) else answer
+        return answer if isinstance(answer, Response) else json_response(201 if verb == "create" else 200, answer)
 
     def _subresource_body(self, request: Request, found: Subresource) -> Obj | None:
         if not request.body:

@@ -78,7 +78,7 @@ class ServiceView:
                 self._slices.setdefault((stored.key[0], service), set()).add(stored.key)
         storage.listen(self._changed)
 
-    def keys(self) -> list[Key]:
+    def names(self) -> list[Key]:
         return list(self._storage.collection(SERVICES).objects)
 
     def find(self, namespace: str, name: str) -> ServiceState | None:

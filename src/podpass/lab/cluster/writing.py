@@ -43,7 +43,7 @@ class Writing:
         """The object in the request, its members checked against the kind's schema."""
         obj = bodies.decode_object(request.media_type, request.body, self._protobuf)
         raw = request.body if request.media_type in ("", bodies.JSON) else b""
-        name, version = kind.resource.kind, kind.resource.version
+        name, version = kind.resource.kind, kind.resource.api_version
         self._check_fields(
             kind, obj, raw, write, where=f'{name} in version "{version}" cannot be handled as a {name}: '
         )
@@ -125,7 +125,7 @@ class Writing:
         if request.query.get("force"):
             cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
             raise StatusError.invalid_kind("meta.k8s.io", "PatchOptions", "", [cause])
-        change = change_of(request, kind.merge_rules)
+        change = change_of(request, rules_for(kind.resource.group, kind.resource.kind))
 
         def make(obj: Obj) -> Obj:
             fresh = change(obj)

@@ -5,16 +5,18 @@ Pure: bytes in, bytes out. Names below a star exist only while the thing they na
 
 import struct
 from dataclasses import dataclass
-from typing import Protocol
 
-from dnslib import EDNS0, OPCODE, QTYPE, RCODE, RR, A, DNSError, DNSRecord
+from dnslib import CNAME, EDNS0, OPCODE, QTYPE, RCODE, RR, SRV, A, DNSError, DNSRecord
 from dnslib.buffer import BufferError as DNSBufferError
-from dnslib.label import DNSLabelError
+from dnslib.label import DNSLabel, DNSLabelError
 
+from podpass.lab.doors.cluster_names import FindService, Found, look_up
 from podpass.lab.doors.names import CLUSTER_ZONE, Names, Nowhere, normalise, printable
 
 TTL_SECONDS = 5
 """Short, because vaults come and go."""
+MOST_ADDRESSES = 50
+"""Of one name: a datagram holds no more, and a client takes the first that answers."""
 _HEADER_BYTES = 12
 _INTERNET = 1
 _PAYLOAD_BYTES = 1_232
@@ -24,10 +26,7 @@ _MAX_RECORDS = 4
 _DAMAGED = (DNSError, DNSBufferError, DNSLabelError, struct.error, ValueError, IndexError, RecursionError)
 
 
-class Services(Protocol):
-    def __call__(self, name: str, namespace: str) -> str | None:
-        """The address of the cluster's Service, or None when there is none."""
-        ...
+Services = FindService
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +57,8 @@ def reply(query: bytes, names: Names, addresses: Addresses, *, services: Service
     """As `answer`, with what is worth recording.
 
     A for a known name: its address. Another type of a known name: NOERROR without records. An unknown name:
-    NXDOMAIN. A message that can't be read: FORMERR, or nothing when it is no query. *services* resolves names
-    of the form `<service>.<namespace>.svc.cluster.local`.
+    NXDOMAIN. A message that can't be read: FORMERR, or nothing when it is no query. *services* finds what the names
+    of the cluster's own zone mean.
     """
     if len(query) < _HEADER_BYTES or query[2] & 0x80:
         # Not even a header, or an answer: replying to those lets two servers talk for ever.
@@ -84,31 +83,43 @@ def _decide(asked: DNSRecord, names: Names, addresses: Addresses, services: Serv
         said.header.rcode = RCODE.REFUSED
         return Reply(said.pack())
     name = str(question.qname).removesuffix(".").lower()
-    found = _address(name, names, addresses, services)
+    found = _in_zone(name, addresses, services) if _in_cluster(name) else _outside(name, names, addresses)
     if isinstance(found, Nowhere):
         said.header.rcode = RCODE.NXDOMAIN
         return Reply(said.pack(), "" if _made_up(name) else printable(name), found.why)
+    target = question.qname
+    if found.alias:
+        said.add_answer(RR(target, QTYPE.CNAME, rdata=CNAME(found.alias), ttl=TTL_SECONDS))
+        # What the other name means is said along, where the lab knows it.
+        further = _outside(found.alias, names, addresses)
+        target, found = DNSLabel(found.alias), Found() if isinstance(further, Nowhere) else further
     if question.qtype in (QTYPE.A, QTYPE.ANY):
-        said.add_answer(RR(question.qname, QTYPE.A, rdata=A(found), ttl=TTL_SECONDS))
+        for address in found.addresses[:MOST_ADDRESSES]:
+            said.add_answer(RR(target, QTYPE.A, rdata=A(address), ttl=TTL_SECONDS))
+    if question.qtype in (QTYPE.SRV, QTYPE.ANY):
+        for location in found.locations[:MOST_ADDRESSES]:
+            record = SRV(priority=0, weight=100, port=location.port, target=location.host)
+            said.add_answer(RR(target, QTYPE.SRV, rdata=record, ttl=TTL_SECONDS))
+        for host, address in found.hosts[:MOST_ADDRESSES] if found.locations else ():
+            said.add_ar(RR(host, QTYPE.A, rdata=A(address), ttl=TTL_SECONDS))
     return Reply(said.pack())
 
 
-def _address(name: str, names: Names, addresses: Addresses, services: Services | None) -> str | Nowhere:
-    if _in_cluster(name):
-        parts = name.split(".")
-        # Short forms are not answered here: pods complete them from the search list of their resolv.conf.
-        if parts[2:] == ["svc", *CLUSTER_ZONE.split(".")]:
-            if parts[:2] == ["kubernetes", "default"]:
-                return addresses.cluster
-            if services is not None and (address := services(parts[0], parts[1])) is not None:
-                return address
-        return Nowhere(name, "the cluster has no such service")
+def _in_zone(name: str, addresses: Addresses, services: Services | None) -> Found | Nowhere:
+    # Short forms are not answered here: pods complete them from the search list of their resolv.conf.
+    if name == f"kubernetes.default.svc.{CLUSTER_ZONE}":
+        return Found((addresses.cluster,))
+    found = look_up(name, services) if services is not None else None
+    return Nowhere(name, "the cluster has no such service") if found is None else found
+
+
+def _outside(name: str, names: Names, addresses: Addresses) -> Found | Nowhere:
     found = names.resolve(name)
     if isinstance(found, Nowhere):
         return found
     if found.service == "cluster":
         return Nowhere(name, "the cluster's names end in cluster.local")
-    return addresses.gateway
+    return Found((addresses.gateway,))
 
 
 def _in_cluster(name: str) -> bool:

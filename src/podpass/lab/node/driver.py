@@ -16,7 +16,18 @@ from typing import Any
 
 import structlog
 
-from podpass.lab.node.addresses import API_ADDRESS, GATEWAY, POD_PREFIX, SERVICES, TRIED_FIRST
+from podpass.lab.node.addresses import (
+    DNS_ADDRESS,
+    DOORS,
+    FIRST,
+    NODES_PREFIX,
+    NODES_RANGE,
+    POD_PREFIX,
+    PODS_RANGE,
+    SERVICES,
+    NodeNetwork,
+    node_of,
+)
 
 _log = structlog.get_logger(__name__)
 
@@ -283,17 +294,50 @@ _EMPTY_CONTAINER = (
 )
 
 
-async def make_node(fabric: Fabric, *, relays: Sequence[tuple[str, int, str]] = (), dns: str = "") -> None:
-    """Make the node's network. Raises FabricFailed.
+async def make_hub(fabric: Fabric, *, relays: Sequence[tuple[str, int, str]] = (), dns: str = "") -> None:
+    """Make the network that joins the nodes. Raises FabricFailed.
 
     *relays* are addresses and ports in it with the unix socket that answers there, *dns* the socket of the resolver.
     """
-    await fabric.request("node", gateway=GATEWAY, prefix=POD_PREFIX, api_address=API_ADDRESS, relays=relays, dns=dns)
+    await fabric.request(
+        "hub",
+        address=DOORS,
+        prefix=NODES_PREFIX,
+        services=SERVICES,
+        relays=relays,
+        dns=[DNS_ADDRESS, dns] if dns else None,
+    )
+
+
+async def make_node(fabric: Fabric, node: NodeNetwork) -> None:
+    """Make a node's network. Raises FabricFailed."""
+    await fabric.request(
+        "node",
+        number=node.number,
+        address=node.address,
+        prefix=NODES_PREFIX,
+        gateway=node.gateway,
+        pods=node.pods_range,
+        pod_prefix=POD_PREFIX,
+        hub=DOORS,
+        routes=[PODS_RANGE, SERVICES],
+    )
 
 
 async def make_pod(fabric: Fabric, pod: str, address: str) -> None:
-    """Make a pod's network, which leads to the other pods and to services. Raises FabricFailed."""
-    await fabric.request("pod", pod=pod, address=f"{address}/{POD_PREFIX}", gateway=GATEWAY, services=SERVICES)
+    """Make a pod's network, which leads to the other pods, to the nodes and to Services. Raises FabricFailed.
+
+    With the address of its node, it has the node's network.
+    """
+    node = node_of(address)
+    await fabric.request(
+        "pod",
+        pod=pod,
+        number=node.number,
+        address="" if address == node.address else f"{address}/{POD_PREFIX}",
+        gateway=node.gateway,
+        routes=[PODS_RANGE, SERVICES, NODES_RANGE],
+    )
 
 
 async def try_container(fabric: Fabric) -> None:
@@ -302,14 +346,13 @@ async def try_container(fabric: Fabric) -> None:
         raise FabricFailed("bwrap is not installed")
     reading, writing = os.pipe()
     try:
-        await make_pod(fabric, "try", TRIED_FIRST)
+        await make_pod(fabric, "try", FIRST.tried_first)
         async with asyncio.timeout(START_SECONDS):
             ended = await fabric.run(
                 "try",
                 descriptors=(writing, writing),
                 pod="try",
                 bwrap=list(_EMPTY_CONTAINER),
-                tty=False,
                 argv=["/bin/sh", "-c", "exit 0"],
             )
             code = await ended

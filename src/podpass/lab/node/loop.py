@@ -20,7 +20,7 @@ from podpass.kube.resources import PODS
 from podpass.lab.clock import Clock
 from podpass.lab.journal import Hop, Journal
 from podpass.lab.node import lifecycle, registration
-from podpass.lab.node.addresses import API_ADDRESS, GATEWAY, free_address
+from podpass.lab.node.addresses import API_ADDRESS, DNS_ADDRESS, FIRST, NodeNetwork
 from podpass.lab.node.client import NodeClient
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.images import Catalogue
@@ -30,14 +30,12 @@ from podpass.lab.node.pod_loop import PodLoop, Tools
 from podpass.lab.node.runtime import Runtime
 from podpass.lab.node.scheduling import Bind, Unschedulable, is_over, schedule
 from podpass.lab.node.status import Running, Waiting
-from podpass.lab.node.streams import NoContainer, RunningContainer
 from podpass.lab.node.token_refresh import MOST_JITTER_SECONDS
 
 _log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 1.0
 CLOCK_CHECK_SECONDS = 0.5
-_FIRST_POD, _LAST_POD = 2, 254
 _Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
 
 
@@ -67,6 +65,7 @@ class Node:
         clock: Clock,
         journal: Journal,
         state_directory: Path,
+        network: NodeNetwork = FIRST,
         images: Catalogue | None = None,
         api_address: tuple[str, int] | None = None,
         why: str = "",
@@ -85,7 +84,8 @@ class Node:
         self._why = why
         self._machine = registration.this_machine()
         self._labels = registration.node_labels(name, self._machine)
-        self._host_ip = GATEWAY if runtime.kind == "sandbox" else "127.0.0.1"
+        self._network = network
+        self._host_ip = network.address if runtime.kind == "sandbox" else "127.0.0.1"
         self._api = NodeClient(client, name)
         self._events = EventRecorder(client, "kubelet", host=name, now=clock.now)
         self._scheduler_events = EventRecorder(client, "default-scheduler", now=clock.now)
@@ -101,6 +101,7 @@ class Node:
             services=registration.service_variables(*(api_address or _api_address(client, runtime))),
             node_name=name,
             host_ip=self._host_ip,
+            nameserver=DNS_ADDRESS,
             allocatable=registration.allocatable(self._machine),
             directory=state_directory,
             host_roots=host_roots,
@@ -183,16 +184,6 @@ class Node:
             for container, image in loop.images.items()
         ]
 
-    def running(self, namespace: str, pod: str, container: str) -> RunningContainer:
-        """A container that runs, to connect to. Raises NoContainer."""
-        loop = self._find(namespace, pod)
-        if loop is None:
-            raise NoContainer("pod does not exist", 404)
-        run = loop.running(container)
-        if run is None:
-            raise NoContainer(f'container not found ("{container}")')
-        return run
-
     def _find(self, namespace: str, name: str) -> PodLoop | None:
         found = [loop for loop in self._loops.values() if objects.key(loop.pod) == (namespace, name)]
         # While an old pod of that name still ends, the newest counts.
@@ -238,11 +229,11 @@ class Node:
             return
         running = {loop.address for loop in self._loops.values() if loop.needs_address}
         address = self._host_ip
-        if self._runtime.kind == "sandbox":
+        if self._runtime.kind == "sandbox" and not objects.spec(pod).get("hostNetwork"):
             before = str(objects.status(pod).get("podIP") or "")
             shown = {loop.address for loop in self._loops.values()}
             # Pods that are over still show theirs in their status; those are given again last.
-            address = free_address(shown, before) or free_address(running) or ""
+            address = self._network.free_address(shown, before) or self._network.free_address(running) or ""
         # The scheduler counts too; a pod that is made with a node's name passes it by.
         rejected = lifecycle.out_of_pods(len(self._places - {uid}), registration.MOST_PODS)
         loop = PodLoop(pod, address, self._tools, rejected=rejected)

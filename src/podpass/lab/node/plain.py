@@ -13,8 +13,17 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from podpass.lab.node.addresses import NodeNetwork
 from podpass.lab.node.driver import FabricFailed
-from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, Mount, PodSandbox, RuntimeKind
+from podpass.lab.node.runtime import (
+    CannotStart,
+    ContainerProcess,
+    FabricRuntime,
+    Listening,
+    Mount,
+    PodSandbox,
+    RuntimeKind,
+)
 
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 PATH_VARIABLES = (
@@ -43,6 +52,16 @@ class PlainRuntime(FabricRuntime):
         )
         super().__init__(sandboxed=False)
 
+    async def add_node(self, node: NodeNetwork) -> None:
+        """Every node is this machine."""
+
+    async def remove_node(self, node: NodeNetwork) -> None:
+        """Nothing was made for it."""
+
+    async def serve(self, service: str, ports: Sequence[Listening]) -> list[str]:
+        """Nothing: there is no network between pods here in which a Service could have an address."""
+        return []
+
     async def create_pod(self, pod: PodSandbox) -> None:
         pod.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -56,9 +75,7 @@ class PlainRuntime(FabricRuntime):
         _, descriptors = await self.fabric.request("connect", address=address, port=port)
         return descriptors[0]
 
-    async def run(
-        self, process: ContainerProcess, output: int, errors: int, *, stdin: int | None = None
-    ) -> asyncio.Future[int]:
+    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
         if process.image.root is not None:
             raise CannotStart(
                 "CreateContainerError",
@@ -77,8 +94,7 @@ class PlainRuntime(FabricRuntime):
         os.makedirs(directory, exist_ok=True)
         return await self.fabric.run(
             process.container_id,
-            descriptors=(output, errors) if stdin is None else (output, errors, stdin),
-            tty=process.tty,
+            descriptors=(output, errors),
             pod=process.pod.uid,
             argv=[program, *process.argv[1:]],
             env=environment,
@@ -103,8 +119,6 @@ def plain_environment(process: ContainerProcess, root: Path, lab: Mapping[str, s
     """
     home = root / "root"
     environment = {"HOME": str(home), "HOSTNAME": process.pod.hostname, **process.environment}
-    if process.tty:
-        environment.setdefault("TERM", "xterm")
     for name in PATH_VARIABLES:
         if value := environment.get(name):
             environment[name] = moved(value, process.mounts, root)

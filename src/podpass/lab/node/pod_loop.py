@@ -19,7 +19,6 @@ from podpass.lab.journal import Journal
 from podpass.lab.node import lifecycle, pod_processes, security
 from podpass.lab.node.client import NodeClient
 from podpass.lab.node.container_environment import NotYet
-from podpass.lab.node.container_run import ContainerRun
 from podpass.lab.node.csi_volumes import CsiDrivers, NoDrivers
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.fields import Place
@@ -58,6 +57,7 @@ class Tools:
     services: Mapping[str, str]
     node_name: str
     host_ip: str
+    nameserver: str
     allocatable: Mapping[str, str]
     directory: Path
     host_roots: Sequence[Path] = ()
@@ -158,10 +158,6 @@ class PodLoop:
     def log(self, container: str, restarts: int) -> tuple[Path, ContainerLog | None]:
         """The log file of a container's run, and its writer while the node that started it lives."""
         return self._logs.find(container, restarts)
-
-    def running(self, container: str) -> ContainerRun | None:
-        """A container's run while it goes on."""
-        return self._containers.running(container)
 
     async def run(self) -> None:
         """Until the pod is deleted, or cancelled."""
@@ -384,7 +380,7 @@ class PodLoop:
         self._state = replace(self._state, pod=self._pod)
 
     def _sandbox(self, pod: Obj) -> PodSandbox:
-        return pod_processes.sandbox(pod, self.address, self.directory, self._tools.host_ip)
+        return pod_processes.sandbox(pod, self.address, self.directory, self._tools.nameserver)
 
     def _place(self) -> Place:
         return Place(self._tools.node_name, self._tools.host_ip, self.address, self._tools.allocatable)

@@ -1,7 +1,7 @@
 """From a container of a pod spec to the process that a runtime starts."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from podpass.lab.node.container_environment import (
 )
 from podpass.lab.node.fields import Place
 from podpass.lab.node.images import ResolvedImage
-from podpass.lab.node.runtime import CannotStart, ContainerProcess, Mount, PodSandbox
+from podpass.lab.node.runtime import CannotStart, ContainerProcess, HostPort, Mount, PodSandbox
 from podpass.lab.node.termination import make_message_file
 
 
@@ -44,7 +44,15 @@ def sandbox(pod: Obj, address: str, directory: Path, nameserver: str) -> PodSand
         directory=directory,
         hosts=naming.hosts_file(pod, address),
         resolver=str(naming.resolver(pod, nameserver)),
+        host_ports=tuple(_host_ports(pod)),
     )
+
+
+def _host_ports(pod: Obj) -> Iterator[HostPort]:
+    for container in objects.spec(pod).get("containers") or ():
+        for port in container.get("ports") or ():
+            if port.get("hostPort"):
+                yield HostPort(port.get("protocol") or "TCP", int(port["hostPort"]), int(port["containerPort"]))
 
 
 def prepare(
@@ -83,9 +91,6 @@ def prepare(
         group=found.group,
         read_only_root=found.read_only_root,
         capabilities=found.capabilities,
-        stdin=bool(container.get("stdin")),
-        stdin_once=bool(container.get("stdinOnce")),
-        tty=bool(container.get("tty")),
     )
     return Prepared(process, merged.skipped, message.source)
 

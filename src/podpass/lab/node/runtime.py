@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from podpass.lab.node.driver import Fabric, FabricFailed, NotStarted, make_node, tool_path, try_container
+from podpass.lab.node.addresses import FIRST, NodeNetwork
+from podpass.lab.node.driver import Fabric, FabricFailed, NotStarted, make_hub, make_node, tool_path, try_container
 from podpass.lab.node.images import ResolvedImage
 
 RuntimeKind = Literal["sandbox", "plain"]
@@ -27,6 +28,27 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class HostPort:
+    """A port of the node that leads to one of the pod's."""
+
+    protocol: str
+    port: int
+    pod_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Where connections to a Service arrive, and where they go."""
+
+    protocol: str
+    address: str
+    """One of the Service's own, or empty for that of every node."""
+    port: int
+    targets: tuple[tuple[str, int], ...]
+    affinity_seconds: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PodSandbox:
     """What the containers of a pod share."""
 
@@ -41,6 +63,7 @@ class PodSandbox:
     """The text of /etc/hosts."""
     resolver: str = ""
     """The text of /etc/resolv.conf."""
+    host_ports: tuple["HostPort", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +81,6 @@ class ContainerProcess:
     group: int | None = None
     read_only_root: bool = False
     capabilities: tuple[str, ...] = ()
-    stdin: bool = False
-    stdin_once: bool = False
-    """The first client that was attached takes the input with it when it leaves."""
-    tty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +119,22 @@ class Runtime(Protocol):
 
     async def close(self) -> None: ...
 
+    async def add_node(self, node: NodeNetwork) -> None:
+        """Make a node's network, where nodes have one. Raises FabricFailed."""
+        ...
+
+    async def remove_node(self, node: NodeNetwork) -> None: ...
+
+    async def serve(self, service: str, ports: Sequence[Listening]) -> list[str]:
+        """Carry connections to *service* on exactly *ports*; what could not be listened on. Raises FabricFailed."""
+        ...
+
     async def create_pod(self, pod: PodSandbox) -> None: ...
 
     async def remove_pod(self, uid: str) -> None: ...
 
-    async def run(
-        self, process: ContainerProcess, output: int, errors: int, *, stdin: int | None = None
-    ) -> asyncio.Future[int]:
-        """Start *process* with two descriptors for what it writes. Raises CannotStart, FabricFailed.
-
-        Without *stdin* it reads nothing. For a process with a terminal all three are the terminal.
-        """
+    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
+        """Start *process* with two descriptors for what it writes. Raises CannotStart, FabricFailed."""
         ...
 
     async def signal(self, container_id: str, number: int) -> bool:
@@ -249,7 +273,8 @@ async def _obstacle() -> str:
     fabric = Fabric(sandboxed=True)
     try:
         await fabric.start()
-        await make_node(fabric)
+        await make_hub(fabric)
+        await make_node(fabric, FIRST)
         await try_container(fabric)
     except FabricFailed as error:
         return _explained(str(error))

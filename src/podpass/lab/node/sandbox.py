@@ -3,15 +3,14 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from podpass.lab.node.addresses import API_ADDRESS, GATEWAY
-from podpass.lab.node.driver import FabricFailed, SetupFailed, make_node, make_pod, try_container
+from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DNS_ADDRESS, DOORS, FIRST, NodeNetwork, node_of
+from podpass.lab.node.driver import FabricFailed, SetupFailed, make_hub, make_node, make_pod, try_container
 from podpass.lab.node.rootfs import CA_BUNDLE, Layout, arguments, find_program, layout
-from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, PodSandbox, RuntimeKind
+from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, Listening, PodSandbox, RuntimeKind
 
-_USUAL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 
@@ -41,51 +40,98 @@ class SandboxRuntime(FabricRuntime):
         self._relays = [
             (address, port, str(path))
             for address, port, path in (
-                (GATEWAY, 443, gateway_socket),
-                (GATEWAY, 80, gateway_http_socket),
+                (DOORS, 443, gateway_socket),
+                (DOORS, 80, gateway_http_socket),
                 (API_ADDRESS, 443, api_socket),
-                (GATEWAY, 53, dns_socket),
+                (DOORS, API_PORT, api_socket),
+                (DNS_ADDRESS, 53, dns_socket),
             )
             if path is not None
         ]
         self._dns = "" if dns_socket is None else str(dns_socket)
         # Not Path.home(), which fails for a user without an entry; "~" then stays and hides nothing.
         self._hidden = (directory, Path(os.path.expanduser("~")), *hidden)
+        self._nodes = {FIRST.number: FIRST}
+        self._served: dict[str, Sequence[Listening]] = {}
         super().__init__(sandboxed=True)
 
     async def start(self) -> None:
         """Raises FabricFailed when this machine does not allow it; an empty container is tried to be sure."""
         await super().start()
-        await make_node(self.fabric, relays=self._relays, dns=self._dns)
+        await make_hub(self.fabric, relays=self._relays, dns=self._dns)
+        for node in self._nodes.values():
+            await make_node(self.fabric, node)
+        for service, ports in self._served.items():
+            await self._serve(service, ports)
         try:
             await try_container(self.fabric)
         except FabricFailed:
             await self.close()
             raise
 
+    async def add_node(self, node: NodeNetwork) -> None:
+        if node.number not in self._nodes:
+            await make_node(self.fabric, node)
+            self._nodes[node.number] = node
+
+    async def remove_node(self, node: NodeNetwork) -> None:
+        if self._nodes.pop(node.number, None) is not None:
+            await self.fabric.request("remove-node", number=node.number)
+
+    async def serve(self, service: str, ports: Sequence[Listening]) -> list[str]:
+        if ports:
+            self._served[service] = ports
+        else:
+            self._served.pop(service, None)
+        return await self._serve(service, ports)
+
+    async def _serve(self, service: str, ports: Sequence[Listening]) -> list[str]:
+        wanted = [
+            {
+                "protocol": port.protocol,
+                "address": port.address,
+                "port": port.port,
+                "targets": port.targets,
+                "affinity": port.affinity_seconds,
+            }
+            for port in ports
+        ]
+        answer, _ = await self.fabric.request("service", key=f"service/{service}", ports=wanted)
+        return list(answer["troubles"])
+
     async def create_pod(self, pod: PodSandbox) -> None:
         _write_files(pod)
         await make_pod(self.fabric, pod.uid, pod.address)
+        node = node_of(pod.address)
+        if pod.host_ports and pod.address != node.address:
+            ports = [
+                {
+                    "protocol": port.protocol,
+                    "address": node.address,
+                    "node": node.number,
+                    "port": port.port,
+                    "targets": [(pod.address, port.pod_port)],
+                    "affinity": None,
+                }
+                for port in pod.host_ports
+            ]
+            await self.fabric.request("service", key=f"pod/{pod.uid}", ports=ports)
 
     async def remove_pod(self, uid: str) -> None:
         with contextlib.suppress(FabricFailed):
             await self.fabric.request("remove-pod", pod=uid)
 
-    async def run(
-        self, process: ContainerProcess, output: int, errors: int, *, stdin: int | None = None
-    ) -> asyncio.Future[int]:
+    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
         command = bubblewrap(process, ca_bundle=self._ca_bundle, hidden=self._hidden)
         root = process.image.root
         own = {} if root is None else {"root": {"lower": str(root), "at": str(_place(process))}}
-        argv = on_terminal(process, self._hidden) if process.tty else process.argv
         try:
             return await self.fabric.run(
                 process.container_id,
-                descriptors=(output, errors) if stdin is None else (output, errors, stdin),
-                tty=process.tty,
+                descriptors=(output, errors),
                 pod=process.pod.uid,
                 bwrap=command,
-                argv=list(argv),
+                argv=list(process.argv),
                 **own,
             )
         except SetupFailed as error:
@@ -109,21 +155,9 @@ def environment_of(process: ContainerProcess) -> dict[str, str]:
     return {
         "HOME": "/root",
         "HOSTNAME": process.pod.hostname,
-        **({"TERM": "xterm"} if process.tty else {}),
         **dict.fromkeys(CA_VARIABLES, CA_BUNDLE),
         **process.environment,
     }
-
-
-def on_terminal(process: ContainerProcess, hidden: Iterable[Path]) -> tuple[str, ...]:
-    """The command in a session of its own, whose terminal is its stdin.
-
-    bubblewrap's watching process would share the session otherwise, and ^C would end it, and the container with it.
-    An image without `setsid` has a terminal that sends no signals.
-    """
-    made = layout(process.image.root, process.image.paths, hidden)
-    setsid = find_program(made, "setsid", _USUAL_PATH, "/")
-    return (setsid, "-c", *process.argv) if setsid else process.argv
 
 
 def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[Path]) -> list[str]:

@@ -47,7 +47,8 @@ def _endpoints_causes(endpoints: Obj) -> Iterator[Cause]:
             yield required(path, "must specify `addresses` or `notReadyAddresses`")
         for member, found in (("addresses", ready), ("notReadyAddresses", waiting)):
             for at, address in enumerate(found):
-                yield from endpoint_address(f"{path}.{member}[{at}].ip", address.get("ip") or "")
+                if not _is_pod_of_this_machine(address, address.get("ip")):
+                    yield from endpoint_address(f"{path}.{member}[{at}].ip", address.get("ip") or "")
                 if hostname := address.get("hostname"):
                     yield from rules.label(f"{path}.{member}[{at}].hostname", hostname)
         ports = subset.get("ports") or []
@@ -139,12 +140,17 @@ def _endpoint_causes(path: str, endpoint: Obj, kind: str) -> Iterator[Cause]:
         version = _version(address)
         if kind in ADDRESS_TYPES and version != {"IPv4": 4, "IPv6": 6}[kind]:
             yield invalid(where, address, f"must be an {kind} address")
-        else:
+        elif not _is_pod_of_this_machine(endpoint, address):
             yield from endpoint_address(where, address)
     if (hostname := endpoint.get("hostname")) is not None:
         yield from rules.label(f"{path}.hostname", hostname)
     if "topology" in endpoint:
         yield forbidden_field(f"{path}.deprecatedTopology", "may not be set")
+
+
+def _is_pod_of_this_machine(endpoint: Obj, address: object) -> bool:
+    """Whether it is a pod that is a plain process, whose address is no other than this machine's own."""
+    return (endpoint.get("targetRef") or {}).get("kind") == "Pod" and address == "127.0.0.1"
 
 
 def _version(address: object) -> int:

@@ -1,4 +1,8 @@
-"""Networks inside: the node's bridge, each pod's namespace behind a veth pair, and the relays that listen there."""
+"""Networks inside: the one that joins the nodes, each node's, and each pod's behind a veth pair.
+
+The process itself stays in the network that joins the nodes: the relays to the lab and those of Services listen
+there. What a node's pods send to other nodes, and to Services, passes through their node.
+"""
 
 import asyncio
 import contextlib
@@ -8,113 +12,179 @@ import os
 import socket
 import subprocess
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from .channel import Refused
 from .relays import CONNECT_SECONDS, DnsRelay, TcpRelay
 
-BRIDGE = "pods"
 _CLONE_NEWNET = 0x40000000
+_NODES_BRIDGE, _PODS_BRIDGE = "nodes", "pods"
+
+
+class Node(NamedTuple):
+    """A node's network: a descriptor of its namespace, and its own address."""
+
+    network: int
+    address: str
 
 
 class Networks:
-    """The network that this process was started in, and pods' networks by pod."""
+    """The network that this process was started in, nodes' by number, and pods' by pod."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
-        self._node_network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        self._networks: dict[str, int] = {}
+        self._own = _this_network()
+        self.nodes: dict[int, Node] = {}
+        self._pods: dict[str, int] = {}
         self._links = 0
         self._servers: list[asyncio.Server | asyncio.DatagramTransport] = []
 
-    async def make_node(self, request: dict[str, Any]) -> None:
-        """Make the node's network: a bridge with the gateway's address, the API's address, and the relays."""
-        gateway, prefix, services_address = request["gateway"], request["prefix"], request["api_address"]
+    async def make_hub(self, request: dict[str, Any]) -> None:
+        """Make the network that joins the nodes, with the lab's address, those of Services, and the relays."""
         _ip(
             "link set lo up",
-            f"link add {BRIDGE} type bridge forward_delay 0",
-            f"addr add {gateway}/{prefix} dev {BRIDGE}",
-            f"addr add {services_address}/32 dev {BRIDGE}",
-            f"link set {BRIDGE} up",
+            f"link add {_NODES_BRIDGE} type bridge forward_delay 0",
+            f"addr add {request['address']}/{request['prefix']} dev {_NODES_BRIDGE}",
+            f"link set {_NODES_BRIDGE} up",
+            # Every address of a Service is this network's own; where nothing listens, a connection is refused.
+            f"route add local {request['services']} dev lo",
         )
+        _set("ip_forward", "1")
         for address, port, target in request["relays"]:
             self._servers.append(
                 await asyncio.start_server(functools.partial(TcpRelay(target).serve), address, port, backlog=256)
             )
         if request["dns"]:
+            address, target = request["dns"]
             transport, _ = await asyncio.get_running_loop().create_datagram_endpoint(
-                functools.partial(DnsRelay, request["dns"]), local_addr=(gateway, 53)
+                functools.partial(DnsRelay, target), local_addr=(address, 53)
             )
             self._servers.append(transport)
 
-    def make_pod(self, pod: str, address: str, gateway: str, services: str) -> None:
-        """Make the pod's network: loopback, and eth0 with a route to the other pods and to services only."""
-        if pod in self._networks:
+    def make_node(self, request: dict[str, Any]) -> None:
+        """Make a node's network: its address among the nodes, and a bridge for its pods."""
+        number, address, hub = request["number"], request["address"], request["hub"]
+        if number in self.nodes:
             return
-        self._links += 1
-        link = f"pod{self._links}"
-        self._enter_new_network()
+        network = self._new_network()
         try:
-            network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-            # As containerd does: a program that is not root may listen on port 80 of its own pod.
-            with (
-                contextlib.suppress(OSError),
-                open("/proc/sys/net/ipv4/ip_unprivileged_port_start", "w") as setting,
-            ):
-                setting.write("0")
-        finally:
-            self._enter_network(self._node_network)
-        try:
+            link = f"node{number}"
             _ip(
                 f"link add {link} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{network}",
-                f"link set {link} master {BRIDGE} up",
+                f"link set {link} master {_NODES_BRIDGE} up",
             )
             with self._inside(network):
                 _ip(
                     "link set lo up",
-                    f"addr add {address} dev eth0",
+                    f"addr add {address}/{request['prefix']} dev eth0",
                     "link set eth0 up",
-                    f"route add {services} via {gateway}",
+                    f"link add {_PODS_BRIDGE} type bridge forward_delay 0",
+                    f"addr add {request['gateway']}/{request['pod_prefix']} dev {_PODS_BRIDGE}",
+                    f"link set {_PODS_BRIDGE} up",
+                    *(f"route add {found} via {hub}" for found in request["routes"]),
+                )
+                _set("ip_forward", "1")
+            _ip(f"route add {request['pods']} via {address}")
+        except BaseException:
+            os.close(network)
+            raise
+        self.nodes[number] = Node(network, address)
+
+    def remove_node(self, number: int) -> None:
+        """Its namespace goes with the last pod in it."""
+        node = self.nodes.pop(number, None)
+        if node is not None:
+            with contextlib.suppress(Refused):
+                _ip(f"link del node{number}")
+            os.close(node.network)
+
+    def make_pod(self, request: dict[str, Any]) -> None:
+        """Make the pod's network: loopback, and eth0 with routes to other pods, nodes and Services only.
+
+        A pod without an address of its own has its node's network.
+        """
+        pod, node = request["pod"], self._node(request["number"])
+        if pod in self._pods:
+            return
+        if not request["address"]:
+            self._pods[pod] = os.dup(node.network)
+            return
+        self._links += 1
+        link = f"pod{self._links}"
+        network = self._new_network()
+        try:
+            with self._inside(node.network):
+                _ip(
+                    f"link add {link} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{network}",
+                    f"link set {link} master {_PODS_BRIDGE} up",
+                )
+            with self._inside(network):
+                # As containerd does: a program that is not root may listen on port 80 of its own pod.
+                with contextlib.suppress(OSError):
+                    _set("ip_unprivileged_port_start", "0")
+                _ip(
+                    "link set lo up",
+                    f"addr add {request['address']} dev eth0",
+                    "link set eth0 up",
+                    *(f"route add {found} via {request['gateway']}" for found in request["routes"]),
                 )
         except BaseException:
             os.close(network)
             raise
-        self._networks[pod] = network
+        self._pods[pod] = network
 
     def remove_pod(self, pod: str) -> None:
         # The namespace, and the veth pair with it, goes when its last process and this descriptor are gone.
-        network = self._networks.pop(pod, -1)
+        network = self._pods.pop(pod, -1)
         if network >= 0:
             os.close(network)
 
     @contextlib.contextmanager
     def inside(self, pod: str) -> Iterator[None]:
         """What is started inside belongs to the pod's network. Raises Refused for a pod without one."""
-        if pod not in self._networks:
+        if pod not in self._pods:
             raise Refused(f"pod {pod} has no network")
-        with self._inside(self._networks[pod]):
+        with self._inside(self._pods[pod]):
             yield
 
-    def _enter_new_network(self) -> None:
+    @contextlib.contextmanager
+    def inside_node(self, number: int) -> Iterator[None]:
+        with self._inside(self._node(number).network):
+            yield
+
+    def _node(self, number: int) -> Node:
+        if number not in self.nodes:
+            raise Refused(f"node {number} has no network")
+        return self.nodes[number]
+
+    def _new_network(self) -> int:
+        """A descriptor of a new namespace; this process is in its own again afterwards."""
         if self._libc.unshare(_CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), "no network namespace: " + os.strerror(ctypes.get_errno()))
+        try:
+            return _this_network()
+        finally:
+            self._enter(self._own)
 
-    def _enter_network(self, network: int) -> None:
+    def _enter(self, network: int) -> None:
         if self._libc.setns(network, _CLONE_NEWNET) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     @contextlib.contextmanager
     def _inside(self, network: int) -> Iterator[None]:
-        """What is started inside belongs to that network; sockets that exist already keep theirs."""
-        self._enter_network(network)
+        """What is made inside belongs to that network; sockets that exist already keep theirs.
+
+        Never to be left waiting: everything else in this process would be in that network meanwhile.
+        """
+        self._enter(network)
         try:
             yield
         finally:
-            self._enter_network(self._node_network)
+            self._enter(self._own)
 
 
 async def connect(address: str, port: int) -> int:
-    """A connection to a pod's port, made in the node's network; the lab uses it from outside."""
+    """A connection to a pod's or a node's port, made in the network that joins the nodes; the lab uses it."""
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     connection.setblocking(False)
     try:
@@ -125,6 +195,16 @@ async def connect(address: str, port: int) -> int:
         raise Refused(f"no answer from {address}:{port}") from error
     finally:
         connection.close()
+
+
+def _this_network() -> int:
+    return os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def _set(name: str, value: str) -> None:
+    """A setting of IPv4 in the network that this process is in."""
+    with open(f"/proc/sys/net/ipv4/{name}", "w") as setting:
+        setting.write(value)
 
 
 def _ip(*commands: str) -> None:

@@ -32,10 +32,8 @@ class TcpRelay:
             self._open -= 1
             return
         try:
-            await asyncio.gather(_pump(reader, lab_writer), _pump(lab_reader, writer))
+            await carry((reader, writer), (lab_reader, lab_writer))
         finally:
-            writer.transport.abort()
-            lab_writer.transport.abort()
             self._open -= 1
 
 
@@ -72,6 +70,18 @@ class DnsRelay(asyncio.DatagramProtocol):
             return  # The resolver asks again.
         if self._transport is not None:
             self._transport.sendto(answer, address)
+
+
+Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+async def carry(one: Stream, other: Stream) -> None:
+    """Carry bytes both ways until both sides have ended, then close both."""
+    try:
+        await asyncio.gather(_pump(one[0], other[1]), _pump(other[0], one[1]))
+    finally:
+        one[1].transport.abort()
+        other[1].transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

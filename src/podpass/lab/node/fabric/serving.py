@@ -10,19 +10,37 @@ from typing import Any
 from .channel import Channel, Refused
 from .networks import Networks, connect
 from .processes import Processes
+from .services import Services
 
 
-async def handle(
-    request: dict[str, Any], descriptors: list[int], processes: Processes, networks: Networks | None
-) -> tuple[dict[str, Any], list[int]]:
-    """Do one request; without *networks* nothing has one of its own. Raises Refused, OSError."""
+class Fabric:
+    """What this process keeps; without *networks* nothing has a network of its own."""
+
+    def __init__(self, channel: Channel, *, sandboxed: bool) -> None:
+        self.networks = Networks() if sandboxed else None
+        self.services = Services(self.networks) if self.networks else None
+        self.processes = Processes(channel, self.networks)
+
+
+async def handle(request: dict[str, Any], descriptors: list[int], fabric: Fabric) -> tuple[dict[str, Any], list[int]]:
+    """Do one request. Raises Refused, OSError."""
+    networks, services, processes = fabric.networks, fabric.services, fabric.processes
     match request["op"]:
-        case "node" if networks:
-            await networks.make_node(request)
+        case "hub" if networks:
+            await networks.make_hub(request)
+        case "node" if networks and services:
+            networks.make_node(request)
+            await services.node_changed()
+        case "remove-node" if networks and services:
+            networks.remove_node(request["number"])
+            await services.node_changed()
         case "pod" if networks:
-            networks.make_pod(request["pod"], request["address"], request["gateway"], request["services"])
-        case "remove-pod" if networks:
+            networks.make_pod(request)
+        case "remove-pod" if networks and services:
             networks.remove_pod(request["pod"])
+            await services.put(f"pod/{request['pod']}", [])
+        case "service" if services:
+            return {"troubles": await services.put(request["key"], request["ports"])}, []
         case "start":
             return await processes.start(request, descriptors), []
         case "exec":
@@ -40,15 +58,15 @@ async def serve(connection: socket.socket, *, sandboxed: bool) -> None:
     """Answer requests until the lab's side closes."""
     loop = asyncio.get_running_loop()
     channel = Channel(connection)
-    networks = Networks() if sandboxed else None
-    processes = Processes(channel, networks)
+    fabric = Fabric(channel, sandboxed=sandboxed)
+    processes = fabric.processes
     gone = asyncio.Event()
     tasks: set[asyncio.Task[None]] = set()
 
     async def answer(request: dict[str, Any], descriptors: list[int]) -> None:
         answer_descriptors: list[int] = []
         try:
-            result, answer_descriptors = await handle(request, descriptors, processes, networks)
+            result, answer_descriptors = await handle(request, descriptors, fabric)
             reply = {"id": request["id"], "ok": result, "fds": len(answer_descriptors)}
         except (Refused, OSError, KeyError, ValueError) as error:
             reply = {"id": request["id"], "error": str(error) or type(error).__name__}
