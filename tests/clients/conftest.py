@@ -77,6 +77,11 @@ class Kubectl:
     def json(self, line: str) -> Any:
         return json.loads(self(f"{line} -o json"))
 
+    def until_gone(self, what: str) -> None:
+        done = self.run(f"wait --for=delete --timeout=60s {what}")
+        # The old one calls it an error when nothing is left to wait for.
+        assert done.returncode == 0 or "no matching resources found" in done.stderr, done.stderr
+
     def table(self, line: str) -> list[dict[str, str]]:
         """The rows of a table by their column's heading, cut where the headings begin."""
         heading, *rows = self(line).splitlines()
