@@ -57,7 +57,7 @@ def test_label_selector(text: str, matches: bool) -> None:
     "text", ["=", "a=b=c", "a in", "a in b", "a in (b", "a,,b", "a=b,", "!", "-a=b", "a>x", "a=(", "a b", "a=-x", "a@b"]
 )
 def test_bad_label_selectors_are_refused(text: str) -> None:
-    with pytest.raises(SelectorSyntax, match="unable to parse requirement"):
+    with pytest.raises(SelectorSyntax, match=r"unable to parse requirement|^found '=', expected: ',' or"):
         parse_labels(text)
 
 

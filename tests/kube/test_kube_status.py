@@ -64,7 +64,10 @@ def test_retries_and_conflicts_of_apply() -> None:
     assert str(StatusError.apply_conflict([one])) == (
         'Apply failed with 1 conflict: conflict with "x" using v1: .data.a'
     )
-    assert str(StatusError.apply_conflict([one, two])).startswith("Apply failed with 2 conflicts: conflicts with: ")
+    assert str(StatusError.apply_conflict([one, two])) == (
+        'Apply failed with 2 conflicts: conflicts with "x" using v1:\n- .data.a\n'
+        'conflicts with "y" using v1:\n- .data.a'
+    )
 
 
 def test_deleted() -> None:

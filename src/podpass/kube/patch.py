@@ -30,6 +30,10 @@ class PatchMalformed(ValueError):
     """The patch itself is not one."""
 
 
+class PatchTooLarge(PatchMalformed):
+    """More operations than one patch may have."""
+
+
 class PatchRefused(ValueError):
     """A patch that is one, but can't be applied to this document: a missing path, a failed test."""
 
@@ -43,7 +47,7 @@ def apply_json_patch(document: Any, operations: Any) -> Any:
     if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
         raise PatchMalformed("a JSON patch is a list of operations")
     if len(operations) > MAX_JSON_PATCH_OPERATIONS:
-        raise PatchMalformed(
+        raise PatchTooLarge(
             f"The allowed maximum operations in a JSON patch is {MAX_JSON_PATCH_OPERATIONS}, got {len(operations)}"
         )
     for operation in operations:
@@ -89,6 +93,15 @@ def _is_missing_member(document: Any, path: str) -> bool:
     return isinstance(holder, dict) and name not in holder
 
 
+def _lenient(document: Any, operation: dict[str, Any], jsonpointer: Any) -> dict[str, Any]:
+    """As the API server's library takes it: a member that is not there is replaced by adding it, and copied as null."""
+    place = operation["path" if operation["op"] == "replace" else "from"]
+    parent, last = jsonpointer.JsonPointer(place).to_last(document)
+    if last is None or not isinstance(parent, dict) or last in parent:
+        return operation
+    return {"op": "add", "path": operation["path"], "value": operation.get("value")}
+
+
 def apply_merge_patch(document: Any, patch: Any) -> Any:
     """*document* after the RFC 7396 *patch*."""
     if not isinstance(patch, Mapping):
@@ -119,7 +132,7 @@ def _merge_map(document: Mapping[str, Any], patch: Mapping[str, Any], rules: Map
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):
-        raise PatchMalformed(f"unknown patch type: {directive}")
+        raise PatchMalformed(f"unknown patch type: {directive} in map: {go_value(patch)}")
     merged = dict(document)
     retained = patch.get(_RETAIN)
     if retained is not None:
@@ -172,7 +185,7 @@ def _merge_keyed(existing: list[Any], patch: list[Any], rule: ListRule) -> list[
             raise PatchMalformed("expected a list of objects")
         key = item.get(rule.merge_key)
         if key is None:
-            raise PatchMalformed(f"map: {_short(item)} does not contain declared merge key: {rule.merge_key}")
+            raise PatchMalformed(f"map: {go_value(item)} does not contain declared merge key: {rule.merge_key}")
         at = next(
             (i for i, each in enumerate(merged) if isinstance(each, Mapping) and each.get(rule.merge_key) == key), None
         )
@@ -224,5 +237,12 @@ def _clean(value: Any) -> Any:
     return value
 
 
-def _short(item: Mapping[str, Any]) -> str:
-    return "map[" + " ".join(sorted(str(name) for name in item)) + "]"
+def go_value(value: Any) -> str:
+    """The value as Go prints it: `map[a:1 b:[x y]]`."""
+    if isinstance(value, Mapping):
+        return "map[" + " ".join(f"{name}:{go_value(each)}" for name, each in sorted(value.items())) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(go_value(each) for each in value) + "]"
+    if value is None or isinstance(value, bool):
+        return {None: "<nil>", True: "true", False: "false"}[value]
+    return str(value)

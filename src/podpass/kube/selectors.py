@@ -233,14 +233,17 @@ class _Parser:
         found = [self._requirement()]
         while (word := self._take()) is not None:
             if word != ",":
-                raise _fault(f"found '{word}', expected: ',' or 'end of string'")
+                raise SelectorSyntax(f"found '{word}', expected: ',' or 'end of string'")
             found.append(self._requirement())
         return found
 
     def _requirement(self) -> Requirement:
         word = self._take()
         if word == "!":
-            return Requirement(self._key(self._take()), "!")
+            negated = self._take()
+            if negated is None or negated in _SPECIAL:
+                raise _fault(f"found '{negated or ''}', expected: identifier")
+            return Requirement(self._key(negated), "!")
         key = self._key(word)
         operator = self._peek()
         if operator is None or operator == ",":

@@ -165,17 +165,31 @@ class StatusError(Exception):
         )
 
     @classmethod
-    def not_acceptable(cls, accepted: Sequence[str]) -> "StatusError":
-        return cls(406, "NotAcceptable", f"only the following media types are accepted: {', '.join(accepted)}", {})
+    def not_acceptable(cls, message: str, details: Obj | None = None) -> "StatusError":
+        return cls(406, "NotAcceptable", message, details)
 
     @classmethod
-    def unsupported_media_type(cls, accepted: Sequence[str]) -> "StatusError":
+    def unsupported_media_type(cls, accepted: Sequence[str] = ()) -> "StatusError":
+        """415; without *accepted* as the API server answers for patches."""
+        if not accepted:
+            return cls(415, "UnsupportedMediaType", "415: Unsupported Media Type", {})
         return cls(
             415,
             "UnsupportedMediaType",
             "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted),
-            {},
         )
+
+    @classmethod
+    def patch_invalid(cls, patched: str, why: str) -> "StatusError":
+        """422 for a patch that leaves something that can't be read as the object's kind. *patched*: how Go shows it."""
+        cause = Cause(INVALID, f"Invalid value: {_quoted(patched)}: {why}", "patch")
+        text = f' "" is invalid: patch: {cause.message}'
+        return cls(422, "Invalid", text, {"causes": [cause.to_dict()]})
+
+    @classmethod
+    def unnamed(cls, message: str) -> "StatusError":
+        """500 with no reason: errors that the API server passes on as they come."""
+        return cls(500, "", message)
 
     @classmethod
     def too_large(cls, limit: int) -> "StatusError":
@@ -196,6 +210,13 @@ class StatusError(Exception):
         )
 
     @classmethod
+    def precondition_failed(cls, resource: Resource, name: str, why: str) -> "StatusError":
+        """409 for a DELETE of another object than the client meant; it names the kind, not the resource."""
+        qualified = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+        text = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
+        return cls(409, "Conflict", text, _details(resource.group, resource.kind, name))
+
+    @classmethod
     def conflict(
         cls, resource: Resource, name: str, why: str = OBJECT_MODIFIED, *, causes: Sequence[Cause] = ()
     ) -> "StatusError":
@@ -209,9 +230,15 @@ class StatusError(Exception):
     @classmethod
     def apply_conflict(cls, causes: Sequence[Cause]) -> "StatusError":
         """Server-side apply met fields that other managers own with other values."""
-        found = [f"{cause.message}: {cause.field}" for cause in causes]
-        number = f"{len(found)} conflict" + ("" if len(found) == 1 else "s")
-        text = found[0] if len(found) == 1 else "conflicts with: " + ", ".join(found)
+        number = f"{len(causes)} conflict" + ("" if len(causes) == 1 else "s")
+        text = f"{causes[0].message}: {causes[0].field}"
+        if len(causes) > 1:
+            by_manager: dict[str, list[str]] = {}
+            for cause in causes:
+                by_manager.setdefault(cause.message.replace("conflict", "conflicts", 1), []).append(cause.field)
+            text = "\n".join(
+                f"{manager}:\n" + "\n".join(f"- {path}" for path in paths) for manager, paths in by_manager.items()
+            )
         return cls(
             409,
             "Conflict",
@@ -284,7 +311,8 @@ def _details(group: str, kind: str, name: str, *, causes: Sequence[Cause] = ()) 
         details["name"] = name
     if group:
         details["group"] = group
-    details["kind"] = kind
+    if kind:
+        details["kind"] = kind
     if causes:
         details["causes"] = [cause.to_dict() for cause in causes]
     return details
@@ -297,7 +325,19 @@ def _quoted(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return '"' + "".join(map(_escaped, value)) + '"'
     if isinstance(value, list | dict):
         return msgspec.json.encode(value, order="sorted").decode()
     return str(value)
+
+
+_ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+
+def _escaped(character: str) -> str:
+    if character in _ESCAPES:
+        return _ESCAPES[character]
+    if character.isprintable():
+        return character
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"

@@ -100,20 +100,22 @@ async def test_a_webhook_behind_a_service_says_what_to_use_instead(api: Api) -> 
             'namespaces "none" not found',
             id="no-such-namespace",
         ),
-        pytest.param(MAPS, {"kind": "Pod", "metadata": {"name": "a"}}, 400, "BadRequest", "expected kind", id="kind"),
+        pytest.param(
+            MAPS, {"kind": "Pod", "metadata": {"name": "a"}}, 400, "BadRequest", "unknown conversion", id="kind"
+        ),
         pytest.param(
             MAPS,
             {"apiVersion": "v2", "metadata": {"name": "a"}},
             400,
             "BadRequest",
-            "expected API version",
+            'no kind "ConfigMap" is registered for version "v2"',
             id="version",
         ),
         pytest.param(
             MAPS,
             {"metadata": {"name": "a", "resourceVersion": "5"}},
-            400,
-            "BadRequest",
+            500,
+            "",
             "resourceVersion should not be set on objects to be created",
             id="resource-version",
         ),
@@ -139,7 +141,7 @@ async def test_a_webhook_behind_a_service_says_what_to_use_instead(api: Api) -> 
             "neither a standard finalizer name nor is it fully qualified",
             id="finalizer",
         ),
-        pytest.param(MAPS, [], 400, "BadRequest", "not an object", id="a-list"),
+        pytest.param(MAPS, [], 400, "BadRequest", "cannot unmarshal array", id="a-list"),
         pytest.param(MAPS, b"{", 400, "BadRequest", "json", id="no-json"),
         pytest.param(MAPS, {"metadata": []}, 400, "BadRequest", "metadata", id="metadata-list"),
         pytest.param(MAPS, {"metadata": {"name": 5}}, 400, "BadRequest", "name", id="name-number"),
@@ -153,7 +155,7 @@ async def test_a_webhook_behind_a_service_says_what_to_use_instead(api: Api) -> 
             {"metadata": {"name": "a"}},
             422,
             "Invalid",
-            'dryRun: Unsupported value: "Some"',
+            'dryRun: Unsupported value: ["Some"]',
             id="dry",
         ),
         pytest.param(
@@ -170,7 +172,7 @@ async def test_what_is_refused_at_creation(
     api: Api, path: str, body: Any, status: int, reason: str, message: str
 ) -> None:
     answer = await api("POST", path, body)
-    assert (answer.status, answer.body["reason"]) == (status, reason), answer.raw
+    assert (answer.status, answer.body.get("reason", "")) == (status, reason), answer.raw
     assert answer.body["kind"] == "Status"
     assert answer.body["code"] == status
     assert message in body_of(answer)
@@ -265,16 +267,25 @@ async def test_a_stale_write_conflicts(api: Api) -> None:
     [
         pytest.param({"metadata": {"name": "b"}}, MERGE, 400, "does not match the name on the URL", id="name"),
         pytest.param({"metadata": {"uid": "x"}}, MERGE, 409, "Precondition failed: UID in precondition: x", id="uid"),
-        pytest.param(
-            {"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}}, MERGE, 422, "field is immutable", id="created"
-        ),
         pytest.param([{"op": "remove", "path": "/data/none"}], JSON_PATCH, 422, "", id="missing-path"),
         pytest.param([{"op": "test", "path": "/data/x", "value": "9"}], JSON_PATCH, 422, "", id="failed-test"),
         pytest.param([{"op": "leap", "path": "/data/x"}], JSON_PATCH, 422, "", id="unknown-operation"),
         pytest.param({"data": {}}, JSON_PATCH, 400, "", id="no-operations"),
         pytest.param([], MERGE, 400, "", id="merge-patch-that-is-a-list"),
-        pytest.param({"$patch": "explode"}, STRATEGIC, 400, "unknown patch type", id="directive"),
-        pytest.param({"data": {"x": 5}}, MERGE, 400, "cannot be handled", id="type"),
+        pytest.param(
+            {"$patch": "explode"},
+            STRATEGIC,
+            500,
+            "unknown patch type: explode in map: map[$patch:explode]",
+            id="directive",
+        ),
+        pytest.param(
+            {"data": {"x": 5}},
+            MERGE,
+            422,
+            "cannot unmarshal number into Go struct field ConfigMap.data of type string",
+            id="type",
+        ),
         pytest.param({}, "application/json", 415, "", id="no-patch"),
         pytest.param([{"op": "replace", "path": "", "value": 1}], JSON_PATCH, 400, "not an object", id="no-object"),
     ],
@@ -288,7 +299,10 @@ async def test_patches_that_are_refused(api: Api, patch: Any, content_type: str,
 
 
 async def test_the_three_patches(api: Api) -> None:
-    await api.made(MAPS, config("a", x="1"))
+    made = await api.made(MAPS, config("a", x="1"))
+    # Set by the server, and left alone by everybody else without a word.
+    patch: Any = {"metadata": {"creationTimestamp": "2001-01-01T00:00:00Z"}}
+    assert (await api("PATCH", f"{MAPS}/a", patch, content_type=MERGE)).body == made
     merged = await api("PATCH", f"{MAPS}/a", {"data": {"x": None, "y": "2"}}, content_type=MERGE)
     assert merged.body["data"] == {"y": "2"}
     operations = [{"op": "test", "path": "/data/y", "value": "2"}, {"op": "add", "path": "/data/z", "value": "3"}]
@@ -358,8 +372,8 @@ async def test_apply_conflicts_with_what_an_update_set(api: Api) -> None:
 @pytest.mark.parametrize(
     ("query", "body", "message"),
     [
-        ("", config("a"), "fieldManager is required for apply patch"),
-        ("?fieldManager=x", {"metadata": {"name": "a"}}, "apiVersion and kind"),
+        ("", config("a"), "fieldManager: Required value: is required for apply patch"),
+        ("?fieldManager=x", {"metadata": {"name": "a"}}, "invalid object type: /, Kind="),
         ("?fieldManager=x", config("b"), "does not match the name on the URL"),
         (
             "?fieldManager=x",
@@ -370,7 +384,7 @@ async def test_apply_conflicts_with_what_an_update_set(api: Api) -> None:
 )
 async def test_apply_refuses(api: Api, query: str, body: Any, message: str) -> None:
     answer = await api("PATCH", f"{MAPS}/a{query}", body, content_type=APPLY)
-    assert answer.status == 400
+    assert answer.status == (422 if not query else 400)
     assert message in body_of(answer)
 
 
@@ -412,7 +426,10 @@ async def test_selectors(api: Api) -> None:
         i["metadata"]["name"] for i in (await api("GET", f"{MAPS}?fieldSelector=metadata.name%3Db")).body["items"]
     ] == ["b"]
     bad = await api("GET", f"{MAPS}?fieldSelector=data.x%3D1")
-    assert (bad.status, body_of(bad)) == (400, "field label not supported: data.x")
+    assert (bad.status, body_of(bad)) == (
+        400,
+        '"data.x" is not a known field selector: only "metadata.name", "metadata.namespace"',
+    )
     assert (await api("GET", f"{MAPS}?labelSelector=a%20b")).status == 400
 
 

@@ -131,7 +131,7 @@ async def test_preconditions(api: Api, member: str) -> None:
     made = await api.made(MAPS, {"metadata": {"name": "a"}})
     refused = await api("DELETE", f"{MAPS}/a", {"preconditions": {member: "7777"}})
     assert (refused.status, refused.body["reason"]) == (409, "Conflict")
-    assert "Precondition failed" in refused.body["message"]
+    assert "in the precondition (7777) does not match" in refused.body["message"]
     assert (await api("DELETE", f"{MAPS}/a", {"preconditions": {member: made["metadata"][member]}})).status == 200
 
 

@@ -81,7 +81,9 @@ class Authenticator:
         }
         if not name:
             if groups or uid or extra:
-                raise StatusError.bad_request("groups, a uid or extras can't be impersonated without a user")
+                raise StatusError.bad_request(
+                    f"requested {_go_user(uid, groups, extra)} without impersonating a user name"
+                )
             return user
         account = _account(name)
         if account is None:
@@ -121,6 +123,19 @@ class Authenticator:
             case Denied(reason):
                 shown = Resource(group, "v1", resource, resource, bool(namespace))
                 raise StatusError.forbidden(shown, name, reason, subresource=subresource)
+
+
+def _go_user(uid: str, groups: tuple[str, ...], extra: Mapping[str, tuple[str, ...]]) -> str:
+    """The user as Go prints it, which is how the API server says what was asked for."""
+    listed = ", ".join(f'"{group}"' for group in groups)
+    extras = ", ".join(
+        f'"{key}":[]string{{{", ".join(f"{chr(34)}{value}{chr(34)}" for value in values)}}}'
+        for key, values in sorted(extra.items())
+    )
+    return (
+        f'&user.DefaultInfo{{Name:"", UID:"{uid}", Groups:[]string{f"{{{listed}}}" if groups else "(nil)"},'
+        f" Extra:map[string][]string{f'{{{extras}}}' if extra else '(nil)'}}}"
+    )
 
 
 def _account(name: str) -> tuple[str, str] | None:

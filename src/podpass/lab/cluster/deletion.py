@@ -10,12 +10,12 @@ from typing import Any
 from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.resources import NAMESPACES
-from podpass.kube.status import Cause, StatusError, not_supported
+from podpass.kube.status import Cause, StatusError, invalid, not_supported
 from podpass.lab.clock import rfc3339, seconds_of
 from podpass.lab.cluster.registry import Kind
 
 ORPHAN, FOREGROUND = "orphan", "foregroundDeletion"
-_POLICIES = ("Background", "Foreground", "Orphan")
+_POLICIES = ("Foreground", "Background", "Orphan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,15 @@ def delete_options(body: Mapping[str, Any] | None, query: Mapping[str, str]) -> 
     policy = source.get("propagationPolicy") or ""
     if policy and policy not in _POLICIES:
         causes.append(not_supported("propagationPolicy", policy, (*_POLICIES, "nil")))
+    if policy and source.get("orphanDependents") is not None:
+        text = "orphanDependents and deletionPropagation cannot be both set"
+        causes.append(invalid("propagationPolicy", policy, text))
     if not policy and "orphanDependents" in source:
         policy = "Orphan" if source["orphanDependents"] in (True, "true", "1") else "Background"
     preconditions = source.get("preconditions") or {}
     if not isinstance(preconditions, Mapping):
         raise StatusError.bad_request("preconditions must be an object")
-    dry_run = source.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") else [])
+    dry_run = source.get("dryRun") or ([query["dryRun"]] if query.get("dryRun") and not body else [])
     if dry_run not in ([], ["All"]):
         causes.append(not_supported("dryRun", dry_run, ("All",)))
     if causes:
@@ -90,14 +93,19 @@ def check_preconditions(kind: Kind, obj: Obj, options: DeleteOptions) -> None:
     """Raises StatusError 409 when *obj* is not the one the client meant."""
     name = objects.name(obj)
     if options.uid and options.uid != objects.uid(obj):
-        raise StatusError.conflict(kind.resource, name, uid_differs(options.uid, objects.uid(obj)))
-    version = objects.resource_version(obj)
-    if options.resource_version and options.resource_version != version:
-        raise StatusError.conflict(
+        raise StatusError.precondition_failed(
             kind.resource,
             name,
-            "Precondition failed: ResourceVersion in precondition:"
-            f" {options.resource_version}, ResourceVersion in object meta: {version}",
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({objects.uid(obj)})."
+            " The object might have been deleted and then recreated",
+        )
+    version = objects.resource_version(obj)
+    if options.resource_version and options.resource_version != version:
+        raise StatusError.precondition_failed(
+            kind.resource,
+            name,
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion"
+            f" in record ({version}). The object might have been modified",
         )
 
 

@@ -27,18 +27,23 @@ VERSION: Obj = {
 }
 
 
-def wants_aggregated(accept: str) -> bool:
-    """Whether the first alternative of an Accept header that discovery knows is the aggregated form."""
+def wants_aggregated(accept: str) -> bool | None:
+    """Whether the first alternative of an Accept header that discovery knows is the aggregated form.
+
+    None when it knows none of them: Kubernetes 1.37 serves no other version of it, and no HTML.
+    """
+    if not accept:
+        return False
     for alternative in accept.split(","):
         media_type, *parameters = (part.strip() for part in alternative.split(";"))
-        if media_type not in ("application/json", "*/*"):
+        if media_type not in ("application/json", "application/yaml", "*/*"):
             continue
         given = dict(parameter.partition("=")[::2] for parameter in parameters)
         if "as" not in given:
             return False
         if given == {"g": "apidiscovery.k8s.io", "v": "v2", "as": "APIGroupDiscoveryList"}:
             return True
-    return False
+    return None
 
 
 def subresources_of(kind: Kind) -> Iterator[Subresource]:

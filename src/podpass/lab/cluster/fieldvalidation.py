@@ -202,7 +202,10 @@ class _Walk:
             if not isinstance(value, dict):
                 return self._wrong(owner, path, value, f"map[string]{_go_type(field.type)}")
             return {
-                key: "" if element is None else self._value(owner, field, element, _join(path, key))
+                # Go names the map in a fault, and the key only of what lies deeper.
+                key: ""
+                if element is None
+                else self._value(owner, field, element, path if field.type in fields.SCALARS else _join(path, key))
                 for key, element in value.items()
             }
         return self._value(owner, field, value, path)

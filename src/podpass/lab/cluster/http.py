@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from podpass.kube.objects import Obj
-from podpass.kube.resources import NAMESPACES
+from podpass.kube.resources import NAMESPACES, Resource
 from podpass.kube.status import StatusError
 from podpass.lab.cluster import bodies, discovery, paths
 from podpass.lab.cluster.bodies import MAX_BODY_BYTES
@@ -25,7 +25,7 @@ from podpass.lab.cluster.extension import (
     Tables,
     User,
 )
-from podpass.lab.cluster.options import Selection, is_true, selection
+from podpass.lab.cluster.options import Selection, check_timeout, is_true, selection
 from podpass.lab.cluster.paths import GroupVersion, NoResource, Target
 from podpass.lab.cluster.reading import Reading
 from podpass.lab.cluster.registry import Subresource
@@ -134,6 +134,7 @@ class KubernetesApi:
         if not isinstance(target, Target):
             return await self._outside(request, user, target)
         verb = _verb(request, target)
+        check_timeout(request.query.get("timeout", ""))
         name = target.name
         chosen: Selection | None = None
         if verb in ("list", "watch", "deletecollection") and request.query_string:
@@ -153,7 +154,7 @@ class KubernetesApi:
         decision = self._parts.authorizer.authorize(user, attributes)
         if isinstance(decision, Denied):
             self._note_refusal(request, user, decision.reason, "Forbidden")
-            raise StatusError.forbidden(resource, name, decision.reason, subresource=target.subresource)
+            raise StatusError.forbidden(resource, name, decision.reason)
         if verb == "watch" and target.name:
             raise StatusError.method_not_allowed()
         if target.subresource:
@@ -164,7 +165,7 @@ class KubernetesApi:
         if verb == "watch" and "list" in kind.verbs:
             return self._reading.watch(request, target, (_NOT_CACHED, *_headers(warnings)))
         if verb not in kind.verbs:
-            raise StatusError.method_not_allowed(resource, verb)
+            raise StatusError.method_not_allowed()
         match verb:
             case "get":
                 return self._reading.object(request, kind, self._verbs.stored(kind, target.namespace, target.name))
@@ -184,12 +185,32 @@ class KubernetesApi:
     # Paths that are no resource
 
     async def _outside(self, request: Request, user: User, target: GroupVersion | NoResource | None) -> Response:
-        if not isinstance(target, NoResource):
+        if isinstance(target, NoResource):
+            self._authorize_unknown(request, user, target)
+        else:
             attributes = Attributes(verb=request.method.lower(), path=request.path)
             decision = self._parts.authorizer.authorize(user, attributes)
             if isinstance(decision, Denied):
                 raise StatusError.forbidden_path(decision.reason)
         return await self._server_paths.answer(request, target)
+
+    def _authorize_unknown(self, request: Request, user: User, target: NoResource) -> None:
+        """Rights come first: who may not look is not told that there is nothing."""
+        verbs = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+        asked = Attributes(
+            verb=verbs.get(request.method, "get" if target.name else "list"),
+            path=request.path,
+            group=target.group,
+            version=target.version,
+            resource=target.resource,
+            subresource=target.subresource,
+            namespace=target.namespace,
+            name=target.name,
+        )
+        decision = self._parts.authorizer.authorize(user, asked)
+        if isinstance(decision, Denied):
+            shown = Resource(target.group, target.version, target.resource, "", bool(target.namespace))
+            raise StatusError.forbidden(shown, target.name, decision.reason)
 
     # Subresources
 

@@ -179,6 +179,32 @@ def _order(entry: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
+def repeated_item(config: Any, rule: Rule | None, path: str = "") -> str | None:
+    """The first list of *config* that gives an item twice, in the words of the API server; None when none does."""
+    if isinstance(config, dict):
+        for name, value in config.items():
+            found = repeated_item(value, rule.of(name) if isinstance(rule, MapRule) else None, f"{path}.{name}")
+            if found is not None:
+                return found
+    if isinstance(config, list) and isinstance(rule, ListRule):
+        seen: set[str] = set()
+        for item in config:
+            if rule.is_set:
+                place = _member(item)
+            elif isinstance(item, dict) and rule.keys:
+                place = _item(item, rule)
+            else:
+                return None
+            if place in seen:
+                return f"{path}: duplicate entries for key {readable((place,))}"
+            seen.add(place)
+            if isinstance(item, dict):
+                found = repeated_item(item, rule.item, path + readable((place,)))
+                if found is not None:
+                    return found
+    return None
+
+
 def apply(live: Obj | None, config: Obj, manager: Manager, rules: MapRule, *, time: str, force: bool) -> Applied:
     """*live* (None: nothing yet) with *config* applied by *manager*, its managedFields brought up to date."""
     applied = leaves(config, rules)

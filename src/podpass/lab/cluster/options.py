@@ -5,6 +5,8 @@ Contract: Kubernetes API surface, sections 1.5, 2.4, 2.5, 2.6.
 
 import base64
 import binascii
+import posixpath
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -26,7 +28,7 @@ from podpass.lab.cluster.extension import SYSTEM, User
 from podpass.lab.cluster.managedfields import MAX_MANAGER_CHARACTERS
 from podpass.lab.cluster.registry import Kind
 
-NEWEST = 0
+NEWEST = -1
 """In a continue token: go on with whatever there is now."""
 FieldValidation = Literal["Strict", "Warn", "Ignore"]
 
@@ -79,6 +81,9 @@ def selection(kind: Kind, query: Mapping[str, str]) -> Selection:
         raise StatusError.bad_request(str(error)) from error
     for term in fields.requirements:
         if term.key not in _IDENTITY and term.key not in kind.field_names:
+            if kind.built_in and not kind.field_names:
+                known = ", ".join(f'"{name}"' for name in _IDENTITY)
+                raise StatusError.bad_request(f'"{term.key}" is not a known field selector: only {known}')
             raise StatusError.bad_request(f"field label not supported: {term.key}")
     return Selection(labels, fields)
 
@@ -94,9 +99,10 @@ class ListOptions:
     after: Key | None = None
 
 
-def list_options(kind: Kind, query: Mapping[str, str], *, newest: int) -> ListOptions:
+def list_options(kind: Kind, namespace: str, query: Mapping[str, str], *, newest: int) -> ListOptions:
     """Raises StatusError (400, 410, 422, 504)."""
     limit = _number(query, "limit")
+    _number(query, "timeoutSeconds")
     match, version = query.get("resourceVersionMatch", ""), query.get("resourceVersion", "")
     causes: list[Cause] = []
     if query.get("sendInitialEvents"):
@@ -113,7 +119,7 @@ def list_options(kind: Kind, query: Mapping[str, str], *, newest: int) -> ListOp
                 forbidden_field("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided")
             )
         if match not in ("Exact", "NotOlderThan"):
-            causes.append(not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan")))
+            causes.append(not_supported("resourceVersionMatch", match, ("Exact", "NotOlderThan", "")))
         elif match == "Exact" and version == "0":
             causes.append(
                 forbidden_field(
@@ -125,7 +131,7 @@ def list_options(kind: Kind, query: Mapping[str, str], *, newest: int) -> ListOp
     if token := query.get("continue", ""):
         if version not in ("", "0"):
             raise StatusError.bad_request("specifying resource version is not allowed when using continue")
-        at, after = _read_continue(token)
+        at, after = _read_continue(token, namespace)
         check_not_ahead(at, newest)
         return ListOptions(selection=chosen, limit=limit, at=None if at == NEWEST else at, after=after)
     wanted = resource_version(version)
@@ -155,23 +161,46 @@ def check_not_ahead(wanted: int, newest: int) -> None:
         )
 
 
-def continue_token(rv: int, last: Key) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode([rv, *last])).decode().rstrip("=")
+class _Continue(msgspec.Struct, omit_defaults=True):
+    """A continue token as the API server writes it: where the next page starts, below the collection's own path."""
+
+    v: str = ""
+    rv: int = 0
+    start: str = ""
 
 
-def _read_continue(token: str) -> tuple[int, Key]:
+_CONTINUE_VERSION = "meta.k8s.io/v1"
+_decode_continue = msgspec.json.Decoder(_Continue).decode
+
+
+def continue_token(rv: int, namespace: str, last: Key) -> str:
+    """The token for the page after *last* of a list of *namespace* (empty: of all of them)."""
+    start = last[1] if namespace else "/".join(last) if last[0] else last[1]
+    encoded = msgspec.json.encode(_Continue(_CONTINUE_VERSION, rv, start + "\0"))
+    return base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+
+
+def _read_continue(token: str, namespace: str) -> tuple[int, Key]:
     try:
-        padded = token + "=" * (-len(token) % 4)
-        rv, namespace, name = msgspec.json.decode(
-            base64.b64decode(padded, altchars=b"-_", validate=True), type=tuple[int, str, str]
-        )
+        found = _decode_continue(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
-        raise StatusError.bad_request(f"invalid continue token: continue key is not valid: {error}") from error
-    if rv < 0:
-        raise StatusError.bad_request(
-            "invalid continue token: continue key is not valid: incorrect encoded start resourceVersion"
-        )
-    return rv, (namespace, name)
+        raise _bad_continue("illegal base64 data at input byte 0") from error
+    if found.v != _CONTINUE_VERSION:
+        raise _bad_continue(f"server does not recognize this encoded version {found.v[:40]}")
+    if found.rv == 0:
+        raise _bad_continue(f"incorrect encoded start resourceVersion (version {found.v})")
+    if not found.start:
+        raise _bad_continue(f"encoded start key empty (version {found.v})")
+    if not posixpath.normpath("/" + found.start) == "/" + found.start:
+        raise _bad_continue(found.start[:80])
+    first, slash, rest = found.start.partition("/")
+    if namespace:
+        return found.rv, (namespace, found.start)
+    return found.rv, ((first, rest) if slash else ("", first))
+
+
+def _bad_continue(why: str) -> StatusError:
+    return StatusError.bad_request(f"invalid continue token: continue key is not valid: {why}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,9 +229,13 @@ def watch_options(kind: Kind, query: Mapping[str, str]) -> WatchOptions:
         text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
         causes.append(forbidden_field("resourceVersionMatch", text))
     if query.get("continue"):
-        causes.append(forbidden_field("continue", "continue is forbidden for watch"))
+        text = "resourceVersionMatch is forbidden when continue is provided"
+        causes.append(forbidden_field("resourceVersionMatch", text))
     _refuse(causes)
-    rv = resource_version(query.get("resourceVersion", ""))
+    try:
+        rv = resource_version(query.get("resourceVersion", ""))
+    except StatusError as error:
+        raise StatusError.unnamed(error.message.removeprefix("invalid resource version: ")) from error
     wants = is_true(send)
     bookmarks = is_true(query.get("allowWatchBookmarks", ""))
     return WatchOptions(
@@ -230,6 +263,17 @@ def _number(query: Mapping[str, str], name: str) -> int:
     return max(int(text), 0)
 
 
+_DURATION = re.compile(r"[-+]?(?:0|(?:(?:\d+\.?\d*|\.\d+)(?:ns|us|µs|μs|ms|s|m|h))+)", re.ASCII)
+
+
+def check_timeout(text: str) -> None:
+    """Raises StatusError 400 for a `timeout` that is no duration."""
+    if text and not _DURATION.fullmatch(text):
+        raise StatusError.bad_request(
+            f'invalid timeout specified in the request URL - time: invalid duration "{text[:64]}"'
+        )
+
+
 def _refuse(causes: list[Cause]) -> None:
     if causes:
         raise StatusError.invalid_kind("meta.k8s.io", "ListOptions", "", causes)
@@ -254,15 +298,17 @@ def write_options(query: Mapping[str, str], *, user: User, user_agent: str, kind
     causes: list[Cause] = []
     dry_run = query.get("dryRun", "")
     if dry_run not in ("", "All"):
-        causes.append(not_supported("dryRun", dry_run, ("All",)))
+        causes.append(not_supported("dryRun", [dry_run], ("All",)))
     manager = query.get("fieldManager", "")
     if len(manager) > MAX_MANAGER_CHARACTERS:
         causes.append(too_long("fieldManager", MAX_MANAGER_CHARACTERS))
     elif not manager.isprintable():
-        causes.append(invalid("fieldManager", manager, "should only contain printable characters"))
+        at, bad = next((index, each) for index, each in enumerate(manager) if not each.isprintable())
+        text = f"invalid character U+{ord(bad):04X} (at position {at})"
+        causes.append(invalid("fieldManager", manager, text))
     validation = query.get("fieldValidation", "") or "Warn"
     if validation not in ("Strict", "Warn", "Ignore"):
-        causes.append(not_supported("fieldValidation", validation, ("Ignore", "Strict", "Warn")))
+        causes.append(not_supported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
     if causes:
         raise StatusError.invalid_kind("meta.k8s.io", kind, "", causes)
     options: Obj = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}

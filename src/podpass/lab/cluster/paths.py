@@ -25,7 +25,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class NoResource:
-    """Below a group version, but no resource of it: 404 as a Status."""
+    """Below a group version, but no resource of it: 404 as a Status, to those who may see that."""
+
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    name: str = ""
+    subresource: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,16 @@ def read(registry: Registry, raw_path: str) -> Target | GroupVersion | NoResourc
             return None
     if not rest:
         return GroupVersion(group, version)
-    return _target(registry, group, version, rest) or NoResource()
+    found = _target(registry, group, version, rest)
+    if found is not None:
+        return found
+    if not any(kind.resource.group == group for kind in registry):
+        return GroupVersion(group, version)
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2:
+        namespace, rest = rest[1], rest[2:]
+    resource, name, subresource = (*rest, "", "", "")[:3]
+    return NoResource(group, version, namespace, resource, name, subresource)
 
 
 def _target(registry: Registry, group: str, version: str, parts: list[str]) -> Target | None:

@@ -44,24 +44,32 @@ class Reading:
         form = bodies.form_of(request.headers.get("accept", ""))
         if form == bodies.PLAIN:
             return Response(status, self._verbs.encoded(kind, stored), (_JSON_HEADER,))
+        if form.shape == "PartialObjectMetadataList":
+            raise StatusError.not_acceptable(
+                f"you requested {form.shape}, but the requested object is not a list ({_go_type(kind)})"
+            )
         return self._shaped(request, kind, self._verbs.present(kind, stored), form, status)
 
     def _shaped(self, request: Request, kind: Kind, obj: Obj, form: Form, status: int) -> Response:
-        if form.yaml:
-            return _yaml(status, obj)
+        found = obj
         if form.shape == "Table" and self._tables is not None:
             metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
-            table = self._tables.render(
+            found = self._tables.render(
                 kind, [obj], metadata=metadata, include_object=_include_object(request.query), with_columns=True
             )
-            return json_response(status, table)
-        return json_response(status, partial_metadata(obj) if form.shape != "object" else obj)
+        elif form.shape != "object":
+            found = partial_metadata(obj)
+        return _rendered(status, found, form)
 
     def list(self, request: Request, target: Target) -> Response:
         """A collection, or a page of it. Raises StatusError 410 for a place that is too far back."""
         kind, storage = target.kind, self._verbs.storage
-        form = bodies.form_of(request.headers.get("accept", ""))
-        options = list_options(kind, request.query, newest=storage.rv)
+        form = bodies.form_of(request.headers.get("accept", ""), listed=True)
+        if form.shape == "PartialObjectMetadata":
+            raise StatusError.not_acceptable(
+                f"you requested {form.shape}, but the requested object is a list ({_go_type(kind)}List)"
+            )
+        options = list_options(kind, target.namespace, request.query, newest=storage.rv)
         try:
             page = storage.page(
                 kind.storage,
@@ -74,12 +82,12 @@ class Reading:
         except Compacted as error:
             if request.query.get("continue"):
                 assert options.after is not None
-                token = continue_token(NEWEST, options.after)
+                token = continue_token(NEWEST, target.namespace, options.after)
                 raise StatusError.expired(CONTINUE_TOO_OLD, continue_token=token) from error
             raise StatusError.expired(f"too old resource version: {error.asked} ({error.oldest})") from error
         metadata: Obj = {"resourceVersion": str(page.rv)}
         if page.more:
-            metadata["continue"] = continue_token(page.rv, page.items[-1].key)
+            metadata["continue"] = continue_token(page.rv, target.namespace, page.items[-1].key)
             if page.remaining:
                 metadata["remainingItemCount"] = page.remaining
         if form == bodies.PLAIN:
@@ -89,12 +97,12 @@ class Reading:
             table = self._tables.render(
                 kind, items, metadata=metadata, include_object=_include_object(request.query), with_columns=True
             )
-            return json_response(200, table)
+            return _rendered(200, table, form)
         if form.shape != "object":
-            found: Obj = {"kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
-            return json_response(200, {**found, "items": [partial_metadata(item) for item in items]})
+            found: Obj = {"kind": "PartialObjectMetadataList", "apiVersion": form.version, "metadata": metadata}
+            return _rendered(200, {**found, "items": [partial_metadata(item) for item in items]}, form)
         listed = {"kind": kind.resource.list_kind, "apiVersion": kind.resource.api_version, "metadata": metadata}
-        return _yaml(200, {**listed, "items": items})
+        return _rendered(200, {**listed, "items": items}, form)
 
     def joined(self, kind: Kind, items: Sequence[Stored], metadata: Obj) -> bytes:
         """The list, put together from the bodies as they are stored."""
@@ -125,11 +133,25 @@ class Reading:
 def _include_object(query: Mapping[str, str]) -> IncludeObject:
     chosen = query.get("includeObject", "") or "Metadata"
     if chosen not in ("None", "Metadata", "Object"):
-        raise StatusError.bad_request(f"unrecognized includeObject value: {chosen[:64]!r}")
+        raise StatusError.bad_request(
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{chosen[:64]}": must be'
+            " 'Metadata', 'Object', 'None', or empty"
+        )
     return chosen  # type: ignore[return-value]
 
 
-def _yaml(status: int, obj: Obj) -> Response:
+def _go_type(kind: Kind) -> str:
+    """What the API server calls the kind inside, which its refusals mention."""
+    if not kind.built_in:
+        return "*unstructured.Unstructured"
+    return f"*{kind.resource.group.partition('.')[0] or 'core'}.{kind.resource.kind}"
+
+
+def _rendered(status: int, obj: Obj, form: Form) -> Response:
+    if form.shape != "object":
+        obj = {**obj, "apiVersion": form.version}
+    if not form.yaml:
+        return json_response(status, obj)
     import yaml
 
     return Response(status, yaml.safe_dump(obj, sort_keys=True).encode(), (("Content-Type", "application/yaml"),))

@@ -9,6 +9,7 @@ import msgspec
 
 from podpass.kube.status import StatusError
 from podpass.lab.cluster import discovery
+from podpass.lab.cluster.bodies import ACCEPTED
 from podpass.lab.cluster.extension import OpenApi
 from podpass.lab.cluster.paths import GroupVersion, NoResource
 from podpass.lab.cluster.registry import Registry
@@ -62,7 +63,11 @@ class ServerPaths:
         return self._document(path) or text_response(404, "404 page not found\n")
 
     def _groups(self, request: Request, *, core: bool) -> Response:
-        if discovery.wants_aggregated(request.headers.get("accept", "")):
+        aggregated = discovery.wants_aggregated(request.headers.get("accept", ""))
+        if aggregated is None:
+            text = f"only the following media types are accepted: {', '.join(ACCEPTED)}"
+            raise StatusError.not_acceptable(text)
+        if aggregated:
             key = ("core" if core else "groups", self._registry.changes)
             body = self._aggregated.get(key)
             if body is None:

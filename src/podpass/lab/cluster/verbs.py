@@ -155,8 +155,8 @@ class Verbs:
             obj = kind.to_stored(obj)
         meta = obj["metadata"] = {key: value for key, value in obj["metadata"].items() if value is not None}
         settle_namespace(kind, meta, namespace)
-        if meta.get("resourceVersion"):
-            raise StatusError.bad_request("resourceVersion should not be set on objects to be created")
+        if meta.get("resourceVersion") and not applied:
+            raise StatusError.unnamed("resourceVersion should not be set on objects to be created")
         for member in SET_BY_SERVER:
             meta.pop(member, None)
         generate = not meta.get("name") and meta.get("generateName")
@@ -234,6 +234,8 @@ class Verbs:
         meta = new["metadata"] = {key: value for key, value in new["metadata"].items() if value is not None}
         check_identity(kind, meta, old)
         version = meta.get("resourceVersion") or ""
+        if (version and not version.isascii()) or (version and not version.isdigit()):
+            raise StatusError.unnamed(f'strconv.ParseUint: parsing "{version[:64]}": invalid syntax')
         if version and version != str(current.rv):
             raise StatusError.conflict(kind.resource, name)
         if not version and not kind.built_in:
@@ -242,7 +244,7 @@ class Verbs:
             raise StatusError.invalid(kind.resource, name, [cause])
         meta["resourceVersion"] = str(current.rv)
         for member in KEPT_ON_UPDATE:
-            if member not in meta and member in old["metadata"]:
+            if (member not in meta or member == "creationTimestamp") and member in old["metadata"]:
                 meta[member] = old["metadata"][member]
         new = {**new, "kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
         if kind.to_stored is not None:
@@ -286,13 +288,9 @@ class Verbs:
         self, kind: Kind, namespace: str, name: str, config: Obj, write: Write, *, force: bool
     ) -> tuple[Stored, bool]:
         """Server-side apply; the second value says whether the object was created."""
-        meta = config.get("metadata")
-        if not isinstance(meta, dict):
-            raise StatusError.bad_request("metadata is required")
-        if not config.get("apiVersion") or not config.get("kind"):
-            raise StatusError.bad_request("apiVersion and kind are required for apply patch")
         check_type(kind, config)
         check_shape(kind, config)
+        meta = config["metadata"]
         if meta.get("managedFields"):
             raise StatusError.bad_request("metadata.managedFields must be nil")
         if (meta.get("name") or name) != name:
@@ -301,8 +299,11 @@ class Verbs:
         config = {**config, "metadata": {**meta, "name": name}}
         rules, now = _rules(kind), rfc3339(self.clock.now())
         if self.storage.get(kind.storage, namespace, name) is None:
-            if write.subresource or meta.get("uid"):
+            if write.subresource:
                 raise StatusError.not_found(kind.resource, name)
+            if meta.get("uid"):
+                why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
+                raise StatusError.conflict(kind.resource, name, why)
             made = managedfields.apply(None, config, manager, rules, time=now, force=force)
             return await self.create_object(kind, made.obj, namespace, write, applied=True), True
 

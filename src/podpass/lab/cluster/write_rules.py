@@ -5,8 +5,9 @@ Contract: Kubernetes API surface, sections 2.1 and 2.6.
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
+from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError
-from podpass.lab.cluster import deletion, metadata
+from podpass.lab.cluster import deletion, fields, metadata
 from podpass.lab.cluster.registry import Kind
 
 SET_BY_SERVER = (
@@ -25,6 +26,11 @@ def check_type(kind: Kind, obj: Obj) -> None:
     api_version, name = obj.get("apiVersion"), obj.get("kind")
     if not isinstance(api_version, str | None) or not isinstance(name, str | None):
         raise StatusError.bad_request("couldn't get version/kind; apiVersion and kind must be strings")
+    expected = kind.resource
+    if kind.built_in and (
+        (api_version or expected.api_version) != expected.api_version or (name or "") not in ("", expected.kind)
+    ):
+        raise _another_kind(expected, api_version or expected.api_version, name or expected.kind)
     if api_version and api_version != kind.resource.api_version:
         raise StatusError.bad_request(
             f"the API version in the data ({api_version}) does not match the expected API version"
@@ -34,6 +40,16 @@ def check_type(kind: Kind, obj: Obj) -> None:
         raise StatusError.bad_request(
             f"the kind in the data ({name}) does not match the expected kind ({kind.resource.kind})"
         )
+
+
+def _another_kind(expected: Resource, api_version: str, name: str) -> StatusError:
+    """400, naming Go's types: what the object is, and what it should be."""
+    version = api_version.rpartition("/")[2]
+    why = f'no kind "{name}" is registered for version "{api_version}" in scheme "pkg/runtime/scheme.go:111"'
+    if fields.message_of(api_version, name) is not None:
+        internal = expected.group.partition(".")[0] or "core"
+        why = f"converting ({version}.{name}) to ({internal}.{expected.kind}): unknown conversion"
+    return StatusError.bad_request(f'{name} in version "{version}" cannot be handled as a {expected.kind}: {why}')
 
 
 def check_shape(kind: Kind, obj: Obj) -> None:
@@ -69,7 +85,13 @@ def check_identity(kind: Kind, meta: Obj, old: Obj) -> None:
         raise StatusError.bad_request(_NAMESPACE_DIFFERS)
     given = meta.get("uid") or ""
     if given and given != objects.uid(old):
-        raise StatusError.conflict(kind.resource, name, deletion.uid_differs(given, objects.uid(old)))
+        key = "/".join(part for part in (kind.resource.plural, namespace, name) if part)
+        raise StatusError.conflict(
+            kind.resource,
+            name,
+            f"StorageError: invalid object, Code: 4, Key: /registry/{key}, ResourceVersion: 0, AdditionalErrorMsg: "
+            + deletion.uid_differs(given, objects.uid(old)),
+        )
 
 
 def only_writable(subresource: str, new: Obj, old: Obj, *, has_status: bool) -> Obj:

@@ -4,6 +4,7 @@ Contract: Kubernetes API surface, sections 2.6 to 2.8.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -11,10 +12,10 @@ import msgspec
 from podpass.kube import patch as patches
 from podpass.kube.merging import MapRule, rules_for
 from podpass.kube.objects import Obj
-from podpass.kube.patch import PatchMalformed, PatchRefused
+from podpass.kube.patch import PatchMalformed, PatchRefused, PatchTooLarge
 from podpass.kube.status import Cause, StatusError, deleted
-from podpass.lab.cluster import bodies
-from podpass.lab.cluster.bodies import MAX_BODY_BYTES
+from podpass.lab.cluster import bodies, managedfields
+from podpass.lab.cluster.bodies import MAX_BODY_BYTES, Malformed
 from podpass.lab.cluster.deletion import delete_options
 from podpass.lab.cluster.extension import ProtobufDecoder, SubresourceCall, User
 from podpass.lab.cluster.options import Selection, Write, is_true, write_options
@@ -41,7 +42,7 @@ class Writing:
 
     def _body(self, request: Request, write: Write, kind: Kind) -> Obj:
         """The object in the request, its members checked against the kind's schema."""
-        obj = bodies.decode_object(request.media_type, request.body, self._protobuf)
+        obj = bodies.decode_object(request.media_type, request.body, self._protobuf, kind=kind.resource.kind)
         raw = request.body if request.media_type in ("", bodies.JSON) else b""
         name, version = kind.resource.kind, kind.resource.api_version
         self._check_fields(
@@ -60,6 +61,49 @@ class Writing:
         if write.field_validation == "Strict":
             raise StatusError.bad_request(f"{where}strict decoding error: {', '.join(texts)}")
         write.warnings.extend(text for text in texts if text not in write.warnings)
+
+    def _check_patched(self, kind: Kind, obj: Obj, raw: bytes, write: Write, patch: "_Patch") -> None:
+        """The members of what a patch made."""
+        try:
+            self._check_fields(kind, obj, raw, write)
+        except StatusError as error:
+            if error.code != 400 or obj.get("kind") != kind.resource.kind:
+                raise
+            marker = f"cannot be handled as a {kind.resource.kind}: "
+            why = error.message.partition(marker)[2] or error.message
+            raise StatusError.patch_invalid(patch.shown(obj), why) from error
+
+    def _check_configuration(self, kind: Kind, config: Obj, raw: bytes, write: Write) -> None:
+        """Server-side apply takes no member that the schema does not know, whatever the mode."""
+        api_version, name = config.get("apiVersion") or "", config.get("kind") or ""
+        if (api_version, name) != (kind.resource.api_version, kind.resource.kind):
+            group, _, version = str(api_version).rpartition("/")
+            raise StatusError.bad_request(f"invalid object type: {group}/{version}, Kind={name}")
+        check = self._verbs.check_fields
+        if check is None:
+            return
+        meta = config.get("metadata")
+        place = f"{meta.get('namespace') or ''}/{meta.get('name') or ''}" if isinstance(meta, dict) else "/"
+        what = (
+            f"failed to create typed patch object ({place}; {kind.resource.group}/{kind.resource.version}, Kind={name})"
+        )
+        try:
+            texts = check(kind, config, raw if raw.lstrip()[:1] == b"{" else b"")
+        except StatusError as error:
+            why = error.message.partition(f"cannot be handled as a {name}: ")[2] or error.message
+            raise StatusError.unnamed(f"{what}: {why}") from error
+        unknown = [text.removeprefix('unknown field "')[:-1] for text in texts if text.startswith("unknown field ")]
+        faults = [f".{path}: field not declared in schema" for path in unknown]
+        if (path := managedfields.repeated_item(config, rules_for(kind.resource.group, name))) is not None:
+            faults.append(path)
+        if faults:
+            told = faults[0] if len(faults) == 1 else "errors:\n" + "\n".join(f"  {fault}" for fault in faults)
+            raise StatusError.unnamed(f"{what}: {told}")
+        repeated = [text for text in texts if text.startswith("duplicate field ")]
+        if repeated and write.field_validation == "Strict":
+            raise StatusError.bad_request(f"error strict decoding patch: {', '.join(repeated)}")
+        if write.field_validation == "Warn":
+            write.warnings.extend(repeated)
 
     def _write(self, request: Request, user: User, kind: str, warnings: list[str], subresource: str = "") -> Write:
         write = write_options(
@@ -102,8 +146,9 @@ class Writing:
         write = self._write(request, user, "UpdateOptions", warnings, target.subresource)
         obj = self._body(request, write, kind)
         if not isinstance(obj.get("metadata"), dict) or not obj["metadata"].get("name"):
-            cause = Cause("FieldValueRequired", "Required value: name is required", "metadata.name")
-            raise StatusError.invalid(kind.resource, target.name, [cause])
+            raise StatusError.bad_request(
+                f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+            )
 
         # Every attempt gets its own copy: admission and the hooks change it.
         def make(_: Obj) -> Obj:
@@ -117,19 +162,19 @@ class Writing:
     async def patch(self, request: Request, target: Target, user: User, warnings: list[str]) -> Response:
         kind, media_type = target.kind, request.media_type
         if media_type not in _PATCHES or (media_type == patches.STRATEGIC_MERGE_PATCH and not kind.built_in):
-            allowed = [each for each in _PATCHES if kind.built_in or each != patches.STRATEGIC_MERGE_PATCH]
-            raise StatusError.unsupported_media_type(allowed)
+            raise StatusError.unsupported_media_type()
         write = self._write(request, user, "PatchOptions", warnings, target.subresource)
         if media_type == patches.APPLY_PATCH:
             return await self._apply(request, target, write)
         if request.query.get("force"):
             cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
             raise StatusError.invalid_kind("meta.k8s.io", "PatchOptions", "", [cause])
-        change = change_of(request, rules_for(kind.resource.group, kind.resource.kind))
+        patch = _Patch.of(request, rules_for(kind.resource.group, kind.resource.kind))
 
         def make(obj: Obj) -> Obj:
-            fresh = change(obj)
-            self._check_fields(kind, fresh, request.body if media_type != patches.JSON_PATCH else b"", write)
+            fresh = patch.apply(obj)
+            raw = request.body if media_type != patches.JSON_PATCH else b""
+            self._check_patched(kind, fresh, raw, write, patch)
             return fresh
 
         return self._reading.object(
@@ -138,13 +183,10 @@ class Writing:
 
     async def _apply(self, request: Request, target: Target, write: Write) -> Response:
         if not request.query.get("fieldManager"):
-            raise StatusError.bad_request("fieldManager is required for apply patch")
-        if request.body.lstrip()[:1] in (b"{", b""):
-            config = bodies.decode_json(request.body)
-        else:
-            config = bodies.decode_yaml(request.body)
-        config = _mapping(config)
-        self._check_fields(target.kind, config, request.body, write)
+            cause = Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+            raise StatusError.invalid_kind("meta.k8s.io", "PatchOptions", "", [cause])
+        config = _configuration(request.body)
+        self._check_configuration(target.kind, config, request.body, write)
         force = is_true(request.query.get("force", ""))
         stored, created = await self._verbs.apply(
             target.kind, target.namespace, target.name, config, write, force=force
@@ -156,6 +198,8 @@ class Writing:
         write = self._write(request, user, "DeleteOptions", warnings)
         body = self._delete_body(request)
         options = delete_options(body, request.query)
+        # Like every other option, a dry run is asked for in the body where there is one.
+        write.dry_run = options.dry_run
         write.options = {**write.options, **{name: value for name, value in (body or {}).items() if value}}
         stored, gone = await self._verbs.delete_object(kind, target.namespace, target.name, options, write)
         if gone and not kind.returns_object_on_delete:
@@ -165,7 +209,13 @@ class Writing:
     def _delete_body(self, request: Request) -> Obj | None:
         if not request.body:
             return None
-        return bodies.decode_object(request.media_type, request.body, self._protobuf)
+        body = bodies.decode_object(request.media_type, request.body, self._protobuf)
+        if (name := body.get("kind") or "DeleteOptions") != "DeleteOptions":
+            raise StatusError.bad_request(
+                f'no kind "{name}" is registered for version "{body.get("apiVersion")}" in scheme'
+                ' "pkg/runtime/scheme.go:111"'
+            )
+        return body
 
     async def delete_collection(
         self, request: Request, target: Target, user: User, warnings: list[str], chosen: Selection
@@ -173,6 +223,7 @@ class Writing:
         kind = target.kind
         write = self._write(request, user, "DeleteOptions", warnings)
         options = delete_options(self._delete_body(request), request.query)
+        write.dry_run = options.dry_run
         page = self._verbs.storage.page(kind.storage, target.namespace, accepts=chosen.accepts(kind))
         for stored in page.items:
             try:
@@ -184,21 +235,40 @@ class Writing:
         return Response(200, body, (_JSON_HEADER,))
 
 
-def change_of(request: Request, rules: MapRule) -> Callable[[Obj], Obj]:
-    """What a PATCH that is no apply makes of an object. Raises StatusError, now for the body, then for the patch."""
-    media_type, value = request.media_type, bodies.decode_json(request.body)
+@dataclass(frozen=True, slots=True)
+class _Patch:
+    """A patch that is no apply."""
 
-    def change(obj: Obj) -> Obj:
+    media_type: str
+    value: Any
+    rules: MapRule
+
+    @classmethod
+    def of(cls, request: Request, rules: MapRule) -> "_Patch":
+        """Raises StatusError 400 for a body that is no patch."""
+        return cls(request.media_type, _patch_value(request.media_type, request.body), rules)
+
+    def shown(self, patched: Obj) -> str:
+        """How the API server says what can't be read as the object's kind."""
+        if self.media_type == patches.STRATEGIC_MERGE_PATCH:
+            return patches.go_value(self.value)
+        return _encode(patched).decode()
+
+    def apply(self, obj: Obj) -> Obj:
+        """What it makes of an object, which it may change. Raises StatusError."""
         try:
-            if media_type == patches.JSON_PATCH:
-                patched = patches.apply_json_patch(obj, value)
-            elif media_type == patches.MERGE_PATCH:
-                patched = patches.apply_merge_patch(obj, _mapping(value))
+            if self.media_type == patches.JSON_PATCH:
+                patched = patches.apply_json_patch(obj, self.value)
+            elif self.media_type == patches.MERGE_PATCH:
+                patched = patches.apply_merge_patch(obj, self.value)
             else:
-                patched = patches.apply_strategic_merge_patch(obj, value, rules)
-        except PatchMalformed as error:
-            raise StatusError.bad_request(str(error)) from error
-        except PatchRefused as error:
+                patched = patches.apply_strategic_merge_patch(obj, self.value, self.rules)
+        except PatchTooLarge as error:
+            message = f"Request entity too large: {error}"
+            raise StatusError(413, "RequestEntityTooLarge", message) from error
+        except (PatchMalformed, PatchRefused) as error:
+            if self.media_type == patches.STRATEGIC_MERGE_PATCH:
+                raise StatusError.unnamed(str(error)) from error
             # Which operation, and why, the API server does not tell.
             message = "the server rejected our request due to an error in our request"
             raise StatusError(422, "Invalid", message, details={}) from error
@@ -208,21 +278,53 @@ def change_of(request: Request, rules: MapRule) -> Callable[[Obj], Obj]:
         encoded = _encode(patched)
         if len(encoded) > MAX_BODY_BYTES:
             raise StatusError.too_large(MAX_BODY_BYTES)
-        fresh: Obj = bodies.decode_json(encoded)
+        try:
+            fresh: Obj = bodies.decode_json(encoded)
+        except Malformed as error:
+            raise StatusError.bad_request(str(error)) from error
         return fresh
 
-    return change
+
+def change_of(request: Request, rules: MapRule) -> Callable[[Obj], Obj]:
+    """What a PATCH that is no apply makes of an object. Raises StatusError, now for the body, then for the patch."""
+    return _Patch.of(request, rules).apply
 
 
 def subresource_patch(request: Request, group: str, kind: str) -> Callable[[Obj], Obj]:
     """The same for a subresource that has a shape of its own, such as a Scale. Raises StatusError."""
-    allowed = [each for each in _PATCHES if each != patches.APPLY_PATCH]
-    if request.media_type not in allowed:
-        raise StatusError.unsupported_media_type(allowed)
+    if request.media_type not in _PATCHES or request.media_type == patches.APPLY_PATCH:
+        raise StatusError.unsupported_media_type()
     return change_of(request, rules_for(group, kind))
 
 
-def _mapping(value: Any) -> Obj:
+def _patch_value(media_type: str, body: bytes) -> Any:
+    """What is to be applied. Raises StatusError 400."""
+    try:
+        value = bodies.decode_json(body)
+    except Malformed as error:
+        raise StatusError.bad_request("invalid JSON patch") from error
+    wanted, go_type = (
+        (list, "[]handlers.jsonPatchOp") if media_type == patches.JSON_PATCH else (dict, "map[string]interface {}")
+    )
+    if not isinstance(value, wanted):
+        why = f"json: cannot unmarshal {bodies.json_type(value)} into Go value of type {go_type}"
+        prefix = "" if media_type == patches.STRATEGIC_MERGE_PATCH else "error decoding patch: "
+        raise StatusError.bad_request(prefix + why)
+    return value
+
+
+def _configuration(body: bytes) -> Obj:
+    """What is applied: JSON or YAML. Raises StatusError 400."""
+    try:
+        value = bodies.decode_json(body) if body.lstrip()[:1] == b"{" else bodies.decode_yaml(body)
+    except Malformed as error:
+        why = str(error).removeprefix("yaml: ")
+        raise StatusError.bad_request(f"error decoding patch: error converting YAML to JSON: yaml: {why}") from error
+    if value is None:
+        return {}
     if not isinstance(value, dict):
-        raise StatusError.bad_request("the patch is not an object")
+        raise StatusError.bad_request(
+            "error decoding patch: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal"
+            f" {bodies.json_type(value)} into Go value of type map[string]interface {{}}"
+        )
     return value

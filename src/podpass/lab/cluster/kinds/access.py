@@ -87,7 +87,9 @@ def _subject_causes(path: str, subject: Obj) -> Iterator[Cause]:
 
 def _binding_update_causes(new: Obj, old: Obj, *, namespaced: bool) -> Iterator[Cause]:
     if new.get("roleRef") != old.get("roleRef"):
-        yield invalid("roleRef", new.get("roleRef") or {}, "cannot change roleRef")
+        reference = new.get("roleRef") or {}
+        shown = {member: reference.get(member) or "" for member in ("apiGroup", "kind", "name")}
+        yield invalid("roleRef", shown, "cannot change roleRef")
     yield from _binding_causes(new, namespaced=namespaced)
 
 

@@ -9,7 +9,7 @@ from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, required
 from podpass.lab.cluster.kinds import rules
-from podpass.lab.cluster.registry import Column, Kind, Subresource
+from podpass.lab.cluster.registry import ALL_VERBS, Column, Kind, Subresource
 from podpass.lab.cluster.tables import AGE, NAME
 
 NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
@@ -45,6 +45,7 @@ def namespaces(subresources: Mapping[str, Subresource] | None = None) -> Kind:
         resource=resources.NAMESPACES,
         name_rule="label",
         has_status=True,
+        verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
         default=_default_namespace,
         prepare_create=_prepare_namespace,
         prepare_update=_keep_finalizers,

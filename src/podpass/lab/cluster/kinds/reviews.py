@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
-from podpass.kube.status import StatusError, invalid, required
+from podpass.kube.status import Cause, StatusError, invalid
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.cluster.authorization import Grant
 from podpass.lab.cluster.extension import Allowed, Attributes, Denied, SubresourceCall, User
@@ -60,18 +60,15 @@ def _answer(call: SubresourceCall, status: Obj) -> Obj:
 def _asked(call: SubresourceCall) -> Attributes:
     attributes = attributes_of(objects.spec(call.body or {}))
     if attributes is None:
-        raise StatusError.invalid(
-            call.kind.resource,
-            "",
-            [
-                invalid(
-                    "spec.resourceAttributes",
-                    None,
-                    "exactly one of nonResourceAttributes or resourceAttributes must be specified",
-                )
-            ],
-        )
+        path = objects.spec(call.body or {}).get("nonResourceAttributes")
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        shown = None if path is None else {"Path": path.get("path") or "", "Verb": path.get("verb") or ""}
+        raise _unnamed_kind(call, invalid("spec", shown, text))
     return attributes
+
+
+def _unnamed_kind(call: SubresourceCall, cause: Cause) -> StatusError:
+    return StatusError.invalid_kind(call.kind.resource.group, "", "", [cause])
 
 
 def _access(rights: Rights, user: User, attributes: Attributes) -> Obj:
@@ -112,23 +109,10 @@ def review_kinds(rights: Rights, tokens: TokenChecker, clock: Clock) -> tuple[Ki
         spec = objects.spec(call.body or {})
         attributes = _asked(call)
         if not spec.get("user") and not spec.get("groups"):
-            raise StatusError.invalid(
-                call.kind.resource,
-                "",
-                [invalid("spec.user", "", "at least one of user or group must be specified")],
-            )
+            raise _unnamed_kind(call, invalid("spec.user", "", "at least one of user or group must be specified"))
         if call.kind.resource.namespaced and attributes.namespace != call.namespace:
-            raise StatusError.invalid(
-                call.kind.resource,
-                "",
-                [
-                    invalid(
-                        "spec.resourceAttributes.namespace",
-                        attributes.namespace,
-                        "must match metadata.namespace",
-                    )
-                ],
-            )
+            text = "must match metadata.namespace"
+            raise _unnamed_kind(call, invalid("spec.resourceAttributes.namespace", attributes.namespace, text))
         return _answer(call, _access(rights, _subject(spec), attributes))
 
     async def self_rules(call: SubresourceCall) -> Obj:
@@ -149,7 +133,7 @@ def review_kinds(rights: Rights, tokens: TokenChecker, clock: Clock) -> tuple[Ki
         spec = objects.spec(call.body or {})
         given: Any = spec.get("token") or ""
         if not given:
-            raise StatusError.invalid(call.kind.resource, "", [required("spec.token")])
+            raise StatusError.bad_request("token is required for TokenReview in authentication")
         match tokens.check(given, audiences=spec.get("audiences") or ()):
             case Believed(user, audiences):
                 return _answer(call, {"authenticated": True, "user": user.info(), "audiences": list(audiences)})
