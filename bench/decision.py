@@ -39,7 +39,13 @@ def decision_rate() -> float:
 
     def decide() -> str:
         candidate = model.consider(
-            _TENANT, form, version=2, directory=directory, credentials=directory.credentials, rules=rules
+            _TENANT,
+            form,
+            version=2,
+            directory=directory,
+            credentials=directory.credentials,
+            now=clock.now(),
+            rules=rules,
         )
         assert isinstance(candidate, model.Candidate), candidate
         grant = model.conclude(candidate, keys, directory=directory, now=clock.now(), rules=rules)

@@ -11,8 +11,8 @@ import pytest
 
 from podpass.serving.asgi import Receive, Response, Scope, Send, request_of, send_response
 from podpass.serving.server import bind_tcp, serving
-from podpass.serving.upgrade import upgrade_of
-from podpass.serving.websocket import NoWebSocket, open_websocket
+from podpass.serving.upgrade import CanNotUpgrade, upgrade_of
+from podpass.serving.websocket import open_websocket
 
 _SECONDS = 20.0
 _HEAD = (
@@ -27,7 +27,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     assert upgrade is not None
     try:
         websocket = open_websocket(request_of(scope), upgrade, ("", "echo", "other"))
-    except NoWebSocket as refusal:
+    except CanNotUpgrade as refusal:
         await send_response(send, Response(refusal.status))
         return
     message = b""

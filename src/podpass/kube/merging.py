@@ -6,7 +6,7 @@ lists are replaced. Contract: Kubernetes API surface, section 2.6.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Union
+from typing import Any, Union
 
 Rule = Union["MapRule", "ListRule"]
 
@@ -33,6 +33,8 @@ class ListRule:
     """The keys of server-side apply; empty and not a set: owned as a whole."""
     item: MapRule = field(default_factory=MapRule)
     is_set: bool = False
+    key_defaults: Mapping[str, Any] = field(default_factory=dict)
+    """What a key is where an item does not say it."""
 
 
 def _keyed(key: str, item: MapRule | None = None, *, keys: tuple[str, ...] = ()) -> ListRule:

@@ -22,6 +22,8 @@ class Resource:
     """The lower-case kind when empty."""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
+    listed_as: str = ""
+    """The kind of its lists; the kind with `List` behind it when empty."""
 
     @cached_property
     def api_version(self) -> str:
@@ -29,7 +31,7 @@ class Resource:
 
     @cached_property
     def list_kind(self) -> str:
-        return f"{self.kind}List"
+        return self.listed_as or f"{self.kind}List"
 
     @cached_property
     def qualified(self) -> str:

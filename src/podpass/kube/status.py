@@ -74,6 +74,10 @@ def too_long(field: str, limit: int, what: str = "may not be more than {limit} b
     return Cause(TOO_LONG, f"Too long: {what.format(limit=limit)}", field)
 
 
+def too_many(field: str, found: int, limit: int) -> Cause:
+    return Cause(TOO_MANY, f"Too many: {found}: must have at most {limit} item{'' if limit == 1 else 's'}", field)
+
+
 def type_invalid(field: str, value: Any, detail: str) -> Cause:
     return Cause(TYPE_INVALID, f"Invalid value: {_quoted(value)}: {detail}", field)
 

@@ -278,7 +278,7 @@ class Lab:
             self.clock,
             self.journal,
             entra.access_tokens,
-            may_read=lambda caller: caller.client_id == operator,
+            may_use=lambda caller: caller.client_id == operator,
         )
         names.only_existing("keyvault", keyvault.exists)
         find_service = self._cluster.services.find

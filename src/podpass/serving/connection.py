@@ -21,7 +21,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from podpass.serving.upgrade import UPGRADE, ByteStream, NotUpgradable
+from podpass.serving.upgrade import UPGRADE, ByteStream, CanNotUpgrade
 from podpass.serving.writes import JoinedWrites
 from podpass.telemetry.redaction import redact_text
 
@@ -249,12 +249,12 @@ class HttpConnection(HttpToolsProtocol):
         # An offer that no service takes up (curl and Java offer h2c) is ignored, as RFC 9110 section 7.8 allows.
 
     def _hand_over(self, cycle: RequestResponseCycle, headers: Iterable[tuple[str, str]]) -> ByteStream:
-        """Answer 101 and give the connection to whoever answers *cycle*. Raises NotUpgradable."""
+        """Answer 101 and give the connection to whoever answers *cycle*. Raises CanNotUpgrade."""
         transport = self.transport
         if self._finished or transport is None or transport.is_closing() or self.cycle is not cycle or self.pipeline:
-            raise NotUpgradable("the connection was lost, or more was asked on it")
+            raise CanNotUpgrade(0, "the connection was lost, or more was asked on it")
         if cycle.response_started:
-            raise NotUpgradable("an answer has begun")
+            raise CanNotUpgrade(0, "an answer has begun")
         # To uvicorn this request is over: what its app does from here on is not answered through it.
         cycle.response_started = cycle.disconnected = True
         self._finished = True

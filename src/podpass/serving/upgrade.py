@@ -8,15 +8,19 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from podpass.serving.asgi import Scope
+from podpass.serving.asgi import Request, Scope
 
 UPGRADE = "podpass.upgrade"
 READ_AHEAD_BYTES = 128 * 1024
 """What is read from a client before the app asks for it."""
 
 
-class NotUpgradable(Exception):
-    """The connection has moved on: it was lost, or an answer has begun."""
+class CanNotUpgrade(Exception):
+    """The connection can't be taken over. *status*: what to answer, 0 where the connection has moved on."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
 
 
 class Flow(Protocol):
@@ -79,7 +83,13 @@ class ByteStream:
 
 
 Upgrade = Callable[[Iterable[tuple[str, str]]], ByteStream]
-"""Answers 101 with these headers and gives the connection away. Raises NotUpgradable."""
+"""Answers 101 with these headers and gives the connection away. Raises CanNotUpgrade."""
+
+
+def offered(request: Request) -> str:
+    """The protocol that the request offers to go on with, in lower case; empty when it offers none."""
+    tokens = {token.strip().lower() for token in request.headers.get("connection", "").split(",")}
+    return request.headers.get("upgrade", "").strip().lower() if "upgrade" in tokens else ""
 
 
 def upgrade_of(scope: Scope) -> Upgrade | None:

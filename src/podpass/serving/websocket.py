@@ -17,18 +17,10 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from podpass.serving.asgi import Request
-from podpass.serving.upgrade import ByteStream, Upgrade
+from podpass.serving.upgrade import ByteStream, CanNotUpgrade, Upgrade
 
 NORMAL, PROTOCOL_ERROR = 1000, 1002
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-
-
-class NoWebSocket(Exception):
-    """The request can't become a websocket; *status* is what to answer."""
-
-    def __init__(self, status: int, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +32,6 @@ class Piece:
     last: bool
 
 
-def wants_websocket(request: Request) -> bool:
-    return request.headers.get("upgrade", "").strip().lower() == "websocket"
-
-
 def subprotocols(request: Request) -> list[str]:
     """Those the client offers, the one it likes best first."""
     offered = request.headers.get("sec-websocket-protocol", "").split(",")
@@ -53,21 +41,21 @@ def subprotocols(request: Request) -> list[str]:
 def open_websocket(request: Request, upgrade: Upgrade, supported: Sequence[str]) -> "WebSocket":
     """Accept the client's offer with the first of its subprotocols that is supported.
 
-    The empty name stands for none; it is chosen only for a client that names none. Raises NoWebSocket, NotUpgradable.
+    The empty name stands for none; it is chosen only for a client that names none. Raises CanNotUpgrade.
     """
     key = request.headers.get("sec-websocket-key", "")
     if request.headers.get("sec-websocket-version", "") != "13":
-        raise NoWebSocket(400, "missing or bad WebSocket Version")
+        raise CanNotUpgrade(400, "missing or bad WebSocket Version")
     try:
         nonce = base64.b64decode(key, validate=True)
     except ValueError:
         nonce = b""
     if len(nonce) != 16 or request.method != "GET":
-        raise NoWebSocket(400, "missing or bad challenge")
+        raise CanNotUpgrade(400, "missing or bad challenge")
     offered = subprotocols(request) or [""]
     chosen = next((name for name in offered if name in supported), None)
     if chosen is None:
-        raise NoWebSocket(403, "none of the requested protocols is supported")
+        raise CanNotUpgrade(403, "none of the requested protocols is supported")
     accept = base64.b64encode(hashlib.sha1(key.encode() + _GUID, usedforsecurity=False).digest()).decode()
     headers = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept)]
     if chosen:

@@ -179,9 +179,9 @@ async def test_what_is_not_published_is_not_found(path: str) -> None:
 
 
 def test_every_reference_in_a_document_leads_somewhere() -> None:
-    found = documents([PODS, NODES, EVENTS, SERVICEACCOUNTS])
+    found = documents(Kind(resource=each) for each in (PODS, NODES, EVENTS, SERVICEACCOUNTS))
     assert set(index(found)["paths"]) == {"api/v1"}
-    document = msgspec.json.decode(found["api/v1"].body)
+    document = msgspec.json.decode(found["api/v1"].body())
     schemas = document["components"]["schemas"]
 
     def references(value: Any) -> list[str]:
@@ -195,7 +195,7 @@ def test_every_reference_in_a_document_leads_somewhere() -> None:
 
 
 def test_lists_say_by_what_key_they_merge() -> None:
-    document = msgspec.json.decode(documents([PODS])["api/v1"].body)
+    document = msgspec.json.decode(documents([Kind(resource=PODS)])["api/v1"].body())
     schemas = document["components"]["schemas"]
     containers = schemas["io.k8s.api.core.v1.PodSpec"]["properties"]["containers"]
     assert containers["x-kubernetes-patch-merge-key"] == "name"

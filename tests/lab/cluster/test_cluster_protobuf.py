@@ -178,7 +178,9 @@ def test_nesting_is_bounded_by_the_kinds_themselves() -> None:
         inner = [each.type for each in fields.message(message).values() if each.type not in fields.SCALARS]
         return 1 + max((depth(each) for each in inner if each not in fields.SPECIAL), default=0)
 
-    deepest = max(depth(found) for kind in fields.kinds() if (found := fields.message_of(*kind)))
+    # A schema holds schemas; for those the decoder's own bound counts.
+    bounded = [kind for kind in fields.kinds() if kind[1] != "CustomResourceDefinition"]
+    deepest = max(depth(found) for kind in bounded if (found := fields.message_of(*kind)))
     assert deepest < MAX_DEPTH
 
 

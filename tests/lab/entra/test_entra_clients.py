@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,21 @@ import msal
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 from azure.core.exceptions import ClientAuthenticationError
-from azure.identity import ClientAssertionCredential, WorkloadIdentityCredential
+from azure.identity import (
+    CertificateCredential,
+    ClientAssertionCredential,
+    ClientSecretCredential,
+    WorkloadIdentityCredential,
+)
 from azure.identity.aio import WorkloadIdentityCredential as AioWorkloadIdentityCredential
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import SystemClock
 from podpass.lab.entra import Entra, SigningIdentity
+from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret, digest_of
 from podpass.lab.entra.directory import Application, Directory, Tenant
 from podpass.lab.journal import Journal
 from podpass.lab.store import Store
@@ -196,3 +206,90 @@ async def test_msal_shows_the_code_of_a_refusal(site: Site) -> None:
 
     answer = await asyncio.to_thread(get, "a-secret")
     assert (answer["error"], answer["error_codes"]) == ("invalid_client", [7000215])
+
+
+APPLICATION = "88888888-2222-4333-8444-555555555555"
+
+
+async def test_a_client_secret_signs_an_application_in(site: Site) -> None:
+    directory, now = site.entra.directory, SystemClock().now()
+    directory.put_application(Application(TENANT, APPLICATION, IDENTITY_OBJECT[::-1], "orders-app"))
+
+    def secret(text: str, ends: float) -> ClientSecret:
+        return ClientSecret(
+            key_id=text, digest=digest_of(text), hint=text[:3], display_name=None, starts=now - 60, ends=ends
+        )
+
+    directory.put_secrets(TENANT, APPLICATION, (secret("old", now - 1), secret("good", now + 60)))
+
+    def get(text: str) -> str:
+        with ClientSecretCredential(
+            TENANT,
+            APPLICATION,
+            text,
+            authority=site.authority,
+            connection_verify=str(site.ca),
+            disable_instance_discovery=True,
+        ) as credential:
+            return credential.get_token(VAULT).token
+
+    claims = jwt.verify_signature(await asyncio.to_thread(get, "good"), site.entra.keys).claims
+    assert (claims["appid"], claims["appidacr"]) == (APPLICATION, "1")
+    for text, code in (("bad", 7000215), ("old", 7000222)):
+        with pytest.raises(ClientAuthenticationError, match=f"AADSTS{code}:"):
+            await asyncio.to_thread(get, text)
+    assert "good" not in repr([event.hop for event in site.journal.events()]).replace("id good", "")
+
+
+async def test_a_certificate_signs_an_application_in(site: Site, tmp_path: Path) -> None:
+    directory, now = site.entra.directory, SystemClock().now()
+    directory.put_application(Application(TENANT, APPLICATION, IDENTITY_OBJECT[::-1], "orders-app"))
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name.from_rfc4514_string("CN=orders")
+    start = datetime.now(UTC) - timedelta(days=1)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(start)
+        .not_valid_after(start + timedelta(days=30))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = certificate.public_bytes(serialization.Encoding.PEM)
+    der = certificate.public_bytes(serialization.Encoding.DER)
+
+    def by_identity() -> str:
+        with CertificateCredential(
+            TENANT,
+            APPLICATION,
+            certificate_data=private + public,
+            authority=site.authority,
+            connection_verify=str(site.ca),
+            disable_instance_discovery=True,
+        ) as credential:
+            return credential.get_token(VAULT).token
+
+    def by_msal() -> dict[str, Any]:
+        # Without a thumbprint MSAL names the certificate by SHA-256 and signs with PS256.
+        client = msal.ConfidentialClientApplication(
+            APPLICATION,
+            authority=f"{site.authority}/{TENANT}",
+            client_credential={"private_key": private.decode(), "public_certificate": public.decode()},
+            instance_discovery=False,
+            verify=str(site.ca),
+        )
+        return client.acquire_token_for_client([VAULT])
+
+    with pytest.raises(ClientAuthenticationError, match="AADSTS700027:"):
+        await asyncio.to_thread(by_identity)
+    kept = ClientCertificate(key_id="k1", der=der, display_name=None, starts=now - 60, ends=now + 60)
+    directory.put_certificates(TENANT, APPLICATION, (kept,))
+    claims = jwt.verify_signature(await asyncio.to_thread(by_identity), site.entra.keys).claims
+    assert (claims["appid"], claims["appidacr"]) == (APPLICATION, "2")
+    answer = await asyncio.to_thread(by_msal)
+    assert jwt.verify_signature(answer["access_token"], site.entra.keys).claims["appid"] == APPLICATION

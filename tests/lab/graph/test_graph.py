@@ -23,7 +23,7 @@ class Asking:
             world.clock,
             world.journal,
             world.access_tokens,
-            may_read=lambda caller: caller.client_id == world.owner.client_id,
+            may_use=lambda caller: caller.client_id == world.owner.client_id,
         )
 
     async def __call__(self, method: str, path: str, content: Any = None, *, who: Any = None, **headers: str) -> Reply:
@@ -102,10 +102,10 @@ async def test_a_token_for_graph_is_needed(graph: Asking, audience: str) -> None
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/v1.0/servicePrincipals"),
-        ("GET", "/v1.0/servicePrincipals?$filter=displayName%20eq%20'x'"),
+        ("GET", "/v1.0/servicePrincipals?$filter=accountEnabled%20eq%20true"),
+        ("GET", "/v1.0/servicePrincipals?$search=x"),
         ("GET", "/v1.0/users"),
-        ("POST", "/v1.0/servicePrincipals"),
+        ("POST", "/v1.0/groups"),
         ("GET", "/beta/servicePrincipals"),
         ("GET", "/"),
     ],

@@ -125,6 +125,25 @@ async def test_commands_end_with_their_container(runtime: Runtime, start: Start)
         assert await execution.ended == 137
 
 
+async def test_what_a_command_left_behind_ends_with_its_container(
+    runtime: Runtime, start: Start, tmp_path: Path
+) -> None:
+    process = await start(runtime)
+    reading, writing = os.pipe()
+    nothing = os.open(os.devnull, os.O_RDWR)
+    try:
+        execution = await runtime.execute(process, ["sh", "-c", "sleep 60 &"], (nothing, writing, writing))
+    finally:
+        os.close(writing)
+        os.close(nothing)
+    assert await execution.ended == 0
+    await runtime.signal(process.container_id, signal.SIGKILL)
+    with os.fdopen(reading, "rb") as pipe:
+        async with asyncio.timeout(_SECONDS):
+            # It held the other end.
+            assert await asyncio.to_thread(pipe.read) == b""
+
+
 async def test_a_terminal_is_the_commands_own(runtime: Runtime, start: Start) -> None:
     process = await start(runtime)
     execution = await runtime.execute(process, ["sh", "-c", "tty && stty size </dev/tty"], None, size=(100, 30))

@@ -145,7 +145,8 @@ async def test_a_pod_that_takes_too_long_is_ended(journey: Journey) -> None:
     journey.clock.advance(61)
     pod = await journey.until("late", "Failed")
     assert pod["status"]["reason"] == "DeadlineExceeded"
-    assert "DeadlineExceeded" in await journey.kubectl("get", "pod", "late")
+    described = await journey.kubectl("describe", "pod", "late")
+    assert ["Reason:", "DeadlineExceeded"] in [line.split() for line in described.splitlines()]
 
 
 async def test_a_host_path_is_the_nodes_and_survives_the_pod(journey: Journey) -> None:

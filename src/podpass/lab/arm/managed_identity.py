@@ -17,13 +17,11 @@ from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.model import Body, Draft, NameRule, Resource, ResourceType, Shaped
 from podpass.lab.arm.paths import resource_id
 from podpass.lab.entra.directory import Application
+from podpass.lab.entra.federated_credentials import MAX_CREDENTIALS, NAME, Fault, fault_of
 from podpass.tokens.federation import FederatedCredential
 
 IDENTITY = USER_ASSIGNED_IDENTITIES
 CREDENTIAL = f"{IDENTITY}/federatedIdentityCredentials"
-
-MAX_CREDENTIALS = 20
-MAX_TEXT = 600
 
 
 class _CredentialProperties(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -72,31 +70,15 @@ def _shape_credential(estate: Estate, draft: Draft) -> Shaped:
     given: _CredentialProperties = draft.body.properties
     if given.claims_matching_expression is not None:
         raise _flexible_refused(given)
-    subject = given.subject or ""
-    for member, text in (("issuer", given.issuer), ("subject", subject)):
-        _check_text(member, text)
-    if len(given.audiences) != 1:
-        raise _invalid(
-            "The number of audiences must be exactly 1 for a federated identity credential; "
-            f"{len(given.audiences)} were given.",
-            "properties.audiences",
-        )
-    _check_text("audiences", given.audiences[0])
-    siblings = [one for one in estate.below(draft.id.parent, CREDENTIAL) if one.name.lower() != draft.id.name.lower()]
-    if draft.existing is None and len(siblings) >= MAX_CREDENTIALS:
-        raise errors.invalid_request(
-            f"Too many Federated Identity Credentials for user assigned identity '{draft.id.parent.name}': the maximum "
-            f"is {MAX_CREDENTIALS}.",
-            "BadRequest",
-        )
-    for other in siblings:
-        if (other.properties["issuer"], other.properties["subject"]) == (given.issuer, subject):
-            raise errors.invalid_request(
-                "Issuer and subject combination already exists for this Managed Identity. "
-                f"Federated identity credential '{other.name}' has it.",
-                "BadRequest",
-            )
-    return Shaped(properties={"issuer": given.issuer, "subject": subject, "audiences": given.audiences})
+    made = FederatedCredential(draft.id.name, given.issuer, given.subject or "", tuple(given.audiences))
+    siblings = [
+        _credential(one)
+        for one in estate.below(draft.id.parent, CREDENTIAL)
+        if one.name.lower() != draft.id.name.lower()
+    ]
+    if (fault := fault_of(made, siblings, is_new=draft.existing is None)) is not None:
+        raise _refusal(fault, draft.id.parent.name)
+    return Shaped(properties={"issuer": given.issuer, "subject": made.subject, "audiences": given.audiences})
 
 
 def _enter_credential(estate: Estate, resource: Resource, before: Resource | None) -> None:
@@ -105,12 +87,16 @@ def _enter_credential(estate: Estate, resource: Resource, before: Resource | Non
     estate.directory.put_credential(
         identity.properties["tenantId"],
         identity.properties["clientId"],
-        FederatedCredential(
-            name=resource.name,
-            issuer=resource.properties["issuer"],
-            subject=resource.properties["subject"],
-            audiences=tuple(resource.properties["audiences"]),
-        ),
+        _credential(resource),
+    )
+
+
+def _credential(resource: Resource) -> FederatedCredential:
+    return FederatedCredential(
+        name=resource.name,
+        issuer=resource.properties["issuer"],
+        subject=resource.properties["subject"],
+        audiences=tuple(resource.properties["audiences"]),
     )
 
 
@@ -128,13 +114,15 @@ def _flexible_refused(given: _CredentialProperties) -> ArmError:
     )
 
 
-def _check_text(member: str, text: str) -> None:
-    if not text:
-        raise _invalid(f"The value of '{member}' must not be empty.", f"properties.{member}")
-    if len(text) > MAX_TEXT:
-        raise _invalid(
-            f"The value of '{member}' is too long: at most {MAX_TEXT} characters are allowed.", f"properties.{member}"
-        )
+def _refusal(fault: Fault, identity: str) -> ArmError:
+    match fault.kind:
+        case "full":
+            text = f"Too many Federated Identity Credentials for user assigned identity '{identity}': the maximum is"
+            return errors.invalid_request(f"{text} {MAX_CREDENTIALS}.", "BadRequest")
+        case "taken":
+            text = fault.message.replace("already exists:", "already exists for this Managed Identity.", 1)
+            return errors.invalid_request(text.replace(". federated", ". Federated", 1), "BadRequest")
+    return _invalid(fault.message, f"properties.{fault.member}")
 
 
 def _invalid(message: str, target: str) -> ArmError:
@@ -160,7 +148,7 @@ FEDERATED_CREDENTIAL = ResourceType(
     shape=_shape_credential,
     located=False,
     name_rule=NameRule(
-        re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,119}"),
+        NAME,
         "BadRequest",
         "The federated identity credential name '{name}' is invalid: it must match "
         "^[a-zA-Z0-9]{{1}}[a-zA-Z0-9-_]{{2,119}}$.",

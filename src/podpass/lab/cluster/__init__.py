@@ -1,7 +1,7 @@
 """The Kubernetes API of the lab: discovery, objects, watches, admission, and the controllers a cluster needs.
 
 It imitates the API server of Kubernetes 1.37 for the kinds of `kinds/`, closely enough for unmodified clients. Missing:
-exec, attach and port forwarding (501), workloads and services, custom resources.
+port forwarding (501), workloads and services.
 Contract: Kubernetes API surface.
 """
 
@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from podpass.kube import objects
-from podpass.kube.resources import NAMESPACES
+from podpass.kube.resources import CUSTOMRESOURCEDEFINITIONS, NAMESPACES
 from podpass.lab.clock import Clock
 from podpass.lab.cluster.admission import Admission
 from podpass.lab.cluster.authentication import AUTHENTICATED, Authenticator
@@ -26,6 +26,10 @@ from podpass.lab.cluster.controllers.loop import Loop
 from podpass.lab.cluster.controllers.namespaces import NamespaceFurniture, NamespaceLifecycle
 from podpass.lab.cluster.controllers.pod_index import PodIndex
 from podpass.lab.cluster.controllers.workloads import workload_controllers
+from podpass.lab.cluster.customresources.controller import DefinitionController
+from podpass.lab.cluster.customresources.definitions import definition_kind
+from podpass.lab.cluster.customresources.publishing import Publisher
+from podpass.lab.cluster.customresources.scale import ScaleRequests
 from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, default_access
 from podpass.lab.cluster.extension import User
 from podpass.lab.cluster.fieldvalidation import validate_fields
@@ -104,7 +108,8 @@ class Cluster:
         self.watches = Watches(self.verbs)
         self.services = ServiceView(self.storage)
         self._issuer = Issuer(issuer, keys, journal)
-        self._register(clock)
+        self._register(clock, journal)
+        self._publish()
         self.verbs.admission = Admission(self.verbs, self._webhooks, self._authorizer, journal, self.registry.find_kind)
         self.verbs.check_fields = validate_fields
         self._furniture = NamespaceFurniture(self.verbs, ca_pem)
@@ -120,6 +125,7 @@ class Cluster:
                     self._kubernetes,
                     NamespaceLifecycle(self.verbs),
                     GarbageCollector(self.verbs),
+                    DefinitionController(self.verbs),
                     EndpointsController(self.verbs),
                 )
             ),
@@ -205,15 +211,17 @@ class Cluster:
             await self.close_watches()
 
     async def close_watches(self) -> None:
-        """End every watch, so that the servers that carry them can stop at once."""
+        """End every watch and every stream, so that the servers that carry them can stop at once."""
         self.watches.close()
+        self._streams.close()
 
-    def _register(self, clock: Clock) -> None:
+    def _register(self, clock: Clock, journal: Journal) -> None:
         token = Subresource(
             "token", ("create",), "TokenRequest", "authentication.k8s.io", "v1", handler=self.tokens.create
         )
         finalize = Subresource("finalize", ("update",), "Namespace")
-        pod_subresources = PodSubresources(self.verbs, clock, lambda: self.node)
+        pod_subresources = PodSubresources(self.verbs, clock, lambda: self.node, journal)
+        self._streams = pod_subresources.streams
         for kind in (
             pods(pod_subresources.table()),
             namespaces({"finalize": finalize}),
@@ -230,9 +238,17 @@ class Cluster:
             *access_kinds(),
             *webhook_kinds(),
             *policy_kinds(),
+            definition_kind(),
             *review_kinds(self._authorizer, self._authenticator, clock),
         ):
             self.registry.add(kind)
+
+    def _publish(self) -> None:
+        """Serve the custom resources that are defined, now and whenever a definition changes."""
+        publisher = Publisher(self.registry, ScaleRequests(self.verbs).answer, self.watches.look)
+        for (_, name), stored in self.storage.collection(CUSTOMRESOURCEDEFINITIONS).objects.items():
+            publisher.publish(name, stored)
+        self.storage.listen(publisher.notice)
 
     async def _fill(self) -> None:
         """What a cluster has from its first moment: namespaces with their accounts, default roles."""

@@ -241,7 +241,7 @@ class Admission:
     def _patched(
         self, webhook: Webhook, attributes: AdmissionAttributes, obj: Obj | None, reviewed: Reviewed
     ) -> Obj | None:
-        if not reviewed.patch or obj is None:
+        if not reviewed.patch or obj is None or attributes.operation == "CONNECT":
             return obj
         resource = attributes.kind.resource
         document = {"kind": resource.kind, "apiVersion": resource.api_version, **obj}

@@ -56,6 +56,10 @@ def request_members(attributes: AdmissionAttributes) -> Obj:
     """The request without its id and its objects: what expressions know as `request`."""
     resource = attributes.kind.resource
     kind = {"group": resource.group, "version": resource.version, "kind": resource.kind}
+    if attributes.operation == "CONNECT":
+        # What is admitted is no pod but what is asked of it.
+        asked = attributes.kind.subresources[attributes.subresource]
+        kind = {"group": asked.group, "version": asked.version, "kind": asked.kind}
     plural = {"group": resource.group, "version": resource.version, "resource": resource.plural}
     request: Obj = {
         "kind": kind,

@@ -53,7 +53,7 @@ class Stored:
     def __init__(self, key: Key, rv: int, body: bytes) -> None:
         self.key, self.rv, self.body = key, rv, body
         self._head: _Metadata | None = None
-        self._fields: Mapping[str, str] | None = None
+        self._fields: tuple[object, Mapping[str, str]] | None = None
 
     def object(self) -> Obj:
         """A fresh copy of the object, without apiVersion and kind; the caller may change it."""
@@ -82,9 +82,9 @@ class Stored:
 
     def fields(self, compute: Callable[[Obj], Mapping[str, str]]) -> Mapping[str, str]:
         """The values for field selectors; *compute* is the kind's and is called once."""
-        if self._fields is None:
-            self._fields = compute(self.object())
-        return self._fields
+        if self._fields is None or self._fields[0] != compute:
+            self._fields = (compute, compute(self.object()))
+        return self._fields[1]
 
 
 @dataclass(slots=True, eq=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from podpass.kube.objects import Obj
 from podpass.lab.cluster.registry import Kind, Registry, Subresource
+from podpass.lab.cluster.versions import newest_first
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -177,4 +178,4 @@ def _groups(registry: Registry) -> dict[str, dict[str, list[Kind]]]:
     groups: dict[str, dict[str, list[Kind]]] = {}
     for kind in registry:
         groups.setdefault(kind.resource.group, {}).setdefault(kind.resource.version, []).append(kind)
-    return groups
+    return {name: {each: versions[each] for each in newest_first(versions)} for name, versions in groups.items()}

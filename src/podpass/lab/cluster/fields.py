@@ -1,10 +1,10 @@
 """The members of every kind that the cluster serves: name, type, number on the wire.
 
 One table, `fields.json`, is what protobuf bodies are decoded by, what unknown members are found by, and what the
-OpenAPI documents list. Its facts are those of the generated.proto files of kubernetes/api and
-kubernetes/apimachinery; each entry is `[JSON name, type, flags]`, where a type begins with `[]` for a list and `{}`
-for a map, and flags are `p` (a pointer in Go: a zero value was set on purpose), `e` (a zero value is always
-written) and `i` (the members of the nested message belong to the parent in JSON).
+OpenAPI documents list. Its facts are those of the generated.proto files of kubernetes/api, kubernetes/apimachinery
+and kubernetes/apiextensions-apiserver; each entry is `[JSON name, type, flags]`, where a type begins with `[]` for a
+list and `{}` for a map, and flags are `p` (a pointer in Go: a zero value was set on purpose), `e` (a zero value is
+always written) and `i` (the members of the nested message belong to the parent in JSON).
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,19 @@ INT_OR_STRING = "util.intstr.IntOrString"
 FIELDS_V1 = "meta.v1.FieldsV1"
 RAW_EXTENSION = "runtime.RawExtension"
 EXTRA_VALUES = frozenset({"authentication.v1.ExtraValue", "authorization.v1.ExtraValue"})
-SCALARS = frozenset({"string", "bytes", "bool", "int32", "int64"})
-SPECIAL = frozenset({TIME, MICRO_TIME, QUANTITY, INT_OR_STRING, FIELDS_V1, RAW_EXTENSION}) | EXTRA_VALUES
+JSON = "apiextensions.v1.JSON"
+SCHEMA = "apiextensions.v1.JSONSchemaProps"
+SCHEMA_OR_ARRAY = f"{SCHEMA}OrArray"
+SCHEMA_OR_BOOL = f"{SCHEMA}OrBool"
+SCHEMA_OR_STRINGS = f"{SCHEMA}OrStringArray"
+SCHEMA_UNIONS = frozenset({SCHEMA_OR_ARRAY, SCHEMA_OR_BOOL, SCHEMA_OR_STRINGS})
+"""Places of a schema where JSON has a schema or something simpler."""
+SCALARS = frozenset({"string", "bytes", "bool", "int32", "int64", "double"})
+SPECIAL = (
+    frozenset({TIME, MICRO_TIME, QUANTITY, INT_OR_STRING, FIELDS_V1, RAW_EXTENSION, JSON})
+    | EXTRA_VALUES
+    | SCHEMA_UNIONS
+)
 """Messages whose JSON form is not an object of their members."""
 
 

@@ -9,7 +9,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -23,9 +23,17 @@ from podpass.lab.cluster.registry import Kind
 MAX_NAMED = 20
 """Faults named in one answer; the rest are counted by the client when these are mended."""
 
+_OBJECT_META = "meta.v1.ObjectMeta"
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d([.]\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _GO_LAYOUTS = {fields.TIME: "2006-01-02T15:04:05Z07:00", fields.MICRO_TIME: "2006-01-02T15:04:05.000000Z07:00"}
-_GO_TYPES = {"string": "string", "int32": "int32", "int64": "int64", "bool": "bool", "bytes": "[]uint8"}
+_GO_TYPES = {
+    "string": "string",
+    "int32": "int32",
+    "int64": "int64",
+    "bool": "bool",
+    "bytes": "[]uint8",
+    "double": "float64",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +103,34 @@ def validate_fields(kind: Kind, obj: Obj, body: bytes) -> list[str]:
     Raises StatusError 400 for a value that can't be read as its member's type, whatever the mode.
     """
     resource = kind.resource
+    if kind.prune is not None:
+        return _texts(kind.prune(obj), body)
     api_version = obj.get("apiVersion") or resource.api_version
     checked = check(obj, api_version, obj.get("kind") or resource.kind)
     if checked.mistyped is not None:
         raise cannot_be_handled(api_version, obj.get("kind") or resource.kind, str(checked.mistyped))
-    repeated = duplicates(body) if body else ()
     if checked.obj is not obj:
         obj.clear()
         obj.update(checked.obj)
-    texts = [f'unknown field "{path}"' for path in checked.unknown]
-    texts += [f'duplicate field "{path}"' for path in repeated]
+    return _texts(checked.unknown, body)
+
+
+def _texts(unknown: Iterable[str], body: bytes) -> list[str]:
+    texts = [f'unknown field "{path}"' for path in unknown]
+    texts += [f'duplicate field "{path}"' for path in (duplicates(body) if body else ())]
     return texts[:MAX_NAMED]
+
+
+def prune_metadata(obj: Obj, api_version: str) -> list[str]:
+    """Remove from the metadata of *obj* what no object has there, and give the path of each member that went.
+
+    Raises StatusError 400 for a value that can't be read as its member's type.
+    """
+    walk = _Walk()
+    obj["metadata"] = walk.message(_OBJECT_META, obj["metadata"], "metadata")
+    if walk.mistyped is not None:
+        raise cannot_be_handled(api_version, str(obj.get("kind") or ""), str(walk.mistyped))
+    return walk.unknown
 
 
 def typed_body(obj: Obj | None, api_version: str, kind: str) -> Obj:
@@ -196,7 +221,7 @@ class _Walk:
             return [
                 self._value(owner, field, element, f"{path}[{index}]")
                 for index, element in enumerate(value)
-                if element is not None or field.type in fields.SCALARS
+                if element is not None or field.type in fields.SCALARS or field.type == fields.JSON
             ]
         if field.shape == "map":
             if not isinstance(value, dict):
@@ -237,12 +262,30 @@ class _Walk:
             good = isinstance(value, str | int | float) and not isinstance(value, bool)
         elif kind in fields.EXTRA_VALUES:
             good = isinstance(value, list)
-        elif kind in (fields.RAW_EXTENSION, fields.FIELDS_V1):
+        elif kind == "double":
+            good = isinstance(value, int | float) and not isinstance(value, bool)
+        elif kind in (fields.RAW_EXTENSION, fields.FIELDS_V1, fields.JSON):
             good = True
+        elif kind in fields.SCHEMA_UNIONS:
+            return self._union(owner, kind, value, path)
         elif isinstance(value, dict):
             return self.message(kind, value, path)
         else:
             good = False
+        return value if good else self._wrong(owner, path, value, _go_type(kind))
+
+    def _union(self, owner: str, kind: str, value: Any, path: str) -> Any:
+        if isinstance(value, dict):
+            # Go reads these by hand and drops what it does not know there without a word.
+            inner = _Walk()
+            cleaned = inner.message(fields.SCHEMA, value, path)
+            self.mistyped = self.mistyped or inner.mistyped
+            return cleaned
+        if kind == fields.SCHEMA_OR_BOOL:
+            good = isinstance(value, bool)
+        else:
+            element = dict if kind == fields.SCHEMA_OR_ARRAY else str
+            good = isinstance(value, list) and all(isinstance(each, element) for each in value)
         return value if good else self._wrong(owner, path, value, _go_type(kind))
 
     def _wrong(self, owner: str, path: str, value: Any, expected: str, said: str = "") -> Any:

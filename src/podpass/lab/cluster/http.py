@@ -7,7 +7,7 @@ import copy
 import logging
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podpass.kube.objects import Obj
 from podpass.kube.resources import NAMESPACES, Resource
@@ -136,6 +136,8 @@ class KubernetesApi:
         verb = _verb(request, target)
         check_timeout(request.query.get("timeout", ""))
         name = target.name
+        if target.kind.deprecation:
+            warnings.append(target.kind.deprecation)
         chosen: Selection | None = None
         if verb in ("list", "watch", "deletecollection") and request.query_string:
             chosen = selection(target.kind, request.query)
@@ -151,14 +153,11 @@ class KubernetesApi:
             namespace=target.namespace or (target.name if resource == NAMESPACES else ""),
             name=name,
         )
-        decision = self._parts.authorizer.authorize(user, attributes)
-        if isinstance(decision, Denied):
-            self._note_refusal(request, user, decision.reason, "Forbidden")
-            raise StatusError.forbidden(resource, name, decision.reason)
+        self._authorize(request, user, target, attributes)
         if verb == "watch" and target.name:
             raise StatusError.method_not_allowed()
         if target.subresource:
-            return await self._subresource(request, target, user, verb, warnings)
+            return await self._subresource(request, target, user, attributes, warnings)
         kind = target.kind
         if kind.deprecated:
             warnings.append(kind.deprecated)
@@ -181,6 +180,13 @@ class KubernetesApi:
                 return await self._writing.delete(request, target, user, warnings)
             case _:
                 return await self._writing.delete_collection(request, target, user, warnings, chosen or Selection())
+
+    def _authorize(self, request: Request, user: User, target: Target, attributes: Attributes) -> None:
+        """Raises StatusError 403, which the journal then tells of."""
+        decision = self._parts.authorizer.authorize(user, attributes)
+        if isinstance(decision, Denied):
+            self._note_refusal(request, user, decision.reason, "Forbidden")
+            raise StatusError.forbidden(target.kind.resource, attributes.name, decision.reason)
 
     # Paths that are no resource
 
@@ -215,14 +221,16 @@ class KubernetesApi:
     # Subresources
 
     async def _subresource(
-        self, request: Request, target: Target, user: User, verb: str, warnings: list[str]
+        self, request: Request, target: Target, user: User, attributes: Attributes, warnings: list[str]
     ) -> Answer:
-        kind = target.kind
+        kind, verb = target.kind, attributes.verb
         found = next((each for each in discovery.subresources_of(kind) if each.name == target.subresource), None)
         if found is None:
             raise StatusError.no_such_path()
         if verb not in found.verbs:
             raise StatusError.method_not_allowed()
+        if found.connects and verb != "create":
+            self._authorize(request, user, target, replace(attributes, verb="create"))
         if found.handler is None and found.stream is None:
             if found.name not in _STANDARD_SUBRESOURCES:
                 return self._not_emulated(request, user, target)
@@ -259,7 +267,7 @@ class KubernetesApi:
             return found.stream(call)
         assert found.handler is not None
         answer = await found.handler(call)
-        return answer if isinstance(answer, Response) else json_response(201 if verb == "create" else 200, answer)
+        return json_response(201 if verb == "create" else 200, answer) if isinstance(answer, dict) else answer
 
     def _subresource_body(self, request: Request, found: Subresource) -> Obj | None:
         if not request.body:

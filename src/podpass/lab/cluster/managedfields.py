@@ -107,7 +107,12 @@ def _collect(value: Any, rule: Rule | None, path: Path, found: dict[Path, Any]) 
 
 
 def _item(item: Mapping[str, Any], rule: ListRule) -> str:
-    return "k:" + _encode({key: item.get(key, _DEFAULT_KEYS.get(key)) for key in rule.keys}).decode()
+    return (
+        "k:"
+        + _encode(
+            {key: item.get(key, rule.key_defaults.get(key, _DEFAULT_KEYS.get(key))) for key in rule.keys}
+        ).decode()
+    )
 
 
 def _member(value: Any) -> str:
@@ -235,7 +240,8 @@ def apply(live: Obj | None, config: Obj, manager: Manager, rules: MapRule, *, ti
             entries.append(entry)
     merged = _merge(live, config, rules)
     assert isinstance(merged, dict)
-    for path in sorted(before - paths, key=len, reverse=True):
+    # An item goes before its members do: without its keys it could not be found any more.
+    for path in sorted(before - paths, key=lambda path: (-len(path), path[-1] != ".", path)):
         place = path[:-1] if path[-1] == "." else path
         if not any(other[: len(place)] == place for other in (*owned_by_others, *paths)):
             _remove(merged, rules, place)

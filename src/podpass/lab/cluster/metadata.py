@@ -17,6 +17,8 @@ GENERATED_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 MAX_GENERATE_NAME = 58
 MAX_ANNOTATIONS_BYTES = 256 * 1024
 
+STANDARD_FINALIZERS = (ORPHAN, FOREGROUND, "kubernetes")
+
 _FAULTS = {
     "subdomain": names.subdomain_fault,
     "label": names.label_fault,
@@ -101,7 +103,7 @@ def validate(kind: Kind, obj: Obj) -> list[Cause]:
     for number, finalizer in enumerate(meta.get("finalizers") or ()):
         if fault := names.qualified_name_fault(finalizer):
             causes.append(invalid(f"metadata.finalizers[{number}]", finalizer, fault))
-        elif "/" not in finalizer and finalizer not in (ORPHAN, FOREGROUND, "kubernetes"):
+        elif kind.qualified_finalizers and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
             causes.append(
                 invalid(
                     f"metadata.finalizers[{number}]",

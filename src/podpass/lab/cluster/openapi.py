@@ -1,24 +1,25 @@
 """The OpenAPI v3 index and documents, by which kubectl decides to leave validation to the server.
 
 A document lists a PATCH operation with fieldValidation for each kind, which apply, create, replace and edit look
-for, and schemas with member names and types, which `kubectl explain` prints. Descriptions are left out.
+for, and schemas with member names and types, which `kubectl explain` prints. Descriptions are left out, but for
+custom resources, whose schemas are shown as they are.
 `/openapi/v2` is made from these when somebody asks for it: old kubectls do, and new ones for a kind that version 3
 does not have; on 404 they would blame validation where "no matches for kind" is to be said.
 Contract: Kubernetes API surface, section 1.5.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 
-from podpass.kube.merging import ListRule, MapRule, rules_for
+from podpass.kube.merging import METADATA, ListRule, MapRule
 from podpass.kube.resources import Resource
 from podpass.lab.cluster import fields
 from podpass.lab.cluster.fields import Field
-from podpass.lab.cluster.registry import Registry
+from podpass.lab.cluster.registry import Kind, Registry
 from podpass.serving.asgi import JSON_TYPE, Request, Response, json_response, text_response
 
 _PREFIX = "io.k8s."
@@ -35,6 +36,7 @@ _SCALAR_SCHEMAS: dict[str, dict[str, Any]] = {
     "bool": {"type": "boolean"},
     "int32": {"type": "integer", "format": "int32"},
     "int64": {"type": "integer", "format": "int64"},
+    "double": {"type": "number", "format": "double"},
 }
 _SPECIAL_SCHEMAS: dict[str, dict[str, Any]] = {
     fields.TIME: {"type": "string", "format": "date-time"},
@@ -43,23 +45,34 @@ _SPECIAL_SCHEMAS: dict[str, dict[str, Any]] = {
     fields.INT_OR_STRING: {"oneOf": [{"type": "integer"}, {"type": "string"}], "format": "int-or-string"},
     fields.FIELDS_V1: {"type": "object"},
     fields.RAW_EXTENSION: {"type": "object"},
+    fields.JSON: {"description": "Any JSON value."},
+    **{name: {"description": "A schema, or something simpler in its place."} for name in fields.SCHEMA_UNIONS},
     "authentication.v1.ExtraValue": {"type": "array", "items": {"type": "string"}},
     "authorization.v1.ExtraValue": {"type": "array", "items": {"type": "string"}},
 }
 
+_OBJECT_META = "meta.v1.ObjectMeta"
 _NO_RULES = MapRule()
 _RETAIN_KEYS = frozenset({("core.v1.PodSpec", "volumes"), ("core.v1.PodSpec", "resourceClaims")})
 """Lists whose elements are unions: what a patch leaves out of an element goes."""
 
 
-@dataclass(frozen=True, slots=True)
 class Document:
-    """One group version's document as it is sent."""
+    """One group version's document, written when it is first asked for."""
 
-    path: str
-    """The key in the index: `api/v1`, `apis/apps/v1`."""
-    body: bytes
-    hash: str
+    def __init__(self, path: str, kinds: list[Kind]) -> None:
+        self.path = path
+        """The key in the index: `api/v1`, `apis/apps/v1`."""
+        self.kinds = kinds
+        # Whatever changes with the content will do; nothing has to be written for the index.
+        parts = [(kind.resource, kind.document and kind.document.fingerprint) for kind in kinds]
+        self.hash = _hash(repr(parts).encode())
+        self._body: bytes | None = None
+
+    def body(self) -> bytes:
+        if self._body is None:
+            self._body = _document(self.kinds)
+        return self._body
 
 
 class OpenApi:
@@ -67,7 +80,7 @@ class OpenApi:
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._built: tuple[int, dict[str, Document]] | None = None
+        self._built: tuple[int, dict[str, Document]] = (-1, {})
         self._built_v2: tuple[int, dict[str, bytes]] | None = None
 
     async def __call__(self, request: Request) -> Response:
@@ -80,11 +93,12 @@ class OpenApi:
         document = self._documents().get(path.removeprefix("v3/")) if path.startswith("v3/") else None
         if document is None:
             return text_response(404, "404 page not found\n")
+        body = document.body()
         headers: list[tuple[str, str]] = []
         if request.query.get("hash") == document.hash:
             # The address names the content, so what is cached under it never grows old.
             headers.append(("Cache-Control", "public, immutable"))
-        return _unless_known(request, document.body, JSON_TYPE, *headers)
+        return _unless_known(request, body, JSON_TYPE, *headers)
 
     def _version_2(self, accept: str) -> tuple[str, bytes]:
         """The media type and the body of version 2, in whichever of its two forms is asked for."""
@@ -92,15 +106,16 @@ class OpenApi:
         from podpass.lab.cluster import openapi_v2
 
         if self._built_v2 is None or self._built_v2[0] != self._registry.changes:
-            found = openapi_v2.document(msgspec.json.decode(document.body) for document in self._documents().values())
+            found = openapi_v2.document(msgspec.json.decode(document.body()) for document in self._documents().values())
             bodies = {openapi_v2.PROTOBUF: openapi_v2.protobuf(found), JSON_TYPE: msgspec.json.encode(found)}
             self._built_v2 = (self._registry.changes, bodies)
         media_type = openapi_v2.PROTOBUF if "proto-openapi.spec.v2" in accept else JSON_TYPE
         return media_type, self._built_v2[1][media_type]
 
     def _documents(self) -> dict[str, Document]:
-        if self._built is None or self._built[0] != self._registry.changes:
-            self._built = (self._registry.changes, documents(kind.resource for kind in self._registry))
+        if self._built[0] != self._registry.changes:
+            # A definition that comes or goes changes one group version; the others' documents stay as they are.
+            self._built = (self._registry.changes, documents(self._registry, self._built[1]))
         return self._built[1]
 
 
@@ -117,12 +132,15 @@ def _hash(body: bytes) -> str:
     return hashlib.sha256(body).hexdigest()[:32].upper()
 
 
-def documents(resources: Iterable[Resource]) -> dict[str, Document]:
-    """The documents of every group version among *resources*, by their key in the index."""
-    groups: dict[str, list[Resource]] = {}
-    for resource in resources:
-        groups.setdefault(group_path(resource), []).append(resource)
-    return {path: _document(path, members) for path, members in sorted(groups.items())}
+def documents(kinds: Iterable[Kind], known: Mapping[str, Document] = MappingProxyType({})) -> dict[str, Document]:
+    """The documents of every group version among *kinds*, by their key in the index; *known* ones where they hold."""
+    groups: dict[str, list[Kind]] = {}
+    for kind in kinds:
+        groups.setdefault(group_path(kind.resource), []).append(kind)
+    return {
+        path: known[path] if path in known and known[path].kinds == members else Document(path, members)
+        for path, members in sorted(groups.items())
+    }
 
 
 def index(found: dict[str, Document]) -> dict[str, Any]:
@@ -138,15 +156,21 @@ def group_path(resource: Resource) -> str:
     return f"apis/{resource.group}/{resource.version}" if resource.group else f"api/{resource.version}"
 
 
-def _document(path: str, resources: list[Resource]) -> Document:
+def _document(kinds: list[Kind]) -> bytes:
     paths: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
-    for resource in resources:
+    for kind in kinds:
+        resource = kind.resource
         message = fields.message_of(resource.api_version, resource.kind)
         gvk = {"group": resource.group, "version": resource.version, "kind": resource.kind}
         reference: dict[str, Any] = {}
-        if message is not None:
-            _collect(message, rules_for(resource.group, resource.kind), schemas)
+        if kind.document is not None:
+            name = _custom_name(resource)
+            schemas[name] = kind.document.schema() | {"x-kubernetes-group-version-kind": [gvk]}
+            _collect(_OBJECT_META, METADATA, schemas)
+            reference = {"$ref": f"#/components/schemas/{name}"}
+        elif message is not None:
+            _collect(message, kind.merge_rules, schemas)
             _mark_kind(schemas[schema_name(message)], gvk)
             reference = {"$ref": f"#/components/schemas/{schema_name(message)}"}
         place = resource.path("{namespace}" if resource.namespaced else None) + "/{name}"
@@ -173,7 +197,7 @@ def _document(path: str, resources: list[Resource]) -> Document:
                 "x-kubernetes-group-version-kind": gvk,
             },
         }
-    body = msgspec.json.encode(
+    return msgspec.json.encode(
         {
             "openapi": "3.0.0",
             "info": {"title": "Kubernetes", "version": "v1.37.0"},
@@ -181,7 +205,6 @@ def _document(path: str, resources: list[Resource]) -> Document:
             "components": {"schemas": schemas},
         }
     )
-    return Document(path, body, _hash(body))
 
 
 def schema_name(message: str) -> str:
@@ -190,6 +213,11 @@ def schema_name(message: str) -> str:
         inner = f"apis.{message}" if message.startswith("meta.") else message
         return f"{_PREFIX}apimachinery.pkg.{inner}"
     return f"{_PREFIX}api.{message}"
+
+
+def _custom_name(resource: Resource) -> str:
+    """`com.example.stable.v1.CronTab`, as upstream's documents call the schema of a custom resource."""
+    return ".".join([*reversed(resource.group.split(".")), resource.version, resource.kind])
 
 
 def _mark_kind(schema: dict[str, Any], gvk: dict[str, str]) -> None:

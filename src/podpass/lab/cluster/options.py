@@ -60,7 +60,7 @@ class Selection:
                 return False
             if all(term.key in _IDENTITY for term in fields.requirements):
                 return True
-            if kind.from_stored is not None:
+            if kind.from_stored is not None and kind.converts(stored.rv):
                 return fields.matches(kind.fields(kind.from_stored(stored.object())))
             return fields.matches(stored.fields(kind.fields))
 

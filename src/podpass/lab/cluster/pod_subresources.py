@@ -4,7 +4,7 @@ Contract: Kubernetes API surface, sections 1.6, 2.10 and 7.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from podpass.kube import objects
@@ -16,9 +16,14 @@ from podpass.lab.cluster.deletion import delete_options
 from podpass.lab.cluster.extension import SubresourceCall
 from podpass.lab.cluster.options import Write, is_true
 from podpass.lab.cluster.registry import Subresource
+from podpass.lab.cluster.streaming.subresources import StreamSubresources
 from podpass.lab.cluster.verbs import Verbs
+from podpass.lab.journal import Journal
 from podpass.lab.node.logs import LogOptions
+from podpass.lab.node.streams import NoContainer, RunningContainer
 from podpass.serving.asgi import App, Receive, Scope, Send
+
+_CONNECT = ("create", "get")
 
 
 class NodeConnector(Protocol):
@@ -28,6 +33,10 @@ class NodeConnector(Protocol):
         self, namespace: str, pod: str, container: str = "", options: LogOptions | None = None
     ) -> AsyncIterator[bytes]: ...
 
+    def running(self, namespace: str, pod: str, container: str) -> RunningContainer:
+        """A container that runs, to connect to. Raises NoContainer."""
+        ...
+
 
 @dataclass(slots=True)
 class PodSubresources:
@@ -36,16 +45,27 @@ class PodSubresources:
     verbs: Verbs
     clock: Clock
     node: Callable[[], NodeConnector | None]
+    journal: Journal
+    streams: StreamSubresources = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.streams = StreamSubresources(self.verbs, self.journal, self._running)
+
+    def _running(self, namespace: str, pod: str, container: str) -> RunningContainer:
+        node = self.node()
+        if node is None:
+            raise NoContainer("no node answers")
+        return node.running(namespace, pod, container)
 
     def table(self) -> Mapping[str, Subresource]:
         found = (
             Subresource("binding", ("create",), "Binding", handler=self.bind),
             Subresource("eviction", ("create",), "Eviction", "policy", "v1", handler=self.evict),
             Subresource("log", ("get",), "Pod", stream=self.log),
-            # Known to kubectl, so that it asks; the answer is that the lab does not have them.
-            Subresource("attach", ("create", "get"), "PodAttachOptions"),
-            Subresource("exec", ("create", "get"), "PodExecOptions"),
-            Subresource("portforward", ("create", "get"), "PodPortForwardOptions"),
+            Subresource("attach", _CONNECT, "PodAttachOptions", handler=self.streams.attach, connects=True),
+            Subresource("exec", _CONNECT, "PodExecOptions", handler=self.streams.execute, connects=True),
+            # Known to kubectl, so that it asks; the answer is that the lab does not have it.
+            Subresource("portforward", _CONNECT, "PodPortForwardOptions", connects=True),
         )
         return {each.name: each for each in found}
 

@@ -6,6 +6,8 @@ Contract: Kubernetes API surface, section 1.4.
 """
 
 import base64
+import math
+import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +24,7 @@ MAX_DEPTH = 40
 MAX_VALUES = 200_000
 _MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_ZERO: dict[str, Any] = {"string": "", "bytes": "", "bool": False, "int32": 0, "int64": 0}
+_ZERO: dict[str, Any] = {"string": "", "bytes": "", "bool": False, "int32": 0, "int64": 0, "double": 0.0}
 
 
 class Malformed(ValueError):
@@ -179,12 +181,18 @@ def _value(name: str, field: Field, wire_type: int, value: int | bytes, budget: 
         if kind == "bool":
             return value != 0
         return value - (1 << 64) if value >= 1 << 63 else value
+    if kind == "double":
+        if wire_type != _FIXED64 or not isinstance(value, bytes):
+            raise _mistyped(name, field)
+        return _number(value)
     if wire_type != _BYTES or not isinstance(value, bytes):
         raise _mistyped(name, field)
     if kind == "string":
         return _text(value)
     if kind == "bytes":
         return base64.b64encode(value).decode()
+    if kind in fields.SCHEMA_UNIONS:
+        return _schema_union(kind, value, budget, depth)
     if kind in fields.SPECIAL:
         return _special(kind, value, budget, depth)
     return _message(kind, value, budget, depth=depth + 1)
@@ -244,6 +252,24 @@ def _special(kind: str, data: bytes, budget: _Budget, depth: int) -> Any:
         return msgspec.json.decode(raw)
     except (msgspec.DecodeError, RecursionError) as error:
         raise Malformed(f"{kind} does not hold JSON") from error
+
+
+def _schema_union(kind: str, data: bytes, budget: _Budget, depth: int) -> Any:
+    """A schema, or the list or boolean that may stand in its place."""
+    found = _message(kind, data, budget, depth=depth)
+    if "schema" in found:
+        return found["schema"]
+    if kind == fields.SCHEMA_OR_BOOL:
+        return found.get("allows", False)
+    return found.get("jSONSchemas" if kind == fields.SCHEMA_OR_ARRAY else "property", [])
+
+
+def _number(data: bytes) -> int | float:
+    """A double as JSON writes it; whole numbers without a fraction."""
+    number: float = struct.unpack("<d", data)[0]
+    if not math.isfinite(number):
+        raise Malformed("a number in the body is not finite")
+    return int(number) if number.is_integer() else number
 
 
 def _time(kind: str, seconds: int, nanos: int) -> str:

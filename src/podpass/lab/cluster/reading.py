@@ -106,7 +106,7 @@ class Reading:
 
     def joined(self, kind: Kind, items: Sequence[Stored], metadata: Obj) -> bytes:
         """The list, put together from the bodies as they are stored."""
-        if kind.from_stored is not None:
+        if kind.from_stored is not None and (kind.converts_until is None or any(kind.converts(s.rv) for s in items)):
             parts = [self._verbs.encoded(kind, stored) for stored in items]
         elif kind.built_in:
             parts = [stored.body for stored in items]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from podpass.kube import objects
+from podpass.kube.merging import MapRule, rules_for
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 from podpass.kube.status import Cause
@@ -36,6 +37,15 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class SchemaDocument:
+    """What the OpenAPI documents show of a kind that is not built in."""
+
+    fingerprint: str
+    """Another one when the schema is another one."""
+    schema: Callable[[], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
 class Subresource:
     """A subresource: which verbs it takes, the kind of its body, and who answers."""
 
@@ -45,10 +55,12 @@ class Subresource:
     """The kind in discovery: `Pod` for `pods/status`, `TokenRequest` for `serviceaccounts/token`."""
     group: str = ""
     version: str = "v1"
-    handler: Callable[[SubresourceCall], Awaitable[Obj | Response]] | None = None
-    """Answers with an object (201 for create, else 200) or a whole response."""
+    handler: Callable[[SubresourceCall], Awaitable[Obj | Response | App]] | None = None
+    """Answers with an object (201 for create, else 200), a whole response, or an ASGI app that answers itself."""
     stream: Callable[[SubresourceCall], App] | None = None
-    """For logs and exec: an ASGI app that answers the request itself."""
+    """For logs: an ASGI app that answers the request itself."""
+    connects: bool = False
+    """Opens a connection into the pod: whoever asks with GET, as websockets do, must be allowed to create as well."""
 
 
 Allocate = Callable[[Obj, Obj | None], None]
@@ -73,6 +85,14 @@ def _nothing(_: Obj) -> None:
 
 def _nothing_on_update(_new: Obj, _old: Obj) -> None:
     return None
+
+
+def _nothing_on_delete(_obj: Obj, _now: str) -> None:
+    return None
+
+
+def _no_warnings(_new: Obj, _old: Obj | None) -> list[str]:
+    return []
 
 
 def _no_fields(_: Obj) -> Mapping[str, str]:
@@ -109,7 +129,13 @@ class Kind:
     has_generation: bool = False
     built_in: bool = True
     """False for custom resources: no strategic merge, PUT needs a resourceVersion, items of lists carry their kind."""
+    qualified_finalizers: bool = True
+    """Finalizers without a slash are refused, as they are for Kubernetes' own kinds."""
+    needs_version: bool = False
+    """PUT needs a resourceVersion, as it does for all that is not built in."""
     default: Callable[[Obj], None] = _nothing
+    prune: Callable[[Obj], list[str]] | None = None
+    """Removes members that the kind's own schema does not know, and gives their paths; None: the table of fields."""
     validate_create: Callable[[Obj], list[Cause]] = _no_causes
     validate_update: Callable[[Obj, Obj], list[Cause]] = _no_update_causes
     """The new object first."""
@@ -121,6 +147,10 @@ class Kind:
     """Puts back what an update ignores; the new object first."""
     allocate: Allocate = _no_allocation
     """Called last, with nothing between it and the write, and for a dry run too."""
+    prepare_delete: Callable[[Obj, str], None] = _nothing_on_delete
+    """What the beginning of a deletion, at an RFC 3339 time, does to the object."""
+    warn: Callable[[Obj, Obj | None], list[str]] = _no_warnings
+    """What the writer is to be warned of; the new object first, and None for the old one of a create."""
     field_labels: Callable[[Obj], Mapping[str, str]] = _no_fields
     """Values for field selectors, beyond metadata.name and metadata.namespace, which all kinds have."""
     field_names: frozenset[str] = frozenset()
@@ -137,7 +167,9 @@ class Kind:
     stored_as: Resource | None = None
     """The resource whose objects this is another version of; None: it stores its own."""
     from_stored: Callable[[Obj], Obj] | None = None
-    """Converts a stored object to this version; only with stored_as."""
+    """Converts a stored object to this version."""
+    converts_until: int | None = None
+    """Objects written after this resourceVersion are stored as they are served; None: from_stored is for all."""
     to_stored: Callable[[Obj], Obj] | None = None
     answer_create: Callable[[SubresourceCall], Awaitable[Obj | Response]] | None = None
     """For kinds that are only a question (TokenReview): nothing is stored, this gives the answer."""
@@ -145,6 +177,31 @@ class Kind:
     """The warning that comes with every answer about this kind."""
     time_to_live_seconds: float | None = None
     """Objects older than this are removed, as events are after an hour."""
+
+    merging: Callable[[], MapRule] | None = None
+    """How its objects merge under server-side apply; None: as the table of built-in kinds says."""
+    document: SchemaDocument | None = None
+    """Its schema, where that is not built in."""
+    deprecation: str = ""
+    """A warning for whoever uses this version."""
+
+    def looks_like(self, other: "Kind") -> bool:
+        """Whether objects of *other*, another state of the same resource, are what they are here."""
+        return (
+            self.document is not None
+            and other.document is not None
+            and self.document.fingerprint == other.document.fingerprint
+        )
+
+    def converts(self, rv: int) -> bool:
+        """Whether an object stored at that resourceVersion has to go through from_stored."""
+        return self.from_stored is not None and (self.converts_until is None or rv <= self.converts_until)
+
+    @property
+    def merge_rules(self) -> MapRule:
+        if self.merging is not None:
+            return self.merging()
+        return rules_for(self.storage.group, self.storage.kind)
 
     @property
     def storage(self) -> Resource:

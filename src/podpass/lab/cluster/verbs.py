@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 
 from podpass.kube import objects
-from podpass.kube.merging import rules_for
 from podpass.kube.objects import Obj
 from podpass.kube.resources import NAMESPACES, PODS, Resource
 from podpass.kube.status import INVALID, Cause, StatusError
@@ -56,7 +55,7 @@ class Verbs:
         self._journal = journal
         self.admission: Admission | None = None
         self.check_fields: FieldValidator | None = None
-        self._lists: dict[tuple[Resource, str], tuple[int, list[Obj]]] = {}
+        self._lists: dict[tuple[Resource, str], tuple[Kind, int, list[Obj]]] = {}
 
     # Reading
 
@@ -69,14 +68,14 @@ class Verbs:
     def present(self, kind: Kind, stored: Stored) -> Obj:
         """A fresh copy of the object in the version of *kind*."""
         obj = {"kind": kind.storage.kind, "apiVersion": kind.storage.api_version, **stored.object()}
-        if kind.from_stored is not None:
+        if kind.from_stored is not None and kind.converts(stored.rv):
             return kind.from_stored(obj)
         obj["kind"], obj["apiVersion"] = kind.resource.kind, kind.resource.api_version
         return obj
 
     def encoded(self, kind: Kind, stored: Stored) -> bytes:
         """The object as JSON, without decoding it where nothing is to be converted."""
-        if kind.from_stored is not None:
+        if kind.converts(stored.rv):
             return _encode(self.present(kind, stored))
         return opening(kind) + stored.body[1:]
 
@@ -91,12 +90,12 @@ class Verbs:
     def list(self, resource: Resource, namespace: str = "") -> list[Obj]:
         kind, version = self.registry.of(resource), self.storage.version(resource)
         known = self._lists.get((resource, namespace))
-        if known is not None and known[0] == version:
-            return known[1]
+        if known is not None and known[0] is kind and known[1] == version:
+            return known[2]
         found = [self.present(kind, stored) for stored in self.storage.page(resource, namespace).items]
         # Authorization and admission ask for the same few small lists at every request.
         if len(found) <= 256:
-            self._lists[resource, namespace] = (version, found)
+            self._lists[resource, namespace] = (kind, version, found)
         return found
 
     def version(self, resource: Resource) -> int:
@@ -198,7 +197,9 @@ class Verbs:
             managedfields.track(obj, None, _manager(kind, write), _rules(kind), time=now)
         if self.admission is not None:
             await self.admission.validate(attributes, obj, None)
+        write.warnings.extend(kind.warn(obj, None))
         # Others were served while admission was under way.
+        self._check_served(kind)
         self._check_namespace(kind, namespace, meta["name"])
         if self.storage.get(kind.storage, namespace, meta["name"]) is not None:
             raise StatusError.already_exists(kind.resource, meta["name"], generated=bool(generate))
@@ -238,7 +239,7 @@ class Verbs:
             raise StatusError.unnamed(f'strconv.ParseUint: parsing "{version[:64]}": invalid syntax')
         if version and version != str(current.rv):
             raise StatusError.conflict(kind.resource, name)
-        if not version and not kind.built_in:
+        if not version and (kind.needs_version or not kind.built_in):
             text = "Invalid value: 0x0: must be specified for an update"
             cause = Cause(INVALID, text, "metadata.resourceVersion")
             raise StatusError.invalid(kind.resource, name, [cause])
@@ -272,6 +273,7 @@ class Verbs:
             managedfields.track(new, old, _manager(kind, write), _rules(kind), time=now)
         if self.admission is not None:
             await self.admission.validate(attributes, new, old)
+        write.warnings.extend(each for each in kind.warn(new, old) if each not in write.warnings)
         if self.storage.get(kind.storage, *current.key) is not current:
             raise Changed
         if not write.subresource:
@@ -299,6 +301,8 @@ class Verbs:
         config = {**config, "metadata": {**meta, "name": name}}
         rules, now = _rules(kind), rfc3339(self.clock.now())
         if self.storage.get(kind.storage, namespace, name) is None:
+            if "create" not in kind.verbs:
+                raise StatusError.method_not_allowed(kind.resource, "create")
             if write.subresource:
                 raise StatusError.not_found(kind.resource, name)
             if meta.get("uid"):
@@ -339,8 +343,7 @@ class Verbs:
                 await self.admission.admit(attributes, None, old)
                 await self.admission.validate(attributes, None, old)
             obj = {"kind": "", "apiVersion": "", **current.object()}
-            if kind.resource == NAMESPACES:
-                obj["status"] = {**objects.status(obj), "phase": "Terminating"}
+            kind.prepare_delete(obj, rfc3339(self.clock.now()))
             decision = deletion.decide(kind, obj, options, now=self.clock.now())
             if write.dry_run or options.dry_run:
                 gone = isinstance(decision, deletion.Remove)
@@ -356,6 +359,15 @@ class Verbs:
             except Changed:
                 continue
         raise StatusError.conflict(kind.resource, name)
+
+    def _check_served(self, kind: Kind) -> None:
+        """Nothing can be made of a kind whose definition went in the meantime, or is on its way out."""
+        resource = kind.resource
+        found = self.registry.find(resource.group, resource.version, resource.plural)
+        if found is None:
+            raise StatusError.no_such_path()
+        if "create" not in found.verbs:
+            raise StatusError.method_not_allowed(resource, "create")
 
     def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
         """Nothing can be made in a namespace that is missing, or on its way out."""
@@ -424,7 +436,7 @@ def _manager(kind: Kind, write: Write) -> Manager:
 
 
 def _rules(kind: Kind) -> Any:
-    return rules_for(kind.storage.group, kind.storage.kind)
+    return kind.merge_rules
 
 
 def _unstored(obj: Obj, rv: int = 0) -> Stored:

@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from podpass.kube.objects import Obj
+from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError
 from podpass.lab.cluster.bodies import Form
 from podpass.lab.cluster.collection import Change, ChangeType, Collection, Compacted, Stored
@@ -46,6 +47,11 @@ class Watches:
         self.closing = True
         for wake in self._open:
             wake.set()
+
+    def look(self, resource: Resource) -> None:
+        """Have every watch of *resource* see whether it is still served as it was, and end where it is not."""
+        for waker in tuple(self._verbs.storage.collection(resource).wakers):
+            waker()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -106,6 +112,8 @@ class Watches:
                     await _send(send, chunk)
                 if wake.is_set():
                     continue
+                if not lines.current():
+                    break
                 until = min(end, next_bookmark) if options.bookmarks else end
                 try:
                     async with asyncio.timeout_at(until):
@@ -192,6 +200,12 @@ class _Lines:
         self._read = options.rv
         self.collection: Collection = verbs.storage.collection(kind.storage)
 
+    def current(self) -> bool:
+        """Whether the kind is still served as it was when the watch began."""
+        resource = self._kind.resource
+        found = self._verbs.registry.find(resource.group, resource.version, resource.plural)
+        return found is self._kind or (found is not None and found.looks_like(self._kind))
+
     def initial(self) -> Iterator[bytes]:
         if not self._options.initial_events:
             if self._options.rv == 0:
@@ -220,7 +234,7 @@ class _Lines:
                 yield line
 
     def _shared(self, change: Change) -> bytes:
-        if self._shaper is not None or self._kind.from_stored is not None:
+        if self._shaper is not None or self._kind.converts(change.rv):
             return self._line(change.type, change.stored)
         start = opening(self._kind)
         line = change.lines.get(start)

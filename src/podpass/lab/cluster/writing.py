@@ -44,7 +44,7 @@ class Writing:
         """The object in the request, its members checked against the kind's schema."""
         obj = bodies.decode_object(request.media_type, request.body, self._protobuf, kind=kind.resource.kind)
         raw = request.body if request.media_type in ("", bodies.JSON) else b""
-        name, version = kind.resource.kind, kind.resource.api_version
+        name, version = kind.resource.kind, kind.resource.version
         self._check_fields(
             kind, obj, raw, write, where=f'{name} in version "{version}" cannot be handled as a {name}: '
         )
@@ -94,7 +94,7 @@ class Writing:
             raise StatusError.unnamed(f"{what}: {why}") from error
         unknown = [text.removeprefix('unknown field "')[:-1] for text in texts if text.startswith("unknown field ")]
         faults = [f".{path}: field not declared in schema" for path in unknown]
-        if (path := managedfields.repeated_item(config, rules_for(kind.resource.group, name))) is not None:
+        if (path := managedfields.repeated_item(config, kind.merge_rules)) is not None:
             faults.append(path)
         if faults:
             told = faults[0] if len(faults) == 1 else "errors:\n" + "\n".join(f"  {fault}" for fault in faults)
@@ -169,7 +169,7 @@ class Writing:
         if request.query.get("force"):
             cause = Cause("FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force")
             raise StatusError.invalid_kind("meta.k8s.io", "PatchOptions", "", [cause])
-        patch = _Patch.of(request, rules_for(kind.resource.group, kind.resource.kind))
+        patch = _Patch.of(request, kind.merge_rules)
 
         def make(obj: Obj) -> Obj:
             fresh = patch.apply(obj)

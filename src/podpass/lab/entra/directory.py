@@ -1,14 +1,17 @@
-"""Tenants, applications and their federated credentials, kept in the lab's store.
+"""Tenants, applications and their credentials, kept in the lab's store.
 
 A managed identity is an application with a resource id. What a token request looks up is remembered only while the
 store's documents stay as they are, so a write that was rolled back is never seen. Client ids, object ids, tenant ids
 and domains are found whatever their letter case, as GUIDs and host names are; everything else compares exactly.
 """
 
+import base64
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from podpass.lab.clock import Clock, SystemClock
+from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret
 from podpass.lab.store import Recollection, Store
 from podpass.tokens.federation import FederatedCredential
 
@@ -33,7 +36,9 @@ class Application:
     tenant_id: str
     client_id: str
     object_id: str
-    """The service principal's object id: a managed identity's principal id, and `oid` in its access tokens."""
+    """The service principal's object id: a managed identity's principal id, and `oid` in its access tokens.
+
+    Empty for an application without a service principal, which can neither sign in nor be a resource."""
     display_name: str
     kind: Literal["application", "managed-identity"] = "application"
     resource_id: str | None = None
@@ -43,6 +48,8 @@ class Application:
     """Application ID URIs: the resources under which tokens for this application may be asked for."""
     token_version: Literal[1, 2] = 1
     """The version of access tokens issued *for* this application as a resource."""
+    registration_id: str = ""
+    """The application object's own id, by which Graph knows it; empty for what was not registered there."""
 
 
 class Directory:
@@ -52,6 +59,10 @@ class Directory:
         self._store = store
         self._clock = clock or SystemClock()
         self._known = Recollection(store, SERVICE)
+
+    def transaction(self) -> AbstractContextManager[object]:
+        """Changes made inside are kept together or not at all."""
+        return self._store.transaction()
 
     def tenant(self, name_or_guid: str) -> Tenant | None:
         """The tenant with this id or domain."""
@@ -88,6 +99,10 @@ class Directory:
         client_id = self._store.get(SERVICE, "object", _key(tenant_id, object_id))
         return None if client_id is None else self.application(tenant_id, client_id)
 
+    def application_by_registration_id(self, tenant_id: str, registration_id: str) -> Application | None:
+        client_id = self._store.get(SERVICE, "registration-id", _key(tenant_id, registration_id))
+        return None if client_id is None else self.application(tenant_id, client_id)
+
     def application_by_resource_id(self, resource_id: str) -> Application | None:
         """The managed identity with this ARM id, in any letter case."""
         wanted = resource_id.lower()
@@ -111,7 +126,10 @@ class Directory:
         with self._store.transaction():
             self._forget_names(tenant_id, client_id)
             self._store.put(SERVICE, "application", _key(tenant_id, client_id), asdict(application))
-            self._store.put(SERVICE, "object", _key(tenant_id, application.object_id), client_id)
+            if application.object_id:
+                self._store.put(SERVICE, "object", _key(tenant_id, application.object_id), client_id)
+            if application.registration_id:
+                self._store.put(SERVICE, "registration-id", _key(tenant_id, application.registration_id), client_id)
             for uri in application.identifier_uris:
                 self._store.put(SERVICE, "identifier", _key(tenant_id, uri), client_id)
 
@@ -120,9 +138,31 @@ class Directory:
         key = _key(tenant_id, client_id)
         with self._store.transaction():
             self._forget_names(tenant_id, client_id.lower())
-            self._store.delete(SERVICE, "credentials", key)
-            self._store.delete(SERVICE, "past-credentials", key)
+            for kind in ("credentials", "past-credentials", "registration", "secrets", "certificates"):
+                self._store.delete(SERVICE, kind, key)
             return self._store.delete(SERVICE, "application", key)
+
+    def registration(self, tenant_id: str, client_id: str) -> dict[str, Any]:
+        """What Graph keeps of an application and nobody else here reads."""
+        return self._store.get(SERVICE, "registration", _key(tenant_id, client_id)) or {}
+
+    def put_registration(self, tenant_id: str, client_id: str, members: dict[str, Any]) -> None:
+        self._store.put(SERVICE, "registration", _key(tenant_id, client_id), members)
+
+    def secrets(self, tenant_id: str, client_id: str) -> tuple[ClientSecret, ...]:
+        documents = self._store.get(SERVICE, "secrets", _key(tenant_id, client_id)) or []
+        return tuple(ClientSecret(**document) for document in documents)
+
+    def put_secrets(self, tenant_id: str, client_id: str, secrets: tuple[ClientSecret, ...]) -> None:
+        self._store.put(SERVICE, "secrets", _key(tenant_id, client_id), [asdict(one) for one in secrets])
+
+    def certificates(self, tenant_id: str, client_id: str) -> tuple[ClientCertificate, ...]:
+        documents = self._store.get(SERVICE, "certificates", _key(tenant_id, client_id)) or []
+        return tuple(ClientCertificate(**{**one, "der": base64.b64decode(one["der"])}) for one in documents)
+
+    def put_certificates(self, tenant_id: str, client_id: str, certificates: tuple[ClientCertificate, ...]) -> None:
+        documents = [{**asdict(one), "der": base64.b64encode(one.der).decode()} for one in certificates]
+        self._store.put(SERVICE, "certificates", _key(tenant_id, client_id), documents)
 
     def credentials(self, tenant_id: str, client_id: str) -> tuple[FederatedCredential, ...]:
         """The application's federated credentials in the order of their creation."""
@@ -169,6 +209,7 @@ class Directory:
         present = self.application(tenant_id, client_id)
         if present is not None:
             self._store.delete(SERVICE, "object", _key(tenant_id, present.object_id))
+            self._store.delete(SERVICE, "registration-id", _key(tenant_id, present.registration_id))
             for uri in present.identifier_uris:
                 self._store.delete(SERVICE, "identifier", _key(tenant_id, uri))
 

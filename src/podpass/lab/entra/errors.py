@@ -92,7 +92,28 @@ _KINDS = (
     ErrorKind(
         7000215,
         "invalid_client",
-        "Invalid client secret provided. Application '{client_id}' has no client secret.",
+        "Invalid client secret provided. It is none of those of application '{client_id}'({name}); what is wanted is a"
+        " secret's value, not its key id.",
+    ),
+    ErrorKind(
+        7000222,
+        "invalid_client",
+        "The provided client secret keys for app '{client_id}'({name}) are expired.",
+    ),
+    ErrorKind(
+        7000229,
+        "unauthorized_client",
+        "The client application {client_id} is missing service principal in the tenant {tenant}.",
+    ),
+    ErrorKind(
+        700021,
+        "invalid_client",
+        "Client assertion application identifier doesn't match 'client_id' parameter.",
+    ),
+    ErrorKind(
+        700023,
+        "invalid_client",
+        "Client assertion audience claim does not match Realm issuer: it must be the address of this token endpoint.",
     ),
     ErrorKind(50027, "invalid_request", "JWT token is invalid or malformed. {reason}."),
     ErrorKind(

@@ -7,6 +7,7 @@ import functools
 from typing import Any
 
 from podpass.azure.resourceids import NotAResourceId, ResourceId
+from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret
 from podpass.lab.entra.errors import error_text, wire_code
 from podpass.lab.entra.model import Asked, Grant, Refusal
 from podpass.lab.journal import Hop
@@ -44,6 +45,11 @@ def problem_of(refusal: Refusal) -> str:
 def why(outcome: Grant | Refusal) -> str:
     """One sentence naming what decided."""
     if isinstance(outcome, Grant):
+        match outcome.credential:
+            case ClientSecret(key_id=key_id):
+                return f"The client secret is the one with the key id {key_id}."
+            case ClientCertificate(key_id=key_id):
+                return f"The key of the certificate with the key id {key_id} made the signature."
         return (
             f"Issuer, subject and audience equal those of the federated credential {outcome.credential.name},"
             " and the issuer's key made the signature."

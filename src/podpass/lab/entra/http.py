@@ -118,17 +118,22 @@ class EntraHttp:
             version=version,
             directory=self._directory,
             credentials=self._credentials,
+            now=self._clock.now(),
             rules=self._rules,
+            base=self._base(request),
         )
         if isinstance(candidate, model.Refusal):
             return self._refused(request, candidate)
-        outcome = model.conclude(
-            candidate,
-            await self._keys_of(candidate),
-            directory=self._directory,
-            now=self._clock.now(),
-            rules=self._rules,
-        )
+        if isinstance(candidate, model.Proven):
+            outcome = model.grant(candidate, directory=self._directory, rules=self._rules)
+        else:
+            outcome = model.conclude(
+                candidate,
+                await self._keys_of(candidate),
+                directory=self._directory,
+                now=self._clock.now(),
+                rules=self._rules,
+            )
         if isinstance(outcome, model.Refusal):
             return self._refused(request, outcome)
         return self._granted(request, outcome)

@@ -9,6 +9,7 @@ from typing import Any
 
 from podpass.azure.resourceids import NotAResourceId, ResourceId
 from podpass.lab.entra.access import v1_issuer, v2_issuer
+from podpass.lab.entra.client_credentials import ClientSecret
 from podpass.lab.entra.model import Grant
 from podpass.oauth.responses import TokenResponse
 from podpass.tokens.encoding import to_base64url
@@ -30,10 +31,11 @@ def access_claims(grant: Grant, *, authority: str, now: int, entropy: bytes) -> 
         "exp": now + grant.expires_in + 1,
         "aio": to_base64url(entropy[:24]),
     }
+    proof = "1" if isinstance(grant.credential, ClientSecret) else "2"
     if v1:
-        claims |= {"appid": application.client_id, "appidacr": "2", "idp": v1_issuer(tenant_id)}
+        claims |= {"appid": application.client_id, "appidacr": proof, "idp": v1_issuer(tenant_id)}
     else:
-        claims |= {"azp": application.client_id, "azpacr": "2"}
+        claims |= {"azp": application.client_id, "azpacr": proof}
     claims |= {
         "idtyp": "app",
         "oid": application.object_id,

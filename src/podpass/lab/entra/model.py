@@ -1,14 +1,15 @@
-"""How a token request with a client assertion is decided.
+"""How a token request of a client by itself is decided.
 
 Three steps, each a function of values: `consider` reads the request and matches the assertion against federated
 credentials, the caller then fetches the issuer's keys (the one step that waits), `conclude` checks the signature, the
-time and the resource. What comes back is a Grant, or a Refusal that knows the code, the values compared and the
-credential that came closest. Contract: azure workload identity, sections 5.1 to 5.7.
+time and the resource. A client with a secret or a certificate of its own needs the first step and `grant`. What comes
+back is a Grant, or a Refusal that knows the code, the values compared and the credential that came closest.
+Contract: azure workload identity, sections 5.1 to 5.7.
 """
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -18,6 +19,13 @@ from msgspec.structs import replace
 
 from podpass.azure import clouds
 from podpass.lab.entra.access import v1_issuer, v2_issuer
+from podpass.lab.entra.client_credentials import (
+    ClientCertificate,
+    ClientSecret,
+    NotProven,
+    check_certificate,
+    check_secret,
+)
 from podpass.lab.entra.directory import Application, Tenant
 from podpass.lab.entra.documents import COMMON
 from podpass.lab.entra.resources import is_known, known_resources, resource_of_scope
@@ -45,6 +53,8 @@ class Lookup(Protocol):
     def tenant(self, name_or_guid: str) -> Tenant | None: ...
     def application(self, tenant_id: str, client_id: str) -> Application | None: ...
     def application_for_resource(self, tenant_id: str, resource: str) -> Application | None: ...
+    def secrets(self, tenant_id: str, client_id: str) -> tuple[ClientSecret, ...]: ...
+    def certificates(self, tenant_id: str, client_id: str) -> tuple[ClientCertificate, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +127,25 @@ class Candidate:
         return read.issuer(self.token.claims)
 
 
+Credential = FederatedCredential | ClientSecret | ClientCertificate
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """A request whose client has proven who it is, by *credential*."""
+
+    asked: Asked
+    application: Application
+    credential: Credential
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """An access token to issue. *audience* and *version* are the resource's."""
 
     asked: Asked
     application: Application
-    credential: FederatedCredential
+    credential: Credential
     audience: str
     version: int
     expires_in: int
@@ -147,9 +169,15 @@ def consider(
     version: int,
     directory: Lookup,
     credentials: Credentials,
+    now: float,
     rules: Rules,
-) -> Candidate | Refusal:
-    """Everything that is checked before the issuer's keys are needed, in the real service's order."""
+    base: str = "",
+) -> Candidate | Proven | Refusal:
+    """Everything that is checked before the issuer's keys are needed, in the real service's order.
+
+    A client with a secret or a certificate of its own needs none, and is Proven. *base* is the address by which the
+    client came, where that is not the authority's own.
+    """
     asked = _tenant(Asked(tenant_name, version), form, directory)
     if isinstance(asked, Refusal):
         return asked
@@ -165,9 +193,21 @@ def consider(
     asked = replace(asked, application=application)
     if not application.enabled:
         return asked.refused(7000112)
+    if not application.object_id:
+        return asked.refused(7000229)
     if (refusal := _credential_of_client(asked, form)) is not None:
         return refusal
-    return _trusted(asked, form["client_assertion"], application, credentials, rules)
+    if "client_assertion" not in form:
+        secrets = directory.secrets(asked.tenant, client_id)
+        return _proven(asked, application, check_secret(form["client_secret"], secrets, now=now))
+    try:
+        token = asked.token or jwt.decode(form["client_assertion"])
+    except jwt.Malformed as error:
+        return asked.refused(50027, reason=error.reason[:1].upper() + error.reason[1:])
+    if read.issuer(token.claims).lower() == client_id:
+        endpoints = _endpoints((rules.authority, base), (asked.tenant, tenant_name))
+        return _by_certificate(asked, token, application, directory, endpoints, now, rules)
+    return _trusted(asked, token, application, credentials, rules)
 
 
 def conclude(
@@ -188,14 +228,26 @@ def conclude(
     except jwt.BadSignature as error:
         reason = f"The key {error.kid} of the issuer {issuer} did not make this signature"
         return asked.refused(700027, reason=reason, kid=error.kid, issuer=issuer)
-    problem = jwt.check_times(claims, now=now, leeway_seconds=rules.leeway_seconds)
-    if problem is not None:
-        times = {"valid_from": _moment(problem.valid_from), "expires": _moment(problem.expires)}
-        return asked.refused(700024, current_time=_moment(now), kind=problem.kind, **times)
+    if (refusal := _outside_its_time(asked, candidate.token, now, rules)) is not None:
+        return refusal
     longest = rules.longest_assertion_seconds
     if longest is not None and (read.lifetime_seconds(claims) or 0.0) > longest:
         return asked.refused(70023, maximum=f"{longest:g} seconds")
-    return _granted(candidate, directory, rules)
+    return grant(Proven(asked, candidate.application, candidate.credential), directory=directory, rules=rules)
+
+
+def grant(proven: Proven, *, directory: Lookup, rules: Rules) -> Grant | Refusal:
+    """What the client gets that has proven who it is, or why there is no such resource."""
+    asked, application = proven.asked, proven.application
+    lifetime = MANAGED_IDENTITY_SECONDS if application.kind == "managed-identity" else APPLICATION_SECONDS
+    audience, version = asked.resource, 1
+    if not is_known(asked.resource, rules.resources):
+        offered = directory.application_for_resource(asked.tenant, asked.resource)
+        if offered is None or not offered.object_id:
+            return asked.refused(500011, resource=asked.resource)
+        if offered.token_version == 2:
+            audience, version = offered.client_id, 2
+    return Grant(asked, application, proven.credential, audience, version, lifetime)
 
 
 def peek(form: Mapping[str, str]) -> jwt.Token | None:
@@ -252,7 +304,7 @@ def _resource(asked: Asked, form: Mapping[str, str]) -> Asked | Refusal:
 def _credential_of_client(asked: Asked, form: Mapping[str, str]) -> Refusal | None:
     assertion, kind = "client_assertion" in form, form.get("client_assertion_type")
     if not assertion and kind is None:
-        return asked.refused(7000215 if "client_secret" in form else 7000216)
+        return None if "client_secret" in form else asked.refused(7000216)
     if not assertion or kind is None:
         return asked.refused(7000218)
     if kind != grants.CLIENT_ASSERTION_JWT:
@@ -260,20 +312,54 @@ def _credential_of_client(asked: Asked, form: Mapping[str, str]) -> Refusal | No
     return None
 
 
+def _proven(
+    asked: Asked, application: Application, found: ClientSecret | ClientCertificate | NotProven
+) -> Proven | Refusal:
+    if isinstance(found, NotProven):
+        return asked.refused(found.code, reason=found.reason, kid=found.kid)
+    return Proven(asked, application, found)
+
+
+def _by_certificate(
+    asked: Asked,
+    token: jwt.Token,
+    application: Application,
+    directory: Lookup,
+    endpoints: Collection[str],
+    now: float,
+    rules: Rules,
+) -> Proven | Refusal:
+    """An assertion that the application made of itself."""
+    certificates = directory.certificates(asked.tenant, asked.client_id)
+    found = check_certificate(token, certificates, client_id=asked.client_id, audiences=endpoints, now=now)
+    if isinstance(found, NotProven) and found.code == 5002730:
+        return asked.refused(5002730, algorithm=token.algorithm)
+    if isinstance(found, ClientCertificate) and (refusal := _outside_its_time(asked, token, now, rules)) is not None:
+        return refusal
+    return _proven(asked, application, found)
+
+
+def _endpoints(bases: Collection[str], tenants: Collection[str]) -> frozenset[str]:
+    """What an assertion may name as its audience: every spelling of the token endpoint, and the issuer."""
+    pages = ("oauth2/v2.0/token", "oauth2/token", "v2.0")
+    return frozenset(f"{base}/{tenant}/{page}" for base in bases if base for tenant in tenants for page in pages)
+
+
+def _outside_its_time(asked: Asked, token: jwt.Token, now: float, rules: Rules) -> Refusal | None:
+    problem = jwt.check_times(token.claims, now=now, leeway_seconds=rules.leeway_seconds)
+    if problem is None:
+        return None
+    times = {"valid_from": _moment(problem.valid_from), "expires": _moment(problem.expires)}
+    return asked.refused(700024, current_time=_moment(now), kind=problem.kind, **times)
+
+
 def _trusted(
-    asked: Asked, assertion: str, application: Application, credentials: Credentials, rules: Rules
+    asked: Asked, token: jwt.Token, application: Application, credentials: Credentials, rules: Rules
 ) -> Candidate | Refusal:
-    try:
-        token = asked.token or jwt.decode(assertion)
-    except jwt.Malformed as error:
-        return asked.refused(50027, reason=error.reason[:1].upper() + error.reason[1:])
     if token.algorithm not in rules.algorithms:
         return asked.refused(5002730, algorithm=token.algorithm)
     claims = token.claims
     issuer = read.issuer(claims)
-    if issuer.lower() == asked.client_id:
-        reason = f"The application {asked.client_id} signed it itself, and has no certificate"
-        return asked.refused(700027, reason=reason, kid=token.kid, issuer=issuer)
     if _is_own_token(claims, issuer, rules.authority):
         return asked.refused(700222)
     match = federation.match(claims, credentials(application.tenant_id, application.client_id))
@@ -302,19 +388,6 @@ def _mismatch(asked: Asked, near: NearMiss) -> Refusal:
 def _is_own_token(claims: Mapping[str, Any], issuer: str, authority: str) -> bool:
     tenant_id = read.text(claims, "tid")
     return bool(tenant_id) and issuer in (v1_issuer(tenant_id), v2_issuer(authority, tenant_id))
-
-
-def _granted(candidate: Candidate, directory: Lookup, rules: Rules) -> Grant | Refusal:
-    asked, application = candidate.asked, candidate.application
-    lifetime = MANAGED_IDENTITY_SECONDS if application.kind == "managed-identity" else APPLICATION_SECONDS
-    audience, version = asked.resource, 1
-    if not is_known(asked.resource, rules.resources):
-        offered = directory.application_for_resource(asked.tenant, asked.resource)
-        if offered is None:
-            return asked.refused(500011, resource=asked.resource)
-        if offered.token_version == 2:
-            audience, version = offered.client_id, 2
-    return Grant(asked, application, candidate.credential, audience, version, lifetime)
 
 
 def _moment(seconds: float | None) -> str:

@@ -1,10 +1,14 @@
-"""The lab's Microsoft Graph: the three reads with which `az` turns client ids and object ids into each other.
+"""The lab's Microsoft Graph: applications, service principals and their credentials, as `az ad` uses them.
 
-Imitated, for v1.0: service principals found by one of their names, directory objects by their ids, and the refusal
-that `/me` is for an application. Only the lab's operator may read; any other application is refused as one without a
-permission is. Everything else is answered 501.
+Imitated, for v1.0: application registrations and service principals with passwords, certificates and federated
+credentials; lists by the filters that clients use, in pages; directory objects by their ids; the refusal that `/me` is
+for an application. What is written here is what the login service reads. Only the lab's operator may use it; any
+other application is refused as one without a permission is.
 
-Contract: Azure HTTP surface, section 5.
+Everything else is answered 501: users, groups, owners, app roles and their assignments, permission grants, deleted
+items (a deleted application is gone at once), claims matching expressions.
+
+Contract: Azure HTTP surface, section 5; azure workload identity, section 6.
 """
 
 from podpass.lab.graph.errors import GraphError

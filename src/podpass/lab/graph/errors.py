@@ -34,6 +34,26 @@ def not_for_applications() -> GraphError:
     return GraphError(400, "BadRequest", "/me request is only valid with delegated authentication flow.")
 
 
+def bad_request(message: str) -> GraphError:
+    return GraphError(400, "Request_BadRequest", message)
+
+
+def not_found(name: str) -> GraphError:
+    return GraphError(
+        404,
+        "Request_ResourceNotFound",
+        f"Resource '{name[:128]}' does not exist or one of its queried reference-property objects are not present.",
+    )
+
+
+def conflict(message: str, code: str = "Request_MultipleObjectsWithSameKeyValue") -> GraphError:
+    return GraphError(409, code, message)
+
+
+def not_stored(reason: str) -> GraphError:
+    return GraphError(500, "InternalServerError", f"The change could not be stored: {reason}. Nothing was changed.")
+
+
 def bad_body(why: str) -> GraphError:
     return GraphError(400, "BadRequest", f"Unable to read JSON request payload. {why}")
 

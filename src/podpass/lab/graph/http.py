@@ -1,4 +1,4 @@
-"""Graph over HTTP: the caller, the permission, the read.
+"""Graph over HTTP: the caller, the permission, the call.
 
 Contract: Azure HTTP surface, section 5.
 """
@@ -7,24 +7,27 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from podpass.lab.arm.principals import described, facts
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.entra.directory import Directory
-from podpass.lab.graph import errors, model
+from podpass.lab.graph import errors
+from podpass.lab.graph.applications import Applications
+from podpass.lab.graph.calls import Answer, Call
+from podpass.lab.graph.directory_objects import by_ids
 from podpass.lab.graph.errors import GraphError
+from podpass.lab.graph.federated import FederatedCredentials
+from podpass.lab.graph.principals import Principals
 from podpass.lab.journal import Hop, Journal, Outcome
+from podpass.lab.store import NotStored
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 
 MAX_BODY = 256 * 1024
-ROOT = "https://graph.microsoft.com/v1.0"
 AUDIENCES = ("https://graph.microsoft.com", "00000003-0000-0000-c000-000000000000")
 
 
 class Graph:
-    """The directory of each tenant as Graph shows it to those whom *may_read* names."""
+    """The directory of each tenant, for those whom *may_use* names."""
 
     def __init__(
         self,
@@ -33,14 +36,17 @@ class Graph:
         journal: Journal,
         access_tokens: AccessTokens,
         *,
-        may_read: Callable[[Caller], bool],
+        may_use: Callable[[Caller], bool],
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._journal = journal
         self._access_tokens = access_tokens
-        self._may_read = may_read
-        self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large)
+        self._may_use = may_use
+        self._applications = Applications(directory, clock)
+        self._principals = Principals(directory, clock)
+        self._federated = FederatedCredentials(directory, self._applications)
+        self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large, broken=self._broken)
 
     async def _handle(self, request: Request) -> Response:
         caller = self._access_tokens.authenticate(request.headers.get("authorization"), audiences=AUDIENCES)
@@ -50,35 +56,48 @@ class Graph:
             return self._rendered(request, error)
         who, known = described(self._directory, caller), facts(caller)
         try:
-            context, found = self._read(request, caller)
+            answer = self._answer(request, caller)
         except GraphError as error:
             outcome: Outcome = "noted" if error.status == 501 else "refused"
             self._record(who, request, outcome, error.message, error.code, known)
             return self._rendered(request, error)
-        self._record(who, request, "granted", "the lab's operator may read the directory", "", known)
-        body = {"@odata.context": f"{ROOT}/$metadata#{context}", "value": found}
-        return json_response(200, body, [("request-id", str(uuid.uuid4()))])
+        self._record(who, request, "granted", "the lab's operator may use the directory", "", known)
+        headers = [("request-id", str(uuid.uuid4()))]
+        if answer.document is None:
+            return Response(answer.status, b"", tuple(headers))
+        return json_response(answer.status, answer.document, headers)
 
-    def _read(self, request: Request, caller: Caller) -> tuple[str, list[dict[str, Any]]]:
-        """What the request asks for, and the name of its kind. Raises GraphError."""
-        match request.method, request.path.rstrip("/").lower():
-            case "GET", "/v1.0/me":
-                raise errors.not_for_applications()
-            case "GET", "/v1.0/serviceprincipals" if "$filter" in request.query:
-                self._require_permission(caller)
-                name = model.name_asked_for(request.query["$filter"])
-                if name is None:
-                    raise errors.not_emulated("this filter on service principals")
-                return "servicePrincipals", model.named(self._directory.applications(caller.tenant_id), name)
-            case "POST", "/v1.0/directoryobjects/getbyids":
-                self._require_permission(caller)
-                asked = _ids(request.body)
-                return "directoryObjects", model.with_ids(self._directory.applications(caller.tenant_id), asked)
-        raise errors.not_emulated(f"{request.method} {request.path[:200]}")
-
-    def _require_permission(self, caller: Caller) -> None:
-        if not self._may_read(caller):
+    def _answer(self, request: Request, caller: Caller) -> Answer:
+        """Raises GraphError."""
+        version, *path = _parts(request.path)
+        if (request.method, version, path) == ("GET", "v1.0", ["me"]):
+            raise errors.not_for_applications()
+        call = Call(request.method, tuple(path), caller.tenant_id, request.query, request.body)
+        answer_with = self._service(call) if version == "v1.0" else None
+        if answer_with is None:
+            raise errors.not_emulated(f"{request.method} {request.path[:200]}")
+        if not self._may_use(caller):
             raise errors.not_permitted()
+        answer = answer_with(call)
+        if answer is None:
+            raise errors.not_emulated(f"{request.method} {request.path[:200]}")
+        return answer
+
+    def _service(self, call: Call) -> Callable[[Call], Answer | None] | None:
+        """Who answers below a path; None where nobody does."""
+        match call.path:
+            case ["applications", _, kind, *_] if kind.lower() == "federatedidentitycredentials":
+                return self._federated.answer
+            case ["applications", *_]:
+                return self._applications.answer
+            case ["serviceprincipals", *_]:
+                return self._principals.answer
+            case ["directoryobjects", "getbyids"] if call.method == "POST":
+                return lambda call: by_ids(self._directory, call)
+        return None
+
+    def _broken(self, request: Request, error: Exception) -> Response | None:
+        return self._rendered(request, errors.not_stored(str(error))) if isinstance(error, NotStored) else None
 
     def _record(
         self, who: str, request: Request, outcome: Outcome, why: str, wire: str, known: dict[str, Any] | None = None
@@ -100,14 +119,14 @@ class Graph:
         return json_response(error.status, body, [("request-id", request_id)])
 
 
-def _ids(body: bytes) -> model.ObjectIds:
-    try:
-        asked = msgspec.json.decode(body, type=model.ObjectIds)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise errors.bad_body(str(error)) from error
-    if not 0 < len(asked.ids) <= model.MOST_IDS:
-        raise errors.bad_body(f"ids must hold between 1 and {model.MOST_IDS} ids.")
-    return asked
+def _parts(path: str) -> list[str]:
+    """The parts of a path; a key in parentheses is one of its own, and collections are in lower case."""
+    parts: list[str] = []
+    for segment in path.split("/"):
+        name, parenthesis, key = segment.partition("(")
+        parts += [name, *([parenthesis + key] if parenthesis else [])]
+    parts = [part for part in parts if part]
+    return [part.lower() if index in (0, 1) or part == "getByIds" else part for index, part in enumerate(parts)] or [""]
 
 
 __all__ = ["Graph"]

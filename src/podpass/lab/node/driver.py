@@ -353,6 +353,7 @@ async def try_container(fabric: Fabric) -> None:
                 descriptors=(writing, writing),
                 pod="try",
                 bwrap=list(_EMPTY_CONTAINER),
+                tty=False,
                 argv=["/bin/sh", "-c", "exit 0"],
             )
             code = await ended

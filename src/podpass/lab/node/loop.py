@@ -30,6 +30,7 @@ from podpass.lab.node.pod_loop import PodLoop, Tools
 from podpass.lab.node.runtime import Runtime
 from podpass.lab.node.scheduling import Bind, Unschedulable, is_over, schedule
 from podpass.lab.node.status import Running, Waiting
+from podpass.lab.node.streams import NoContainer, RunningContainer
 from podpass.lab.node.token_refresh import MOST_JITTER_SECONDS
 
 _log = structlog.get_logger(__name__)
@@ -183,6 +184,16 @@ class Node:
             for loop in self._loops.values()
             for container, image in loop.images.items()
         ]
+
+    def running(self, namespace: str, pod: str, container: str) -> RunningContainer:
+        """A container that runs, to connect to. Raises NoContainer."""
+        loop = self._find(namespace, pod)
+        if loop is None:
+            raise NoContainer("pod does not exist", 404)
+        run = loop.running(container)
+        if run is None:
+            raise NoContainer(f'container not found ("{container}")')
+        return run
 
     def _find(self, namespace: str, name: str) -> PodLoop | None:
         found = [loop for loop in self._loops.values() if objects.key(loop.pod) == (namespace, name)]

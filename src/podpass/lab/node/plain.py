@@ -75,7 +75,9 @@ class PlainRuntime(FabricRuntime):
         _, descriptors = await self.fabric.request("connect", address=address, port=port)
         return descriptors[0]
 
-    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
+    async def run(
+        self, process: ContainerProcess, output: int, errors: int, *, stdin: int | None = None
+    ) -> asyncio.Future[int]:
         if process.image.root is not None:
             raise CannotStart(
                 "CreateContainerError",
@@ -94,7 +96,8 @@ class PlainRuntime(FabricRuntime):
         os.makedirs(directory, exist_ok=True)
         return await self.fabric.run(
             process.container_id,
-            descriptors=(output, errors),
+            descriptors=(output, errors) if stdin is None else (output, errors, stdin),
+            tty=process.tty,
             pod=process.pod.uid,
             argv=[program, *process.argv[1:]],
             env=environment,
@@ -119,6 +122,8 @@ def plain_environment(process: ContainerProcess, root: Path, lab: Mapping[str, s
     """
     home = root / "root"
     environment = {"HOME": str(home), "HOSTNAME": process.pod.hostname, **process.environment}
+    if process.tty:
+        environment.setdefault("TERM", "xterm")
     for name in PATH_VARIABLES:
         if value := environment.get(name):
             environment[name] = moved(value, process.mounts, root)

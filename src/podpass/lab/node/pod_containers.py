@@ -80,6 +80,11 @@ class PodContainers:
     def get(self, name: str) -> Container:
         return next(container for container in self.state.all if container.name == name)
 
+    def running(self, name: str) -> ContainerRun | None:
+        """The run of a container that goes on."""
+        live = self._live.get(name)
+        return None if live is None or live.run.ended.done() else live.run
+
     def set(self, container: Container) -> None:
         def changed(listed: tuple[Container, ...]) -> tuple[Container, ...]:
             return tuple(container if old.name == container.name else old for old in listed)

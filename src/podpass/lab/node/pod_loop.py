@@ -19,6 +19,7 @@ from podpass.lab.journal import Journal
 from podpass.lab.node import lifecycle, pod_processes, security
 from podpass.lab.node.client import NodeClient
 from podpass.lab.node.container_environment import NotYet
+from podpass.lab.node.container_run import ContainerRun
 from podpass.lab.node.csi_volumes import CsiDrivers, NoDrivers
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.fields import Place
@@ -158,6 +159,10 @@ class PodLoop:
     def log(self, container: str, restarts: int) -> tuple[Path, ContainerLog | None]:
         """The log file of a container's run, and its writer while the node that started it lives."""
         return self._logs.find(container, restarts)
+
+    def running(self, container: str) -> ContainerRun | None:
+        """A container's run while it goes on."""
+        return self._containers.running(container)
 
     async def run(self) -> None:
         """Until the pod is deleted, or cancelled."""

@@ -91,6 +91,9 @@ def prepare(
         group=found.group,
         read_only_root=found.read_only_root,
         capabilities=found.capabilities,
+        stdin=bool(container.get("stdin")),
+        stdin_once=bool(container.get("stdinOnce")),
+        tty=bool(container.get("tty")),
     )
     return Prepared(process, merged.skipped, message.source)
 

@@ -81,6 +81,10 @@ class ContainerProcess:
     group: int | None = None
     read_only_root: bool = False
     capabilities: tuple[str, ...] = ()
+    stdin: bool = False
+    stdin_once: bool = False
+    """The first client that was attached takes the input with it when it leaves."""
+    tty: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +137,13 @@ class Runtime(Protocol):
 
     async def remove_pod(self, uid: str) -> None: ...
 
-    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
-        """Start *process* with two descriptors for what it writes. Raises CannotStart, FabricFailed."""
+    async def run(
+        self, process: ContainerProcess, output: int, errors: int, *, stdin: int | None = None
+    ) -> asyncio.Future[int]:
+        """Start *process* with two descriptors for what it writes. Raises CannotStart, FabricFailed.
+
+        Without *stdin* it reads nothing. For a process with a terminal all three are the terminal.
+        """
         ...
 
     async def signal(self, container_id: str, number: int) -> bool:

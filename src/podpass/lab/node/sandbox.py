@@ -11,6 +11,7 @@ from podpass.lab.node.driver import FabricFailed, SetupFailed, make_hub, make_no
 from podpass.lab.node.rootfs import CA_BUNDLE, Layout, arguments, find_program, layout
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, Listening, PodSandbox, RuntimeKind
 
+_USUAL_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 
@@ -121,17 +122,21 @@ class SandboxRuntime(FabricRuntime):
         with contextlib.suppress(FabricFailed):
             await self.fabric.request("remove-pod", pod=uid)
 
-    async def run(self, process: ContainerProcess, output: int, errors: int) -> asyncio.Future[int]:
+    async def run(
+        self, process: ContainerProcess, output: int, errors: int, *, stdin: int | None = None
+    ) -> asyncio.Future[int]:
         command = bubblewrap(process, ca_bundle=self._ca_bundle, hidden=self._hidden)
         root = process.image.root
         own = {} if root is None else {"root": {"lower": str(root), "at": str(_place(process))}}
+        argv = on_terminal(process, self._hidden) if process.tty else process.argv
         try:
             return await self.fabric.run(
                 process.container_id,
-                descriptors=(output, errors),
+                descriptors=(output, errors) if stdin is None else (output, errors, stdin),
+                tty=process.tty,
                 pod=process.pod.uid,
                 bwrap=command,
-                argv=list(process.argv),
+                argv=list(argv),
                 **own,
             )
         except SetupFailed as error:
@@ -155,9 +160,21 @@ def environment_of(process: ContainerProcess) -> dict[str, str]:
     return {
         "HOME": "/root",
         "HOSTNAME": process.pod.hostname,
+        **({"TERM": "xterm"} if process.tty else {}),
         **dict.fromkeys(CA_VARIABLES, CA_BUNDLE),
         **process.environment,
     }
+
+
+def on_terminal(process: ContainerProcess, hidden: Iterable[Path]) -> tuple[str, ...]:
+    """The command in a session of its own, whose terminal is its stdin.
+
+    bubblewrap's watching process would share the session otherwise, and ^C would end it, and the container with it.
+    An image without `setsid` has a terminal that sends no signals.
+    """
+    made = layout(process.image.root, process.image.paths, hidden)
+    setsid = find_program(made, "setsid", _USUAL_PATH, "/")
+    return (setsid, "-c", *process.argv) if setsid else process.argv
 
 
 def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[Path]) -> list[str]:

@@ -37,6 +37,10 @@ def _keep_finalizers(new: Obj, old: Obj) -> None:
         new["spec"] = {**objects.spec(new), "finalizers": objects.spec(old)["finalizers"]}
 
 
+def _terminate(obj: Obj, _: str) -> None:
+    obj["status"] = {**objects.status(obj), "phase": "Terminating"}
+
+
 def namespaces(subresources: Mapping[str, Subresource] | None = None) -> Kind:
     def phase(obj: Obj) -> str:
         return objects.status(obj).get("phase") or ""
@@ -49,6 +53,7 @@ def namespaces(subresources: Mapping[str, Subresource] | None = None) -> Kind:
         default=_default_namespace,
         prepare_create=_prepare_namespace,
         prepare_update=_keep_finalizers,
+        prepare_delete=_terminate,
         field_labels=lambda obj: {"status.phase": phase(obj)},
         field_names=frozenset({"status.phase"}),
         columns=(NAME, Column("Status", lambda obj, _: phase(obj), description="The status of the namespace"), AGE),

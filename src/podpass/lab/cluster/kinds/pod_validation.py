@@ -1,13 +1,13 @@
 """What is wrong with a pod, member by member, in the API server's words.
 
-Covers what people get wrong; security contexts, affinity and the storage sources the lab has no use for are taken
-as they are. Contract: Kubernetes API surface, sections 2.2, 2.3 and 2.11.
+Covers what people get wrong; affinity and the storage sources the lab has no use for are taken as they are.
+Contract: Kubernetes API surface, sections 2.2, 2.3 and 2.11.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from podpass.kube import objects, resources
+from podpass.kube import names, objects, resources
 from podpass.kube.objects import Obj
 from podpass.kube.status import (
     Cause,
@@ -16,29 +16,20 @@ from podpass.kube.status import (
     forbidden_field,
     invalid,
     not_found,
-    not_supported,
     required,
 )
 from podpass.lab.cluster.kinds import rules
+from podpass.lab.cluster.kinds.field_reference_validation import ENV_FIELDS, field_reference, resource_reference
+from podpass.lab.cluster.kinds.handler_validation import handlers
+from podpass.lab.cluster.kinds.naming_validation import naming
+from podpass.lab.cluster.kinds.security_validation import container_security, pod_security
 from podpass.lab.cluster.kinds.volume_validation import volumes
 
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
-_DNS_POLICIES = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
-_HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
-_ENV_FIELDS = (
-    "metadata.name",
-    "metadata.namespace",
-    "metadata.uid",
-    "spec.nodeName",
-    "spec.serviceAccountName",
-    "status.hostIP",
-    "status.hostIPs",
-    "status.podIP",
-    "status.podIPs",
-)
+_PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
 _MATCH_ALL = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
 _CHANGEABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -70,26 +61,30 @@ def spec_causes(spec: Obj, path: str) -> Iterator[Cause]:
     main = spec.get("containers") or []
     if not main:
         yield required(f"{path}.containers")
-    names: list[str] = []
+    seen: list[str] = []
     for member in ("containers", "initContainers"):
         listed = spec.get(member) or []
         for index, container in enumerate(listed):
             place = f"{path}.{member}[{index}]"
-            yield from _container(container, place, volume_names, init=member == "initContainers")
+            yield from _container(container, place, spec, volume_names, init=member == "initContainers")
             name = container.get("name") or ""
-            if name and name in names:
+            if name and name in seen:
                 yield duplicate(f"{place}.name", name)
-            names.append(name)
+            seen.append(name)
     yield from rules.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
-    yield from rules.one_of(f"{path}.dnsPolicy", spec.get("dnsPolicy"), _DNS_POLICIES)
+    yield from naming(spec, path)
+    yield from pod_security(spec.get("securityContext") or {}, f"{path}.securityContext")
+    if spec.get("shareProcessNamespace") and spec.get("hostPID"):
+        text = "ShareProcessNamespace and HostPID cannot both be enabled"
+        yield invalid(f"{path}.shareProcessNamespace", True, text)
+    for index, gate in enumerate(spec.get("readinessGates") or ()):
+        if fault := names.qualified_name_fault(gate.get("conditionType") or ""):
+            yield invalid(f"{path}.readinessGates[{index}].conditionType", gate.get("conditionType") or "", fault)
     yield from rules.at_least(f"{path}.terminationGracePeriodSeconds", spec.get("terminationGracePeriodSeconds"), 0)
     yield from _deadline(f"{path}.activeDeadlineSeconds", spec.get("activeDeadlineSeconds"))
     for member in ("serviceAccountName", "nodeName"):
         if value := spec.get(member):
             yield from rules.subdomain(f"{path}.{member}", value)
-    for member in ("hostname", "subdomain"):
-        if value := spec.get(member):
-            yield from rules.label(f"{path}.{member}", value)
     for index, reference in enumerate(spec.get("imagePullSecrets") or ()):
         if not reference.get("name"):
             yield required(f"{path}.imagePullSecrets[{index}].name")
@@ -102,7 +97,7 @@ def _deadline(path: str, value: Any) -> Iterator[Cause]:
         yield invalid(path, value, "must be between 1 and 2147483647, inclusive")
 
 
-def _container(container: Obj, path: str, volume_names: set[str], *, init: bool) -> Iterator[Cause]:
+def _container(container: Obj, path: str, spec: Obj, volume_names: set[str], *, init: bool) -> Iterator[Cause]:
     yield from rules.required_label(f"{path}.name", container.get("name") or "")
     image = container.get("image") or ""
     if not image:
@@ -115,23 +110,15 @@ def _container(container: Obj, path: str, volume_names: set[str], *, init: bool)
     )
     yield from _ports(container.get("ports") or [], f"{path}.ports")
     yield from _environment(container, path)
-    yield from _mounts(container.get("volumeMounts") or [], f"{path}.volumeMounts", volume_names)
+    security = container.get("securityContext") or {}
+    mounts = container.get("volumeMounts") or []
+    yield from _mounts(mounts, f"{path}.volumeMounts", volume_names, privileged=bool(security.get("privileged")))
+    yield from container_security(security, f"{path}.securityContext", host_users=spec.get("hostUsers") is not False)
     yield from _resources(container.get("resources") or {}, f"{path}.resources")
     sidecar = init and container.get("restartPolicy") == "Always"
     if init:
         yield from rules.one_of(f"{path}.restartPolicy", container.get("restartPolicy"), ("Always",))
-    for member in ("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"):
-        value = container.get(member)
-        if value is None:
-            continue
-        if init and not sidecar:
-            yield forbidden_field(f"{path}.{member}", "may not be set for init containers without restartPolicy=Always")
-        elif member == "lifecycle":
-            for moment, handler in value.items():
-                if moment in ("postStart", "preStop"):
-                    yield from _handler(handler, f"{path}.lifecycle.{moment}")
-        else:
-            yield from _probe(value, f"{path}.{member}", readiness=member == "readinessProbe")
+    yield from handlers(container, path, spec, only_runs=init and not sidecar)
 
 
 def _ports(ports: list[Obj], path: str) -> Iterator[Cause]:
@@ -139,12 +126,8 @@ def _ports(ports: list[Obj], path: str) -> Iterator[Cause]:
     for index, port in enumerate(ports):
         place = f"{path}[{index}]"
         if name := port.get("name"):
-            if len(name) > 15:
-                yield invalid(f"{place}.name", name, "must be no more than 15 characters")
-            elif not any(character.isalpha() for character in name):
-                yield invalid(f"{place}.name", name, "must contain at least one letter (a-z)")
-            else:
-                yield from rules.label(f"{place}.name", name)
+            for text in rules.port_name_faults(name):
+                yield invalid(f"{place}.name", name, text)
         if not port.get("containerPort"):
             yield required(f"{place}.containerPort")
         else:
@@ -182,7 +165,7 @@ def _env_source(source: Obj, path: str, *, value: str) -> Iterator[Cause]:
     elif len(found) > 1:
         yield invalid(path, "", "may not have more than one field specified at a time")
     if reference := source.get("fieldRef"):
-        yield from _field_reference(reference, f"{path}.fieldRef")
+        yield from field_reference(reference, f"{path}.fieldRef", ENV_FIELDS)
     for member in ("secretKeyRef", "configMapKeyRef"):
         if (reference := source.get(member)) is not None:
             if not reference.get("name"):
@@ -191,26 +174,11 @@ def _env_source(source: Obj, path: str, *, value: str) -> Iterator[Cause]:
                 yield required(f"{path}.{member}.key")
             else:
                 yield from rules.config_key(f"{path}.{member}.key", reference["key"])
-    if (reference := source.get("resourceFieldRef")) is not None and not reference.get("resource"):
-        yield required(f"{path}.resourceFieldRef.resource")
+    if (reference := source.get("resourceFieldRef")) is not None:
+        yield from resource_reference(reference, f"{path}.resourceFieldRef", in_volume=False)
 
 
-def _field_reference(reference: Obj, path: str) -> Iterator[Cause]:
-    field = reference.get("fieldPath") or ""
-    if not field:
-        yield required(f"{path}.fieldPath")
-        return
-    base, bracket, subscript = field.partition("[")
-    if bracket:
-        if base not in ("metadata.labels", "metadata.annotations"):
-            yield invalid(f"{path}.fieldPath", field, "does not support subscript")
-        elif not (subscript.startswith("'") and subscript.endswith("']")):
-            yield invalid(f"{path}.fieldPath", field, "invalid field path")
-    elif field not in _ENV_FIELDS:
-        yield not_supported(f"{path}.fieldPath", field, _ENV_FIELDS)
-
-
-def _mounts(mounts: list[Obj], path: str, volume_names: set[str]) -> Iterator[Cause]:
+def _mounts(mounts: list[Obj], path: str, volume_names: set[str], *, privileged: bool) -> Iterator[Cause]:
     paths: set[str] = set()
     for index, mount in enumerate(mounts):
         place = f"{path}[{index}]"
@@ -224,6 +192,11 @@ def _mounts(mounts: list[Obj], path: str, volume_names: set[str]) -> Iterator[Ca
         elif mount_path in paths:
             yield invalid(f"{place}.mountPath", mount_path, "must be unique")
         paths.add(mount_path)
+        propagation = mount.get("mountPropagation")
+        yield from rules.one_of(f"{place}.mountPropagation", propagation, _PROPAGATIONS)
+        if propagation == "Bidirectional" and not privileged:
+            text = "Bidirectional mount propagation is available only to privileged containers"
+            yield forbidden_field(f"{place}.mountPropagation", text)
         if sub_path := mount.get("subPath"):
             yield from rules.local_path(f"{place}.subPath", sub_path)
         if expression := mount.get("subPathExpr"):
@@ -249,37 +222,6 @@ def _resources(requirements: Mapping[str, Any], path: str) -> Iterator[Cause]:
         wanted, limit = rules.quantity(value), rules.quantity(limits.get(name))
         if wanted is not None and limit is not None and wanted > limit:
             yield invalid(f"{path}.requests", value, f"must be less than or equal to {name} limit of {limits[name]}")
-
-
-def _probe(probe: Obj, path: str, *, readiness: bool) -> Iterator[Cause]:
-    yield from _handler(probe, path)
-    for member in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
-        yield from rules.at_least(f"{path}.{member}", probe.get(member), 0)
-    threshold = probe.get("successThreshold")
-    if not readiness and isinstance(threshold, int) and threshold not in (0, 1):
-        yield invalid(f"{path}.successThreshold", threshold, "must be 1")
-
-
-def _handler(handler: Obj, path: str) -> Iterator[Cause]:
-    yield from rules.exactly_one(
-        path,
-        handler,
-        _HANDLERS,
-        missing="must specify a handler type",
-        many="may not specify more than 1 handler type",
-    )
-    if (command := handler.get("exec")) is not None and not command.get("command"):
-        yield required(f"{path}.exec.command")
-    for member in ("httpGet", "tcpSocket"):
-        if (target := handler.get(member)) is None:
-            continue
-        port = target.get("port")
-        if isinstance(port, int):
-            yield from rules.port(f"{path}.{member}.port", port)
-        elif not port:
-            yield invalid(f"{path}.{member}.port", port or 0, "must be between 1 and 65535, inclusive")
-    scheme = (handler.get("httpGet") or {}).get("scheme")
-    yield from rules.one_of(f"{path}.httpGet.scheme", scheme, ("HTTP", "HTTPS"))
 
 
 def _toleration(toleration: Obj, path: str) -> Iterator[Cause]:

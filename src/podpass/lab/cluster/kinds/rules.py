@@ -14,6 +14,7 @@ from podpass.kube import names
 from podpass.kube.status import Cause, duplicate, forbidden_field, invalid, not_supported, required, too_long
 
 QUANTITY = re.compile(r"([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))(m|u|n|k|Ki|Mi|Gi|Ti|Pi|Ei|M|G|T|P|E|[eE][+-]?[0-9]{1,3}|)")
+_PORT_NAME = re.compile(r"[-a-z0-9]+")
 MAX_DATA_BYTES = 1024 * 1024
 """What a Secret or ConfigMap may hold in all."""
 
@@ -87,9 +88,30 @@ def local_path(path: str, value: str) -> Iterator[Cause]:
         yield invalid(path, value, "must not contain '..'")
 
 
+def unreserved_path(path: str, value: str) -> Iterator[Cause]:
+    """As local_path, where names that begin with two dots belong to whoever writes the files."""
+    yield from local_path(path, value)
+    if value.startswith("..") and ".." not in value.split("/"):
+        yield invalid(path, value, "must not start with '..'")
+
+
 def port(path: str, value: object) -> Iterator[Cause]:
     if not isinstance(value, int) or not 1 <= value <= 65_535:
         yield invalid(path, value, "must be between 1 and 65535, inclusive")
+
+
+def port_name_faults(name: str) -> Iterator[str]:
+    """What keeps *name* from being a port's."""
+    if len(name) > 15:
+        yield "must be no more than 15 characters"
+    if not _PORT_NAME.fullmatch(name):
+        yield "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"
+    if not any("a" <= character <= "z" for character in name):
+        yield "must contain at least one letter (a-z)"
+    if "--" in name:
+        yield "must not contain consecutive hyphens"
+    if name[:1] == "-" or name[-1:] == "-":
+        yield "must not begin or end with a hyphen"
 
 
 def at_least(path: str, value: object, least: int) -> Iterator[Cause]:

@@ -10,11 +10,22 @@ from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, forbidden_field, invalid, required
 from podpass.lab.cluster import fields
 from podpass.lab.cluster.kinds import rules
+from podpass.lab.cluster.kinds.field_reference_validation import VOLUME_FIELDS, field_reference, resource_reference
 
 MIN_TOKEN_SECONDS = 600
 MAX_TOKEN_SECONDS = 1 << 32
 TOO_SHORT = "may not specify a duration less than 10 minutes"
 TOO_LONG = "may not specify a duration larger than 2^32 seconds"
+_HOST_PATH_TYPES = (
+    "",
+    "BlockDevice",
+    "CharDevice",
+    "Directory",
+    "DirectoryOrCreate",
+    "File",
+    "FileOrCreate",
+    "Socket",
+)
 _PROJECTIONS = ("secret", "configMap", "downwardAPI", "serviceAccountToken", "clusterTrustBundle", "podCertificate")
 
 
@@ -50,6 +61,15 @@ def _source(volume: Obj, path: str) -> Iterator[Cause]:
     for member, needed in (("hostPath", "path"), ("csi", "driver"), ("persistentVolumeClaim", "claimName")):
         if (source := volume.get(member)) is not None and not source.get(needed):
             yield required(f"{path}.{member}.{needed}")
+    if (source := volume.get("hostPath")) is not None:
+        if ".." in (source.get("path") or "").split("/"):
+            yield invalid(f"{path}.hostPath.path", source["path"], "must not contain '..'")
+        yield from rules.one_of(f"{path}.hostPath.type", source.get("type"), _HOST_PATH_TYPES)
+    if (limit := (volume.get("emptyDir") or {}).get("sizeLimit")) is not None and (rules.quantity(limit) or 0) < 0:
+        yield forbidden_field(f"{path}.emptyDir.sizeLimit", "SizeLimit field must be a valid resource quantity")
+    secret = (volume.get("csi") or {}).get("nodePublishSecretRef")
+    if secret is not None and not secret.get("name"):
+        yield required(f"{path}.csi.nodePublishSecretRef.name")
 
 
 def _projected(projected: Obj, path: str) -> Iterator[Cause]:
@@ -75,7 +95,7 @@ def _token(token: Obj, path: str) -> Iterator[Cause]:
     if not token.get("path"):
         yield required(f"{path}.path")
     else:
-        yield from rules.local_path(f"{path}.path", token["path"])
+        yield from rules.unreserved_path(f"{path}.path", token["path"])
 
 
 def token_seconds(path: str, seconds: Any) -> Iterator[Cause]:
@@ -97,7 +117,7 @@ def _files(source: Obj, path: str) -> Iterator[Cause]:
         if not item.get("path"):
             yield required(f"{place}.path")
         else:
-            yield from rules.local_path(f"{place}.path", item["path"])
+            yield from rules.unreserved_path(f"{place}.path", item["path"])
         yield from rules.file_mode(f"{place}.mode", item.get("mode"))
 
 
@@ -107,8 +127,14 @@ def _downward(source: Obj, path: str) -> Iterator[Cause]:
         if not item.get("path"):
             yield required(f"{place}.path")
         else:
-            yield from rules.local_path(f"{place}.path", item["path"])
-        if item.get("fieldRef") is None and item.get("resourceFieldRef") is None:
+            yield from rules.unreserved_path(f"{place}.path", item["path"])
+        yield from rules.file_mode(f"{place}.mode", item.get("mode"))
+        field, resource = item.get("fieldRef"), item.get("resourceFieldRef")
+        if field is not None:
+            yield from field_reference(field, f"{place}.fieldRef", VOLUME_FIELDS)
+            if resource is not None:
+                yield invalid(place, "resource", "fieldRef and resourceFieldRef can not be specified simultaneously")
+        elif resource is not None:
+            yield from resource_reference(resource, f"{place}.resourceFieldRef", in_volume=True)
+        else:
             yield required(place, "one of fieldRef and resourceFieldRef is required")
-        elif item.get("fieldRef") is not None and not item["fieldRef"].get("fieldPath"):
-            yield required(f"{place}.fieldRef.fieldPath")

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 from typing import Any
 
 from .channel import Channel, Refused
@@ -30,13 +32,15 @@ class Processes:
         self._roots = Roots()
 
     async def start(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
-        """Start a container; *started* is false when bubblewrap failed before the container's first process."""
-        output, errors = descriptors
+        """Start a container on its stdout, stderr and, where it has one, stdin.
+
+        *started* is false when bubblewrap failed before the container's first process.
+        """
         container = request["container"]
         if container in self._by_container:
             raise Refused(f"container {container} runs already")
         if self._networks is None:
-            process = self._spawn(request, output, errors)
+            process = self._spawn(request, descriptors)
             self._record(container, process, group=True)
             return {"started": True}
         if root := request.get("root"):
@@ -45,7 +49,7 @@ class Processes:
             except OSError as error:
                 return {"started": False, "error": error.strerror or str(error)}
         try:
-            process, information = self._spawn_sandboxed(self._networks, request, output, errors)
+            process, information = self._spawn_sandboxed(self._networks, request, descriptors)
         except BaseException:
             self._roots.drop(container)
             raise
@@ -101,21 +105,21 @@ class Processes:
         self._record(name, process, group=True).inside = request["inside"]
         return {"started": True}, [ours] if ours >= 0 else []
 
-    def _spawn(self, request: dict[str, Any], output: int, errors: int) -> "subprocess.Popen[bytes]":
+    def _spawn(self, request: dict[str, Any], descriptors: list[int]) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
             request["argv"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=errors,
+            stdin=descriptors[2] if len(descriptors) > 2 else subprocess.DEVNULL,
+            stdout=descriptors[0],
+            stderr=descriptors[1],
             env=request["env"],
             cwd=request["cwd"],
             start_new_session=True,
             # This process has one thread, so running Python between fork and exec is safe here.
-            preexec_fn=self._die_with_fabric,  # noqa: PLW1509
+            preexec_fn=self._die_with_fabric_on_terminal if request["tty"] else self._die_with_fabric,  # noqa: PLW1509
         )
 
     def _spawn_sandboxed(
-        self, networks: Networks, request: dict[str, Any], output: int, errors: int
+        self, networks: Networks, request: dict[str, Any], descriptors: list[int]
     ) -> tuple["subprocess.Popen[bytes]", int]:
         """bubblewrap in the pod's network, and the descriptor on which it tells the pid of the container."""
         arguments = _sealed(b"".join(os.fsencode(argument) + b"\0" for argument in request["bwrap"]))
@@ -124,9 +128,9 @@ class Processes:
             with networks.inside(request["pod"]):
                 process = subprocess.Popen(
                     ["bwrap", "--args", str(arguments), "--info-fd", str(writing), "--", *request["argv"]],
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=errors,
+                    stdin=descriptors[2] if len(descriptors) > 2 else subprocess.DEVNULL,
+                    stdout=descriptors[0],
+                    stderr=descriptors[1],
                     env={"PATH": os.environ.get("PATH", os.defpath)},
                     pass_fds=(arguments, writing),
                     start_new_session=True,
@@ -153,7 +157,10 @@ class Processes:
         with contextlib.suppress(ProcessLookupError):
             if running.group:
                 # As in Kubernetes, only the first process is asked to end; killing means all of them.
-                (os.killpg if number == signal.SIGKILL else os.kill)(running.process.pid, number)
+                if number == signal.SIGKILL:
+                    _kill_groups(running)
+                else:
+                    os.kill(running.process.pid, number)
                 return True
             if running.pidfd >= 0:
                 signal.pidfd_send_signal(running.pidfd, number)
@@ -181,15 +188,25 @@ class Processes:
             if running.pidfd >= 0:
                 os.close(running.pidfd)
             self._roots.drop(running.container)
-            if running.group and not running.inside:
+            if running.group and running.inside:
+                self._leave_behind(running)
+            elif running.group:
                 # What a shell left behind in its group goes with it, as it does with a pid namespace.
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(pid, signal.SIGKILL)
+                _kill_groups(running)
                 for other in list(self._running.values()):
                     if other.inside == running.container:
                         self.signal(other.container, signal.SIGKILL)
             code = running.process.returncode
             self._channel.send({"exit": running.container, "code": code if code >= 0 else 128 - code})
+
+    def _leave_behind(self, running: "Running") -> None:
+        """What an execution started goes on, until its container ends."""
+        host = self._by_container.get(running.inside)
+        if self._networks is not None or host is None:
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(running.process.pid, 0)
+            host.left_behind.append(running.process.pid)
 
     def kill_everything(self) -> None:
         for running in list(self._running.values()):
@@ -199,6 +216,10 @@ class Processes:
         if self._libc is not None:
             self._libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
+    def _die_with_fabric_on_terminal(self) -> None:
+        self._die_with_fabric()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
 
 class Running:
     """A started container, or a program that was started *inside* one.
@@ -206,14 +227,22 @@ class Running:
     *group*: its process group is what gets signalled, for want of a first process that ends the others with it.
     """
 
-    __slots__ = ("container", "ended", "group", "inside", "pid", "pidfd", "process")
+    __slots__ = ("container", "ended", "group", "inside", "left_behind", "pid", "pidfd", "process")
 
     def __init__(self, container: str, process: "subprocess.Popen[bytes]", group: bool) -> None:
         self.container, self.process, self.group, self.pidfd = container, process, group, -1
         self.inside = ""
+        self.left_behind: list[int] = []
+        """Process groups of executions that have ended without them."""
         self.ended = False
         self.pid = process.pid
         """Of its first process; in a sandbox the one inside."""
+
+
+def _kill_groups(running: Running) -> None:
+    for group in (running.process.pid, *running.left_behind):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
 
 
 async def _child_pid(reading: int) -> int | None:

@@ -1,0 +1,181 @@
+"""pods/exec and pods/attach: from a request that was let in to a session, and its one line in the journal.
+
+Contract: Kubernetes API surface, sections 1.3 and 1.6.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from podpass.kube.objects import Obj
+from podpass.kube.resources import PODS
+from podpass.kube.status import StatusError
+from podpass.lab.cluster.extension import AdmissionAttributes, SubresourceCall
+from podpass.lab.cluster.streaming.outcome import exited, failed, not_executed
+from podpass.lab.cluster.streaming.request import StreamOptions, exec_options, stream_options
+from podpass.lab.cluster.streaming.session import ClientLeft, RemoteClient, Stopped, carry
+from podpass.lab.cluster.verbs import Verbs
+from podpass.lab.journal import Hop, Journal, Outcome
+from podpass.lab.node.driver import FabricFailed, NotStarted
+from podpass.lab.node.streams import NoContainer, RunningContainer, Streams
+from podpass.serving.asgi import App, Receive, Request, Response, Scope, Send, send_response, text_response
+from podpass.serving.upgrade import CanNotUpgrade, Upgrade, offered, upgrade_of
+
+FindRunning = Callable[[str, str, str], RunningContainer]
+"""The running container of a namespace, a pod and a name. Raises NoContainer."""
+Open = Callable[[RunningContainer], Awaitable[Streams]]
+
+
+@dataclass(slots=True)
+class StreamSubresources:
+    """Answers for exec and attach; `close` ends what is open."""
+
+    verbs: Verbs
+    journal: Journal
+    running: FindRunning
+    _sessions: set[asyncio.Event] = field(default_factory=set)
+    """Each is set to end its session."""
+
+    def close(self) -> None:
+        """End every session: the cluster stops."""
+        for stop in self._sessions:
+            stop.set()
+
+    async def execute(self, call: SubresourceCall) -> Response | App:
+        """Run a command in a container. Raises StatusError."""
+        pod = self.verbs.get(PODS, call.name, call.namespace)
+        options = exec_options(pod, call.request.query, call.request.query_list)
+        await self._admit(call, options.admitted("PodExecOptions"))
+
+        async def begin(container: RunningContainer) -> Streams:
+            return await container.execute(options.command, stdin=options.stdin, tty=options.tty)
+
+        return self._joined(call, options, begin)
+
+    async def attach(self, call: SubresourceCall) -> Response | App:
+        """Join the streams of a container's first process. Raises StatusError."""
+        pod = self.verbs.get(PODS, call.name, call.namespace)
+        options = stream_options(pod, call.request.query)
+        await self._admit(call, options.admitted("PodAttachOptions"))
+
+        async def begin(container: RunningContainer) -> Streams:
+            return container.attach(stdin=options.stdin)
+
+        return self._joined(call, options, begin)
+
+    async def _admit(self, call: SubresourceCall, options: Obj) -> None:
+        attributes = AdmissionAttributes(
+            kind=call.kind,
+            operation="CONNECT",
+            namespace=call.namespace,
+            name=call.name,
+            user=call.user,
+            subresource=call.subresource,
+            warnings=call.warnings,
+        )
+        if self.verbs.admission is not None:
+            await self.verbs.admission.admit(attributes, options, None)
+            await self.verbs.admission.validate(attributes, options, None)
+
+    def _joined(self, call: SubresourceCall, options: StreamOptions, begin: Open) -> Response | App:
+        _must_upgrade(call.request)
+        try:
+            container = self.running(call.namespace, call.name, options.container)
+        except NoContainer as error:
+            # The kubelet's own answer, which the API server passes on as it is.
+            self._record(call, options, "failed", error.message)
+            return text_response(error.status, error.message)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            stop = asyncio.Event()
+            self._sessions.add(stop)
+            try:
+                await self._serve(call, options, lambda: begin(container), stop, scope, send)
+            finally:
+                self._sessions.discard(stop)
+
+        return app
+
+    async def _serve(
+        self,
+        call: SubresourceCall,
+        options: StreamOptions,
+        begin: Callable[[], Awaitable[Streams]],
+        stop: asyncio.Event,
+        scope: Scope,
+        send: Send,
+    ) -> None:
+        try:
+            client = await _open_client(call.request, options, upgrade_of(scope))
+        except CanNotUpgrade as refusal:
+            self._record(call, options, "failed", str(refusal))
+            if refusal.status:
+                await send_response(send, Response(refusal.status))
+            return
+        streams: Streams | None = None
+        outcome: Outcome = "failed"
+        why = "the lab stops"
+        code: int | None = None
+        try:
+            try:
+                streams = await begin()
+            except NotStarted as error:
+                why = str(error)
+                await client.finish(not_executed(why, program=error.program))
+                return
+            except FabricFailed as error:
+                why = str(error)
+                await client.finish(not_executed(why, program=False))
+                return
+            code = await carry(client, streams, options, stop)
+            outcome, why = ("failed", f"exit code {code}") if code else ("done", "")
+            await client.finish(exited(code, options.command))
+        except FabricFailed as error:
+            why = str(error)
+            await client.finish(failed(why))
+        except Stopped:
+            await client.finish(failed(why))
+        except ClientLeft:
+            outcome, why = "noted", "the client left before the end"
+        finally:
+            self._record(call, options, outcome, why, code)
+            if streams is not None:
+                await streams.close()
+
+    def _record(
+        self, call: SubresourceCall, options: StreamOptions, outcome: Outcome, why: str, code: int | None = None
+    ) -> None:
+        """One line a session: who did it, where, with which program; nothing that was typed or printed."""
+        decision: Obj = {
+            "pod": call.name,
+            "namespace": call.namespace,
+            "container": options.container,
+            "stdin": options.stdin,
+            "tty": options.tty,
+        }
+        if options.command:
+            decision["program"] = options.command[0]
+        if code is not None:
+            decision["exit_code"] = code
+        what = f"{call.subresource} {call.namespace}/{call.name}"
+        self.journal.record(
+            Hop(who=call.user.name, whom="node", what=what, outcome=outcome, why=why, decision=decision)
+        )
+
+
+def _must_upgrade(request: Request) -> None:
+    if offered(request) != "websocket":
+        raise StatusError.bad_request("Upgrade request required")
+
+
+async def _open_client(request: Request, options: StreamOptions, upgrade: Upgrade | None) -> RemoteClient:
+    """The client's end of the connection. Raises CanNotUpgrade."""
+    if upgrade is None:
+        raise CanNotUpgrade(400, "the connection can't be taken over")
+    # Their imports are nobody's who only reads and writes objects.
+    from podpass.lab.cluster.streaming.channels import PROTOCOLS, ChannelClient
+    from podpass.serving.websocket import open_websocket
+
+    client = ChannelClient(open_websocket(request, upgrade, PROTOCOLS))
+    await client.greet(stdout=options.stdout, stderr=options.stderr)
+    return client

@@ -1,0 +1,79 @@
+"""What the calls of all kinds of directory objects have in common: who asks, the body, the answer, pages.
+
+Contract: Azure HTTP surface, section 5.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from podpass.lab.graph import errors
+
+ROOT = "https://graph.microsoft.com/v1.0"
+PAGE_SIZE, MAX_PAGE_SIZE = 100, 999
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request that may be done. *path* are its parts after the version, the collection in lower case."""
+
+    method: str
+    path: tuple[str, ...]
+    tenant_id: str
+    query: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """*document* is None for an answer without a body. It may hold a new secret."""
+
+    document: dict[str, Any] | None = field(repr=False)
+    status: int = 200
+
+
+def entity(kind: str, shown: Mapping[str, Any], status: int = 200) -> Answer:
+    """One object of the collection *kind*."""
+    return Answer({"@odata.context": f"{ROOT}/$metadata#{kind}/$entity", **shown}, status)
+
+
+def collection(kind: str, path: str, found: Sequence[Mapping[str, Any]], call: Call) -> Answer:
+    """A page of *found*, whose order is kept over pages by the objects' ids. Raises GraphError."""
+    ordered = sorted(found, key=lambda one: one["id"])
+    after, size = _page(call.query)
+    ordered = [one for one in ordered if one["id"] > after]
+    document: dict[str, Any] = {"@odata.context": f"{ROOT}/$metadata#{kind}", "value": ordered[:size]}
+    if len(ordered) > size:
+        token = base64.urlsafe_b64encode(ordered[size - 1]["id"].encode()).decode()
+        kept = [f"{name}={quote(text)}" for name, text in call.query.items() if name.lower() != "$skiptoken"]
+        document["@odata.nextLink"] = f"{ROOT}/{path}?{'&'.join([*kept, f'$skiptoken={quote(token)}'])}"
+    return Answer(document)
+
+
+def parameters(body: bytes, wanted: type[_T]) -> _T:
+    """The body of a request. Raises GraphError."""
+    try:
+        return msgspec.json.decode(body or b"{}", type=wanted)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise errors.bad_body(str(error)) from error
+
+
+def _page(query: Mapping[str, str]) -> tuple[str, int]:
+    for unknown in ("$search", "$expand", "$orderby", "$skip"):
+        if unknown in query:
+            raise errors.not_emulated(f"the query option {unknown}")
+    size = query.get("$top", str(PAGE_SIZE))
+    if not (size.isascii() and size.isdigit() and 1 <= int(size[:6]) <= MAX_PAGE_SIZE):
+        raise errors.bad_request(f"Invalid page size specified: '{size[:32]}'. Must be between 1 and 999 inclusive.")
+    try:
+        after = base64.urlsafe_b64decode(query.get("$skiptoken", "")).decode()
+    except (binascii.Error, ValueError) as error:
+        raise errors.bad_request("The query option $skiptoken is invalid.") from error
+    return after, int(size)
