@@ -71,7 +71,8 @@ def forbidden_field(field: str, detail: str) -> Cause:
 
 
 def too_long(field: str, limit: int, what: str = "may not be more than {limit} bytes") -> Cause:
-    return Cause(TOO_LONG, f"Too long: {what.format(limit=limit)}", field)
+    text = what.format(limit=limit)
+    return Cause(TOO_LONG, f"Too long: {text.removesuffix('s') if limit == 1 else text}", field)
 
 
 def too_many(field: str, found: int, limit: int) -> Cause:

@@ -369,14 +369,21 @@ async def test_apply_merges_by_the_list_types_of_the_schema(cluster_keys: Path) 
             "name": {"type": "string"},
         },
     }
-    spec = {"type": "object", "properties": {
-        "ports": {"type": "array", "items": port, "x-kubernetes-list-type": "map",
-                  "x-kubernetes-list-map-keys": ["port", "protocol"]},
-        "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
-        "args": {"type": "array", "items": {"type": "string"}},
-        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-        "whole": {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"}},
-    }}  # fmt: skip
+    spec = {
+        "type": "object",
+        "properties": {
+            "ports": {
+                "type": "array",
+                "items": port,
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["port", "protocol"],
+            },
+            "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+            "args": {"type": "array", "items": {"type": "string"}},
+            "labels": {"type": "object", "additionalProperties": {"type": "string"}},
+            "whole": {"type": "object", "x-kubernetes-map-type": "atomic", "additionalProperties": {"type": "string"}},
+        },
+    }
     async with established(cluster_keys, definition(schema=schema(spec=spec))) as api:
 
         async def apply(manager: str, *, force: bool = False, **members: Any) -> Any:
@@ -410,11 +417,18 @@ async def test_apply_merges_by_the_list_types_of_the_schema(cluster_keys: Path) 
 
 async def test_duplicates_in_sets_and_keyed_lists_are_refused(cluster_keys: Path) -> None:
     item = {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}
-    spec = {"type": "object", "properties": {
-        "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
-        "items": {"type": "array", "items": item, "x-kubernetes-list-type": "map",
-                  "x-kubernetes-list-map-keys": ["name"]},
-    }}  # fmt: skip
+    spec = {
+        "type": "object",
+        "properties": {
+            "tags": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+            "items": {
+                "type": "array",
+                "items": item,
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        },
+    }
     async with established(cluster_keys, definition(schema=schema(spec=spec))) as api:
         body = cron_tab() | {"spec": {"tags": ["a", "b", "a"], "items": [{"name": "x"}, {"name": "x"}]}}
         answer = await api("POST", CRON_TABS, body)

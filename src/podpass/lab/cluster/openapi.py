@@ -175,7 +175,9 @@ def _document(kinds: list[Kind]) -> bytes:
             reference = {"$ref": f"#/components/schemas/{schema_name(message)}"}
         place = resource.path("{namespace}" if resource.namespaced else None) + "/{name}"
         place = place.replace("%7B", "{").replace("%7D", "}")
-        content = {media_type: {"schema": {"type": "object"}} for media_type in _PATCH_TYPES}
+        # kubectl apply chooses its patch by this list.
+        patches = _PATCH_TYPES if kind.built_in else _PATCH_TYPES[:-1]
+        content = {media_type: {"schema": {"type": "object"}} for media_type in patches}
         answer = {"description": "OK", "content": {"application/json": {"schema": reference}}}
         paths[place] = {
             "get": {

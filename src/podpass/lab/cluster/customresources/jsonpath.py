@@ -56,7 +56,9 @@ def _parse(text: str) -> list[Step]:
         if text.startswith("..", at):
             steps.append(_descend)
             at += 2
-            if at < len(text) and text[at] not in "[*":
+            if at == len(text):
+                raise BadPath(f"a name is missing in {text!r}")
+            if text[at] not in "[*":
                 at = _name(text, at, steps)
             elif text.startswith("*", at):
                 steps.append(_every)
