@@ -223,6 +223,20 @@ def test_run_opens_a_shell_on_a_terminal_and_removes_it(running_lab: RunningLab,
     assert 'pod "az-cli" deleted' in shown
 
 
+def test_debug_puts_a_container_beside_another_and_sees_its_processes(
+    running_lab: RunningLab, box: Sequence[str]
+) -> None:
+    command = [KUBECTL, *box, "debug", "-it", "box", "--image=busybox", "--target=app", "-c", "look", "--", "sh"]
+    with terminal(command, running_lab.environment) as person:
+        person.type("\r")
+        person.see("# ")
+        person.type("tr '\\0' ' ' </proc/1/cmdline; exit 3\r")
+        person.see("sleep 3600")
+        person.end()
+    show = "{.status.ephemeralContainerStatuses[0].state.terminated.exitCode}"
+    assert running_lab.kubectl(*box, "get", "pod", "box", "-o", f"jsonpath={show}") == "3"
+
+
 def test_exec_needs_create_even_by_a_get(running_lab: RunningLab, box: Sequence[str]) -> None:
     running_lab.kubectl(*box, "create", "role", "reader", "--verb=get", "--resource=pods,pods/exec")
     running_lab.kubectl(*box, "create", "rolebinding", "reader", "--role=reader", "--user=ann")

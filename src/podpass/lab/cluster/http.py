@@ -232,7 +232,7 @@ class KubernetesApi:
         if found.connects and verb != "create":
             self._authorize(request, user, target, replace(attributes, verb="create"))
         if found.handler is None and found.stream is None:
-            if found.name not in _STANDARD_SUBRESOURCES:
+            if found.name not in _STANDARD_SUBRESOURCES and found.part is None:
                 return self._not_emulated(request, user, target)
             if verb == "get":
                 return self._reading.object(request, kind, self._verbs.stored(kind, target.namespace, target.name))

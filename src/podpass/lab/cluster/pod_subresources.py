@@ -14,6 +14,7 @@ from podpass.kube.status import Cause, StatusError, success
 from podpass.lab.clock import Clock, rfc3339, seconds_of
 from podpass.lab.cluster.deletion import delete_options
 from podpass.lab.cluster.extension import SubresourceCall
+from podpass.lab.cluster.kinds.pod_validation import ephemeral_containers
 from podpass.lab.cluster.options import Write, is_true
 from podpass.lab.cluster.registry import Subresource
 from podpass.lab.cluster.streaming.subresources import StreamSubresources
@@ -61,6 +62,7 @@ class PodSubresources:
         found = (
             Subresource("binding", ("create",), "Binding", handler=self.bind),
             Subresource("eviction", ("create",), "Eviction", "policy", "v1", handler=self.evict),
+            Subresource("ephemeralcontainers", ("get", "patch", "update"), "Pod", part=ephemeral_containers),
             Subresource("log", ("get",), "Pod", stream=self.log),
             Subresource("attach", _CONNECT, "PodAttachOptions", handler=self.streams.attach, connects=True),
             Subresource("exec", _CONNECT, "PodExecOptions", handler=self.streams.execute, connects=True),

@@ -59,6 +59,8 @@ class Subresource:
     """Answers with an object (201 for create, else 200), a whole response, or an ASGI app that answers itself."""
     stream: Callable[[SubresourceCall], App] | None = None
     """For logs: an ASGI app that answers the request itself."""
+    part: Callable[[Obj, Obj], Obj] | None = None
+    """For a path that changes a part of the object itself: the members to write, from the new and the stored object."""
     connects: bool = False
     """Opens a connection into the pod: whoever asks with GET, as websockets do, must be allowed to create as well."""
 

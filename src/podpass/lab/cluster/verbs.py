@@ -250,7 +250,7 @@ class Verbs:
         new = {**new, "kind": kind.resource.kind, "apiVersion": kind.resource.api_version}
         if kind.to_stored is not None:
             new, old = kind.to_stored(new), kind.to_stored(old)
-        new = only_writable(write.subresource, new, old, has_status=kind.has_status)
+        new = only_writable(kind, write.subresource, new, old)
         if not write.subresource:
             kind.prepare_update(new, old)
         kind.default(new)

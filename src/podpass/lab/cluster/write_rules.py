@@ -94,21 +94,25 @@ def check_identity(kind: Kind, meta: Obj, old: Obj) -> None:
         )
 
 
-def only_writable(subresource: str, new: Obj, old: Obj, *, has_status: bool) -> Obj:
+def only_writable(kind: Kind, subresource: str, new: Obj, old: Obj) -> Obj:
     """*new* reduced to what a write to *subresource* (empty: the object itself) may change."""
     sent = new["metadata"].get("managedFields")
-    if subresource in ("status", "finalize"):
+    found = kind.subresources.get(subresource)
+    part = None if found is None else found.part
+    if part is not None or subresource in ("status", "finalize"):
         reduced = {**old, "metadata": dict(old["metadata"])}
         if sent is not None:
             reduced["metadata"]["managedFields"] = sent
-        if subresource == "finalize":
+        if part is not None:
+            reduced |= part(new, old)
+        elif subresource == "finalize":
             reduced["spec"] = {**objects.spec(old), "finalizers": objects.spec(new).get("finalizers") or []}
         elif "status" in new:
             reduced["status"] = new["status"]
         else:
             reduced.pop("status", None)
         return reduced
-    if has_status and not subresource:
+    if kind.has_status and not subresource:
         new = {name: value for name, value in new.items() if name != "status"}
         if "status" in old:
             new["status"] = old["status"]

@@ -65,9 +65,10 @@ def referenced(pod: Obj) -> tuple[set[str], set[str]]:
 
 
 def containers(pod: Obj) -> list[Obj]:
-    """All containers, init containers first."""
+    """All containers, init containers first, those that were added later last."""
     spec = objects.spec(pod)
-    return [*(spec.get("initContainers") or ()), *(spec.get("containers") or ())]
+    members = ("initContainers", "containers", "ephemeralContainers")
+    return [container for member in members for container in spec.get(member) or ()]
 
 
 def resolve(

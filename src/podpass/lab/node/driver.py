@@ -354,6 +354,7 @@ async def try_container(fabric: Fabric) -> None:
                 pod="try",
                 bwrap=list(_EMPTY_CONTAINER),
                 tty=False,
+                beside="",
                 argv=["/bin/sh", "-c", "exit 0"],
             )
             code = await ended

@@ -59,6 +59,7 @@ class Stop:
 
 Action = Start | Wait | Stop
 
+_EPHEMERAL = Waiting("ContainerCreating")
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -69,6 +70,9 @@ def next_actions(state: PodState, now: float) -> list[Action]:
     if objects.being_deleted(state.pod) or phase(state) in ("Succeeded", "Failed"):
         return [*stop_all(state, grace_seconds(state.pod))]
     actions: list[Action] = list(_unhealthy(state))
+    for container in state.ephemeral:
+        if isinstance(container.state, Waiting) and container.ended is None:
+            actions += _first_start(container, now)
     for container in state.init:
         if container.sidecar:
             actions += _restarted("Always", container, now)
@@ -93,7 +97,7 @@ def stop_all(state: PodState, seconds: float) -> list[Stop]:
     """End the whole pod: all at once, but sidecars last and in the reverse order of their start."""
     stops: list[Stop] = []
     earlier: list[str] = []
-    main = [*state.main, *(container for container in state.init if not container.sidecar)]
+    main = [*state.main, *state.ephemeral, *(container for container in state.init if not container.sidecar)]
     for container in (*main, *reversed([container for container in state.init if container.sidecar])):
         if not isinstance(container.state, Running):
             continue
@@ -238,9 +242,24 @@ def initial(
             _resumed(container, status.get("containerStatuses") or (), now, waiting, sidecars=False)
             for container in spec.get("containers") or ()
         ),
+        ephemeral=tuple(
+            _resumed(container, status.get("ephemeralContainerStatuses") or (), now, _EPHEMERAL, sidecars=False)
+            for container in spec.get("ephemeralContainers") or ()
+        ),
         rejected=rejected or unsupported(pod),
         note=note,
     )
+
+
+def seen(state: PodState, pod: Obj) -> PodState:
+    """*state* with *pod* as it was last read, which may have ephemeral containers that it had not before."""
+    known = {container.name for container in state.ephemeral}
+    added = tuple(
+        Container(container["name"], container.get("image") or "", state=_EPHEMERAL, spec=container)
+        for container in objects.spec(pod).get("ephemeralContainers") or ()
+        if container["name"] not in known
+    )
+    return replace(state, pod=pod, ephemeral=(*state.ephemeral, *added))
 
 
 def _resumed(container: Obj, statuses: Sequence[Obj], now: float, waiting: Waiting, *, sidecars: bool) -> Container:

@@ -153,7 +153,7 @@ class Node:
         loop = self._find(namespace, pod)
         if loop is None:
             raise NoLog(f'pods "{pod}" not found on node {self.name}', 404)
-        known = [*loop.state.main, *loop.state.init]
+        known = [*loop.state.main, *loop.state.init, *loop.state.ephemeral]
         if not container and len(loop.state.main) > 1:
             names = " ".join(found.name for found in loop.state.main)
             raise NoLog(f"a container name must be specified for pod {pod}, choose one of: [{names}]")

@@ -89,7 +89,12 @@ class PodContainers:
         def changed(listed: tuple[Container, ...]) -> tuple[Container, ...]:
             return tuple(container if old.name == container.name else old for old in listed)
 
-        self.state = replace(self.state, init=changed(self.state.init), main=changed(self.state.main))
+        self.state = replace(
+            self.state,
+            init=changed(self.state.init),
+            main=changed(self.state.main),
+            ephemeral=changed(self.state.ephemeral),
+        )
 
     # The beginning
 

@@ -200,7 +200,7 @@ class PodLoop:
     async def _turn(self) -> float | None:
         """Do what is due; how many seconds until something else may be, None when the pod is gone for good."""
         pod = self._pod
-        self._state = replace(self._state, pod=pod)
+        self._state = lifecycle.seen(self._state, pod)
         if self._gone or objects.being_deleted(pod):
             return await self._end(pod)
         if self._over:
@@ -314,6 +314,8 @@ class PodLoop:
             if isinstance(prepared, NotYet):
                 self._volumes.forget_references()
                 raise CannotStart("CreateContainerConfigError", prepared.message)
+            if target := container.spec.get("targetContainerName"):
+                prepared = replace(prepared, process=replace(prepared.process, beside=self._container_id(target)))
             description = f'Container image "{container.image}" already present on machine: {image.description}'
             self._reports.event("Normal", "Pulled", description, container=name)
             if prepared.skipped:
@@ -333,6 +335,13 @@ class PodLoop:
                 return
             wait = BackOff(self._tools.retry_seconds, now)
             self._containers.set(replace(container, state=Waiting(error.reason, error.message), back_off=wait))
+
+    def _container_id(self, name: str) -> str:
+        """That of a container that runs. Raises CannotStart."""
+        run = self._containers.running(name)
+        if run is None:
+            raise CannotStart("CreateContainerError", f'unable to find target container "{name}"')
+        return run.container_id
 
     def _hold(self, wait: Wait) -> None:
         """Show why a container does not start yet."""

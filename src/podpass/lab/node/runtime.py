@@ -85,6 +85,8 @@ class ContainerProcess:
     stdin_once: bool = False
     """The first client that was attached takes the input with it when it leaves."""
     tty: bool = False
+    beside: str = ""
+    """The id of the container whose processes this one sees and is seen by; empty for none but its own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,6 +137,7 @@ class SandboxRuntime(FabricRuntime):
                 pod=process.pod.uid,
                 bwrap=command,
                 argv=list(argv),
+                beside=process.beside,
                 **own,
             )
         except SetupFailed as error:
@@ -190,13 +191,12 @@ def bubblewrap(process: ContainerProcess, *, ca_bundle: Path, hidden: Iterable[P
         raise CannotStart("CreateContainerError", "invalid argument: the command holds a NUL byte")
     if find_program(made, process.argv[0], environment.get("PATH", ""), working_directory) is None:
         raise CannotStart("StartError", f'exec: "{process.argv[0]}": executable file not found in $PATH')
-    result = [
-        "--unshare-pid",
+    # As in Kubernetes, the program is process 1: it gets the signals, and ignores those it has no handler for.
+    result = [] if process.beside else ["--unshare-pid", "--as-pid-1"]
+    result += [
         "--unshare-uts",
         "--unshare-ipc",
         "--unshare-cgroup-try",
-        # As in Kubernetes, the program is process 1: it gets the signals, and ignores those it has no handler for.
-        "--as-pid-1",
         "--die-with-parent",
         "--hostname",
         process.pod.hostname,

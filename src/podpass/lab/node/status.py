@@ -107,6 +107,8 @@ class PodState:
     network_ready: bool = False
     init: tuple[Container, ...] = ()
     main: tuple[Container, ...] = ()
+    ephemeral: tuple[Container, ...] = ()
+    """Put beside the others by a person who looks for a fault; they count for nothing and never restart."""
     rejected: tuple[str, str] | None = None
     """Reason and message, when the node does not run this pod at all."""
     overdue: tuple[str, str] | None = None
@@ -116,7 +118,7 @@ class PodState:
     @property
     def all(self) -> tuple[Container, ...]:
         """Every container, in the order of their start."""
-        return (*self.init, *self.main)
+        return (*self.init, *self.main, *self.ephemeral)
 
     @property
     def restart_policy(self) -> str:
@@ -179,6 +181,10 @@ def pod_status(state: PodState, now: float) -> Obj:
     if state.init:
         status["initContainerStatuses"] = [
             _container_status(container, init=not container.sidecar) for container in state.init
+        ]
+    if state.ephemeral:
+        status["ephemeralContainerStatuses"] = [
+            {**_container_status(container), "ready": False, "started": False} for container in state.ephemeral
         ]
     if over := state.rejected or (state.overdue if status["phase"] == "Failed" else None):
         status["reason"], status["message"] = over

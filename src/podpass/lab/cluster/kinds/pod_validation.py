@@ -30,6 +30,8 @@ _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _ENV_SOURCES = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _PROPAGATIONS = ("Bidirectional", "HostToContainer", "None")
+_EPHEMERAL = "spec.ephemeralContainers"
+_NOT_EPHEMERAL = ("ports", "livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resources", "restartPolicy")
 _MATCH_ALL = 'operator must be Exists when `key` is empty, which means "match all values and all keys"'
 _CHANGEABLE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
@@ -40,17 +42,31 @@ _CHANGEABLE = (
 
 def pod_causes(pod: Obj) -> list[Cause]:
     """Everything that keeps a new pod from being stored; empty when nothing does."""
-    return list(spec_causes(objects.spec(pod), "spec"))
+    causes = list(spec_causes(objects.spec(pod), "spec"))
+    if objects.spec(pod).get("ephemeralContainers"):
+        causes.append(forbidden_field(_EPHEMERAL, "cannot be set on create"))
+    return causes
 
 
 def pod_update_causes(new: Obj, old: Obj) -> list[Cause]:
     """What an update may not change in a pod that exists, and what is wrong with what it may."""
-    return list(_update_causes(objects.spec(new), objects.spec(old)))
+    return [
+        *_update_causes(objects.spec(new), objects.spec(old)),
+        *_ephemeral_causes(objects.spec(new), objects.spec(old)),
+    ]
 
 
-def refuse_node_change(new: Obj, old: Obj) -> None:
-    """Raises StatusError 422 for an update of a pod itself that gives it a node, which only a binding may."""
-    if objects.spec(new).get("nodeName") and not objects.spec(old).get("nodeName"):
+def ephemeral_containers(new: Obj, old: Obj) -> Obj:
+    """What a write to pods/ephemeralcontainers changes."""
+    spec = {**objects.spec(old), "ephemeralContainers": objects.spec(new).get("ephemeralContainers") or []}
+    return {"spec": {name: value for name, value in spec.items() if value or name != "ephemeralContainers"}}
+
+
+def refuse_what_has_a_path_of_its_own(new: Obj, old: Obj) -> None:
+    """Raises StatusError 422 for an update of a pod itself that gives it a node or an ephemeral container."""
+    given_a_node = objects.spec(new).get("nodeName") and not objects.spec(old).get("nodeName")
+    ephemeral = [objects.spec(pod).get("ephemeralContainers") or [] for pod in (new, old)]
+    if given_a_node or ephemeral[0] != ephemeral[1]:
         raise StatusError.invalid(resources.PODS, objects.name(old), [forbidden_field("spec", _CHANGEABLE)])
 
 
@@ -257,6 +273,34 @@ def _update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
         yield forbidden_field("spec", _CHANGEABLE)
 
 
+def _ephemeral_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    """Ephemeral containers are only ever added."""
+    listed = new.get("ephemeralContainers") or []
+    by_name = {container.get("name"): container for container in listed}
+    before = {container.get("name"): container for container in old.get("ephemeralContainers") or ()}
+    for name, container in before.items():
+        if name not in by_name:
+            yield forbidden_field(_EPHEMERAL, f'existing ephemeral containers "{name}" may not be removed\n')
+        elif by_name[name] != container:
+            yield forbidden_field(_EPHEMERAL, f'existing ephemeral containers "{name}" may not be changed\n')
+    volume_names = {volume.get("name") or "" for volume in new.get("volumes") or ()}
+    others = [str(each.get("name")) for member in ("containers", "initContainers") for each in new.get(member) or ()]
+    names = list(others)
+    for index, container in enumerate(listed):
+        place, name = f"{_EPHEMERAL}[{index}]", container.get("name") or ""
+        if before.get(name) != container:
+            for member in _NOT_EPHEMERAL:
+                if container.get(member):
+                    yield forbidden_field(f"{place}.{member}", "cannot be set for an Ephemeral Container")
+            yield from _container(container, place, new, volume_names, init=False)
+            target = container.get("targetContainerName")
+            if target and target not in others:
+                yield not_found(f"{place}.targetContainerName", target)
+        if name and name in names:
+            yield duplicate(f"{place}.name", name)
+        names.append(name)
+
+
 def _deadline_change(new: Any, old: Any) -> Iterator[Cause]:
     path = "spec.activeDeadlineSeconds"
     if new is None:
@@ -279,8 +323,9 @@ def _frozen(spec: Obj, old: Obj) -> Obj:
     grace = kept.get("terminationGracePeriodSeconds")
     if grace == 1 and (old.get("terminationGracePeriodSeconds") or 0) < 0:
         kept["terminationGracePeriodSeconds"] = old.get("terminationGracePeriodSeconds")
+    # Left to refuse_what_has_a_path_of_its_own, because that path comes through here as well.
+    kept.pop("ephemeralContainers", None)
     if not old.get("nodeName"):
-        # Left to refuse_node_change, because a binding comes through here as well.
         kept.pop("nodeName", None)
     gates = kept.pop("schedulingGates", None) or []
     if any(gate not in (old.get("schedulingGates") or []) for gate in gates):

@@ -10,7 +10,7 @@ from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
 from podpass.lab.clock import seconds_of
 from podpass.lab.cluster.kinds.pod_defaults import default_pod, prepare_pod
-from podpass.lab.cluster.kinds.pod_validation import pod_causes, pod_update_causes, refuse_node_change
+from podpass.lab.cluster.kinds.pod_validation import pod_causes, pod_update_causes, refuse_what_has_a_path_of_its_own
 from podpass.lab.cluster.registry import Column, Kind, Subresource
 from podpass.lab.cluster.tables import AGE, NAME, NONE, duration
 
@@ -188,7 +188,7 @@ def pods(subresources: Mapping[str, Subresource] | None = None) -> Kind:
         has_generation=True,
         default=default_pod,
         prepare_create=prepare_pod,
-        prepare_update=refuse_node_change,
+        prepare_update=refuse_what_has_a_path_of_its_own,
         validate_create=pod_causes,
         validate_update=pod_update_causes,
         field_labels=_field_labels,

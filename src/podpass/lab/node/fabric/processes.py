@@ -49,7 +49,8 @@ class Processes:
             except OSError as error:
                 return {"started": False, "error": error.strerror or str(error)}
         try:
-            process, information = self._spawn_sandboxed(self._networks, request, descriptors)
+            processes = await self._processes_of(request["beside"])
+            process, information = self._spawn_sandboxed(self._networks, request, descriptors, processes)
         except BaseException:
             self._roots.drop(container)
             raise
@@ -119,20 +120,27 @@ class Processes:
         )
 
     def _spawn_sandboxed(
-        self, networks: Networks, request: dict[str, Any], descriptors: list[int]
+        self, networks: Networks, request: dict[str, Any], descriptors: list[int], processes: int
     ) -> tuple["subprocess.Popen[bytes]", int]:
-        """bubblewrap in the pod's network, and the descriptor on which it tells the pid of the container."""
+        """bubblewrap in the pod's network, and the descriptor on which it tells the pid of the container.
+
+        *processes* is the pid namespace to share, which is closed; -1 for one of its own.
+        """
         arguments = _sealed(b"".join(os.fsencode(argument) + b"\0" for argument in request["bwrap"]))
         reading, writing = os.pipe()
         try:
             with networks.inside(request["pod"]):
                 process = subprocess.Popen(
-                    ["bwrap", "--args", str(arguments), "--info-fd", str(writing), "--", *request["argv"]],
+                    [
+                        *("bwrap", "--args", str(arguments), "--info-fd", str(writing)),
+                        *(("--pidns", str(processes)) if processes >= 0 else ()),
+                        *("--", *request["argv"]),
+                    ],
                     stdin=descriptors[2] if len(descriptors) > 2 else subprocess.DEVNULL,
                     stdout=descriptors[0],
                     stderr=descriptors[1],
                     env={"PATH": os.environ.get("PATH", os.defpath)},
-                    pass_fds=(arguments, writing),
+                    pass_fds=(arguments, writing, *((processes,) if processes >= 0 else ())),
                     start_new_session=True,
                 )
         except BaseException:
@@ -141,7 +149,20 @@ class Processes:
         finally:
             os.close(arguments)
             os.close(writing)
+            if processes >= 0:
+                os.close(processes)
         return process, reading
+
+    async def _processes_of(self, container: str) -> int:
+        """The pid namespace of a running container; -1 for no container. Raises Refused."""
+        if not container:
+            return -1
+        running = self._by_container.get(container)
+        if running is not None:
+            await _made(running)
+        if running is None or running.ended:
+            raise Refused("the container whose processes are to be seen is not running")
+        return os.open(f"/proc/{running.pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
 
     def _record(self, container: str, process: "subprocess.Popen[bytes]", *, group: bool) -> "Running":
         running = Running(container, process, group)
