@@ -201,3 +201,44 @@ async def test_a_pod_has_the_names_and_the_identity_it_asks_for(journey: Journey
     assert found["alias"] == "10.1.2.3"
     assert found["mode"] == "0o42777"
     assert "fsGroup" in pod["status"]["message"]
+
+
+async def test_a_readiness_gate_is_opened_by_somebody_else(journey: Journey) -> None:
+    await journey.run(
+        "gated",
+        SERVER,
+        readinessGates=[{"conditionType": "acme.io/warm"}],
+        container={"readinessProbe": {"httpGet": {"path": "/", "port": 8080}, "periodSeconds": 1}},
+    )
+    await journey.kubectl("wait", "--for=condition=ContainersReady", "pod/gated", "--timeout=20s")
+    pod = await journey.client.get(PODS, "gated", "default")
+    ready = next(each for each in pod["status"]["conditions"] if each["type"] == "Ready")
+    assert (ready["status"], ready["reason"]) == ("False", "ReadinessGatesNotReady")
+    opened = {"status": {"conditions": [{"type": "acme.io/warm", "status": "True"}]}}
+    await journey.kubectl("patch", "pod", "gated", "--subresource=status", "--patch", json.dumps(opened))
+    assert "condition met" in await journey.kubectl("wait", "--for=condition=Ready", "pod/gated", "--timeout=20s")
+    assert "1/1" in await journey.kubectl("get", "pod", "gated", "-o", "wide")
+    # The node's next words about the pod leave the gate to whoever opened it.
+    await journey.kubectl("delete", "pod", "gated", "--wait=false")
+    ended = await condition(
+        journey, "gated", lambda pod: pod["status"]["containerStatuses"][0]["state"].get("terminated")
+    )
+    assert {"acme.io/warm"} <= {each["type"] for each in ended["status"]["conditions"]}
+
+
+async def test_an_unready_pod_says_why(journey: Journey) -> None:
+    await journey.run(
+        "deaf",
+        "import time; time.sleep(300)",
+        terminationGracePeriodSeconds=0,
+        container={"readinessProbe": {"tcpSocket": {"port": 8080}, "periodSeconds": 1}},
+    )
+    async for event in journey.client.watch(EVENTS, "default", resource_version="0"):
+        if event.object and event.object["reason"] == "Unhealthy":
+            break
+    pod = await journey.client.get(PODS, "deaf", "default")
+    address = pod["status"]["podIP"]
+    described = await journey.kubectl("describe", "pod", "deaf")
+    assert f"Readiness probe failed: dial tcp {address}:8080: connect: connection refused" in described
+    assert "containers with unready status: [app]" in await journey.kubectl("get", "pod", "deaf", "-o", "yaml")
+    assert "0/1" in await journey.kubectl("get", "pod", "deaf")

@@ -135,6 +135,34 @@ def test_next_actions(pod: PodState, actions: list) -> None:
     assert next_actions(pod, 115.0) == actions
 
 
+@pytest.mark.parametrize(
+    ("spec", "policy", "codes"),
+    [
+        ({}, "Never", set()),
+        ({}, "OnFailure", {1, 42}),
+        ({"restartPolicy": "Never"}, "Always", set()),
+        ({"restartPolicy": "Always"}, "Never", {0, 1, 42}),
+        (
+            {"restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}]},
+            "Never",
+            {42},
+        ),
+        (
+            {"restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "NotIn", "values": [0, 42]}}]},
+            "Never",
+            {1},
+        ),
+    ],
+)
+def test_a_containers_own_rules_of_restarting_come_first(spec: dict, policy: str, codes: set) -> None:
+    restarted = set()
+    for code in (0, 1, 42):
+        ended = Container("m0", "i", state=Terminated(code, "Error", 110.0, 100.0, "c1"), spec=spec)
+        if next_actions(state(ended, policy=policy), 115.0):
+            restarted.add(code)
+    assert restarted == codes
+
+
 def test_back_off_doubles_to_a_bound_and_is_forgotten() -> None:
     times = BackOffTimes()
     waited = None

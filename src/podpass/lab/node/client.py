@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from podpass.kube import objects
-from podpass.kube.client import MERGE_PATCH, ApiError, Client
+from podpass.kube.client import STRATEGIC_MERGE_PATCH, ApiError, Client
 from podpass.kube.objects import Obj
 from podpass.kube.resources import (
     CONFIGMAPS,
@@ -106,10 +106,16 @@ class NodeClient:
         await self.write_status(pod, {"conditions": [condition]})
 
     async def write_status(self, pod: Obj, status: Obj) -> None:
+        """Set the members of *status*. Conditions that it does not name stay: others may hold a readiness gate."""
         # The uid makes sure that it is not the status of a later pod of the same name.
         patch = {"metadata": {"uid": objects.uid(pod)}, "status": status}
         await self._client.patch(
-            PODS, objects.name(pod), patch, objects.namespace(pod), subresource="status", content_type=MERGE_PATCH
+            PODS,
+            objects.name(pod),
+            patch,
+            objects.namespace(pod),
+            subresource="status",
+            content_type=STRATEGIC_MERGE_PATCH,
         )
 
     async def remove(self, pod: Obj) -> None:

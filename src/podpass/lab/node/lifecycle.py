@@ -9,7 +9,17 @@ from dataclasses import dataclass, replace
 from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.lab.clock import seconds_of
-from podpass.lab.node.status import BackOff, Container, PodState, Running, Terminated, Waiting, may_restart, phase
+from podpass.lab.node.status import (
+    BackOff,
+    Container,
+    PodState,
+    Running,
+    Terminated,
+    Waiting,
+    init_policy,
+    may_restart,
+    phase,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +92,7 @@ def next_actions(state: PodState, now: float) -> list[Action]:
         ended = container.ended
         if ended is not None and ended.exit_code == 0:
             continue
-        # An init container that succeeded is done even where main containers restart for ever.
-        policy = "OnFailure" if state.restart_policy == "Always" else state.restart_policy
-        return actions + _restarted(policy, container, now)
+        return actions + _restarted(init_policy(state), container, now)
     for container in state.main:
         actions += _restarted(state.restart_policy, container, now)
         if isinstance(container.state, Running) and not container.hooked:
@@ -116,7 +124,8 @@ def _unhealthy(state: PodState) -> list[Stop]:
             continue
         word = "Init container" if container.sidecar else "Container"
         message = f"{word} {container.name} failed {container.unhealthy} probe"
-        if container.sidecar or state.restart_policy != "Never":
+        # Killed by the node, it ends with a code of its own choice at best.
+        if may_restart(container, state.restart_policy, Terminated(137, "Error", 0.0)):
             message += ", will be restarted"
         own = (container.spec.get(f"{container.unhealthy}Probe") or {}).get("terminationGracePeriodSeconds")
         seconds = grace_seconds(state.pod) if own is None else float(own)
@@ -144,7 +153,7 @@ def _restarted(policy: str, container: Container, now: float) -> list[Action]:
     ended = container.ended
     if ended is None:
         return _first_start(container, now)
-    if not may_restart(policy, ended):
+    if not may_restart(container, policy, ended):
         return []
     wait = container.back_off
     if wait is not None and ended.finished_at + wait.seconds > now:

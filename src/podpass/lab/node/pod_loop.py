@@ -349,7 +349,9 @@ class PodLoop:
         if container.ended is not None:
             state = lifecycle.crash_loop(wait, self._pod)
             if container.state != state:
-                self._reports.event("Warning", "BackOff", state.message, container=wait.name)
+                who = f"{objects.name(self._pod)}_{objects.namespace(self._pod)}({self.uid})"
+                message = f"Back-off restarting failed container {wait.name} in pod {who}"
+                self._reports.event("Warning", "BackOff", message, container=wait.name)
             self._containers.set(replace(container, state=state, last=container.ended))
         elif isinstance(container.state, Waiting) and container.state.reason == "ErrImagePull":
             message = f'Back-off pulling image "{container.image}": ErrImagePull: {container.state.message}'
@@ -390,7 +392,11 @@ class PodLoop:
         await self._tools.api.write_status(self._pod, status)
         self._written = status
         # Until the change comes back through the watch, conditions keep their times from here.
-        self._pod = {**self._pod, "status": {**objects.status(self._pod), **status}}
+        before = objects.status(self._pod)
+        own = {condition["type"] for condition in status["conditions"]}
+        others = [condition for condition in before.get("conditions") or () if condition.get("type") not in own]
+        merged = {**before, **status, "conditions": [*status["conditions"], *others]}
+        self._pod = {**self._pod, "status": merged}
         self._state = replace(self._state, pod=self._pod)
 
     def _sandbox(self, pod: Obj) -> PodSandbox:

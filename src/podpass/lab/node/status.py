@@ -125,7 +125,14 @@ class PodState:
         return str(objects.spec(self.pod).get("restartPolicy") or "Always")
 
 
-def may_restart(policy: str, ended: Terminated) -> bool:
+def may_restart(container: Container, policy: str, ended: Terminated) -> bool:
+    """Whether a container that *ended* so starts again in a pod of that restart *policy*; its own rules come first."""
+    for rule in container.spec.get("restartPolicyRules") or ():
+        codes = rule.get("exitCodes") or {}
+        listed = ended.exit_code in (codes.get("values") or ())
+        if rule.get("action") == "Restart" and listed == (codes.get("operator") == "In"):
+            return True
+    policy = container.spec.get("restartPolicy") or policy
     return policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
 
 
@@ -140,21 +147,26 @@ def initialized(state: PodState) -> bool:
 
 def init_failed(state: PodState) -> Terminated | None:
     """How the init container ended that fails the pod for good."""
-    if state.restart_policy != "Never":
-        return None
     for container in state.init:
-        if not container.sidecar and container.ended is not None and container.ended.exit_code != 0:
-            return container.ended
+        ended = container.ended
+        if container.sidecar or ended is None or ended.exit_code == 0:
+            continue
+        if not may_restart(container, init_policy(state), ended):
+            return ended
     return None
+
+
+def init_policy(state: PodState) -> str:
+    """The policy for init containers: one that succeeded is done even where main containers restart for ever."""
+    return "OnFailure" if state.restart_policy == "Always" else state.restart_policy
 
 
 def phase(state: PodState) -> Phase:
     if state.rejected is not None or state.overdue is not None or init_failed(state):
         return "Failed"
-    ends = [container.ended for container in state.main]
     policy = state.restart_policy
-    over = [end for end in ends if end is not None and not may_restart(policy, end)]
-    if state.main and len(over) == len(ends):
+    over = [end for each in state.main if (end := each.ended) is not None and not may_restart(each, policy, end)]
+    if state.main and len(over) == len(state.main):
         return "Failed" if any(end.exit_code != 0 for end in over) else "Succeeded"
     if any(container.up or container.ended is not None for container in state.main):
         return "Running"
@@ -162,7 +174,7 @@ def phase(state: PodState) -> Phase:
 
 
 def pod_status(state: PodState, now: float) -> Obj:
-    """The whole status that the node writes. *now* dates the conditions that changed."""
+    """The status that the node writes, with its own conditions. *now* dates those that changed."""
     verdict = phase(state)
     generation = objects.metadata(state.pod).get("generation", 1)
     status: Obj = {
@@ -267,8 +279,7 @@ def _conditions(state: PodState, verdict: Phase, now: float, generation: int) ->
         made[1]["reason"] = "PodCompleted"
     for condition in made:
         condition["observedGeneration"] = generation
-    own = {condition["type"] for condition in made}
-    return made + [condition for kind, condition in before.items() if kind not in own]
+    return made
 
 
 def _why_not_ready(state: PodState, verdict: Phase) -> tuple[str, str] | None:

@@ -132,8 +132,7 @@ def _container(container: Obj, path: str, spec: Obj, volume_names: set[str], *, 
     yield from container_security(security, f"{path}.securityContext", host_users=spec.get("hostUsers") is not False)
     yield from _resources(container.get("resources") or {}, f"{path}.resources")
     sidecar = init and container.get("restartPolicy") == "Always"
-    if init:
-        yield from rules.one_of(f"{path}.restartPolicy", container.get("restartPolicy"), ("Always",))
+    yield from rules.one_of(f"{path}.restartPolicy", container.get("restartPolicy"), _RESTART_POLICIES)
     yield from handlers(container, path, spec, only_runs=init and not sidecar)
 
 
