@@ -114,7 +114,6 @@ async def test_the_api_version_is_required(world: World) -> None:
         ("GET", f"{GROUP}/providers/Nobody.Nothing/things/x", 404, "InvalidResourceNamespace"),
         ("GET", f"{GROUP}/providers/Microsoft.Compute/virtualMachines/x", 501, "NotImplemented"),
         ("GET", f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv/secrets/x", 501, "NotImplemented"),
-        ("POST", f"{SUB}/providers/Microsoft.Features/providers/X.Y/features/Z/register", 501, "NotImplemented"),
         ("PUT", f"{GROUP}/{DEFINITIONS}/{uuid.UUID(int=1)}", 501, "NotImplemented"),
         ("POST", IDENTITIES, 405, "HttpMethodNotSupported"),
         ("GET", f"{SUB}/providers/Microsoft.KeyVault/vaults/kv", 405, "HttpMethodNotSupported"),

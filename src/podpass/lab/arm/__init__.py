@@ -1,6 +1,7 @@
 """The lab's Azure Resource Manager: subscriptions, groups, identities, role assignments, vaults.
 
-Imitated: Microsoft.Resources (tenants, subscriptions, locations, resource groups, lists of resources),
+Imitated: Microsoft.Resources (tenants, subscriptions, locations, resource groups, lists of resources, registration of
+providers), Microsoft.Features (preview features),
 Microsoft.ManagedIdentity (user-assigned identities and federated credentials), Microsoft.Authorization (built-in role
 definitions, role assignments), Microsoft.KeyVault (vaults, access policies, soft delete), and the cloud's metadata.
 Any api-version is taken, as clients raise theirs with every release; where versions differ, the one sent counts.

@@ -3,7 +3,7 @@
 A new type is one entry in TYPES; a call that is no plain read or write of a type is one in OPERATIONS.
 """
 
-from podpass.lab.arm import access, access_policies, deleted_vaults, managed_identity, subscriptions, vaults
+from podpass.lab.arm import access, access_policies, deleted_vaults, features, managed_identity, subscriptions, vaults
 from podpass.lab.arm.model import Operation, ResourceType
 
 TYPES: tuple[ResourceType, ...] = (
@@ -21,25 +21,9 @@ OPERATIONS: tuple[Operation, ...] = (
     *access_policies.OPERATIONS,
     *vaults.OPERATIONS,
     *deleted_vaults.OPERATIONS,
+    *features.OPERATIONS,
 )
 
-
-def _words(text: str) -> list[str]:
-    return text.split()
-
-
-NOT_EMULATED_NAMESPACES: frozenset[str] = frozenset(
-    f"microsoft.{name}"
-    for name in _words(
-        "apimanagement app appconfiguration batch blueprint botservice cache cdn cognitiveservices compute "
-        "containerinstance containerregistry containerservice datafactory dbformysql dbforpostgresql devices "
-        "documentdb eventgrid eventhub features insights kubernetes kubernetesconfiguration logic "
-        "machinelearningservices maintenance management managedservices monitor network operationalinsights "
-        "policyinsights portal privatedns purview recoveryservices resourcehealth search security servicebus "
-        "serviceslinker signalrservice sql storage support synapse web"
-    )
-)
-"""Providers that exist in Azure and have nothing here: their types are answered 501, an unknown provider's 404."""
 
 NOT_EMULATED_TYPES: frozenset[str] = frozenset(
     name.lower()
@@ -65,7 +49,6 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         "Microsoft.ManagedIdentity/userAssignedIdentities/listAssociatedResources",
         "Microsoft.Resources/deployments",
         "Microsoft.Resources/subscriptions/operationresults",
-        "Microsoft.Resources/subscriptions/providers",
         "Microsoft.Resources/subscriptions/resourceGroups/deployments",
         "Microsoft.Resources/subscriptions/resourceGroups/exportTemplate",
         "Microsoft.Resources/subscriptions/resourceGroups/moveResources",

@@ -61,6 +61,16 @@ def invalid_type(namespace: str, resource_type: str, api_version: str) -> ArmErr
     )
 
 
+def not_registered(namespace: str) -> ArmError:
+    return ArmError(
+        409,
+        "MissingSubscriptionRegistration",
+        f"The subscription is not registered to use namespace '{namespace}'. See https://aka.ms/rps-not-found for how "
+        "to register subscriptions.",
+        namespace,
+    )
+
+
 def not_emulated(what: str) -> ArmError:
     """For what exists in Azure and not in the lab: said openly, never answered with an invented result."""
     return ArmError(501, "NotImplemented", f"The lab does not emulate {what}.")

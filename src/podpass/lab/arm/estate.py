@@ -69,6 +69,14 @@ class Estate:
     def put_subscription(self, subscription: Subscription) -> None:
         self.store.put(SERVICE, "subscription", subscription.id.lower(), asdict(subscription))
 
+    def is_registered(self, subscription_id: str, namespace: str) -> bool:
+        """Whether the subscription may create resources of a provider; it may until it unregisters."""
+        return self.store.get(SERVICE, "provider", f"{subscription_id}/{namespace}".lower()) != "Unregistered"
+
+    def set_registered(self, subscription_id: str, namespace: str, *, registered: bool) -> None:
+        state = "Registered" if registered else "Unregistered"
+        self.store.put(SERVICE, "provider", f"{subscription_id}/{namespace}".lower(), state)
+
     # Access
 
     def decide(self, *, principal_id: str, action: str, scope: str, is_data_action: bool = False) -> Allowed | Denied:
@@ -129,6 +137,9 @@ class Estate:
             existing = self.get(wanted)
             body = _decoded(content, kind)
             if existing is None:
+                namespace = kind.name.partition("/")[0]
+                if not self.is_registered(subscription.id, namespace):
+                    raise errors.not_registered(namespace)
                 self._check_name(wanted, kind)
             located = self._location(wanted, kind, body.location, existing)
             tags = body.tags

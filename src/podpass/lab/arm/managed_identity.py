@@ -131,6 +131,7 @@ def _invalid(message: str, target: str) -> ArmError:
 
 USER_ASSIGNED_IDENTITY = ResourceType(
     name=IDENTITY,
+    api_versions=("2025-05-31-preview", "2024-11-30", "2023-01-31", "2018-11-30"),
     shape=_shape_identity,
     name_rule=NameRule(
         re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_-]{2,127}"),
@@ -144,6 +145,7 @@ USER_ASSIGNED_IDENTITY = ResourceType(
 
 FEDERATED_CREDENTIAL = ResourceType(
     name=CREDENTIAL,
+    api_versions=("2025-01-31-preview", "2024-11-30", "2023-01-31", "2022-01-31-preview"),
     body=_CredentialBody,
     shape=_shape_credential,
     located=False,

@@ -182,6 +182,8 @@ class ResourceType:
 
     name: str
     """`Microsoft.KeyVault/vaults`, in canonical letter case."""
+    api_versions: tuple[str, ...] = ()
+    """Those that clients were seen to send, the newest first. Any other is taken as well."""
     body: type[Body] = Body
     shape: "Callable[[Estate, Draft], Shaped] | None" = None
     """Validates a draft and gives the properties to keep. Raises ArmError. None: the type can't be created here."""

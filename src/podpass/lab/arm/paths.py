@@ -10,7 +10,7 @@ from podpass.azure.resourceids import RESOURCE_GROUPS, SUBSCRIPTIONS, Part, Reso
 _MAX_SEGMENTS = 40
 _MAX_SEGMENT_LENGTH = 260
 _FORWARDING = frozenset({"microsoft.features"})
-"""Providers that name another provider where their own type belongs."""
+"""Providers one of whose types is called providers: …/Microsoft.Features/providers/{namespace}/features/{name}."""
 
 
 class NotAPath(ValueError):
@@ -72,7 +72,8 @@ def parse(path: str) -> Address:
         namespace = segments[position + 1]
         position += 2
         pairs = []
-        while position < len(segments) and segments[position].lower() != "providers":
+        forwards = namespace.lower() in _FORWARDING
+        while position < len(segments) and (forwards or segments[position].lower() != "providers"):
             if position + 1 == len(segments):
                 if pairs:
                     return Address(_id(parts, namespace, pairs), tail=segments[position])
@@ -82,9 +83,6 @@ def parse(path: str) -> Address:
         if not pairs:
             if position == len(segments):
                 return Address(ResourceId(tuple(parts)), namespace)
-            if namespace.lower() in _FORWARDING:
-                # …/providers/Microsoft.Features/providers/{namespace}/features/{name}/register
-                return Address(ResourceId(tuple(parts)), namespace, "/".join(segments[position:]))
             raise NotAPath(f"no resource type follows '{namespace}'")
         parts.append(Part(namespace, tuple(pairs)))
     return Address(ResourceId(tuple(parts)))

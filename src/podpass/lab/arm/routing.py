@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE
-from podpass.lab.arm import errors
+from podpass.lab.arm import errors, providers
 from podpass.lab.arm.authorization import Allowed
-from podpass.lab.arm.catalogue import NOT_EMULATED_NAMESPACES, NOT_EMULATED_TYPES, OPERATIONS, TYPES
+from podpass.lab.arm.catalogue import NOT_EMULATED_TYPES, OPERATIONS, TYPES
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.model import Answer, Call, ResourceType, decoded_json
+from podpass.lab.arm.namespaces import NOT_EMULATED_NAMESPACES
 from podpass.lab.arm.paths import Address
 
 Run = Callable[[Estate, Call], Answer]
@@ -34,6 +35,8 @@ _NAMESPACES = {kind.name.partition("/")[0].lower() for kind in TYPES} | {"micros
 
 def route(address: Address, method: str, api_version: str) -> Route:
     """The call to make. Raises ArmError: unknown provider or type, not emulated, wrong method."""
+    if (registration := _registration(address, method)) is not None:
+        return registration
     path = address.type.lower()
     operation = _OPERATIONS.get(("GET" if method == "HEAD" else method, path))
     if operation is not None:
@@ -53,6 +56,22 @@ def route(address: Address, method: str, api_version: str) -> Route:
     raise _unknown(address, api_version)
 
 
+def _registration(address: Address, method: str) -> Route | None:
+    """A call on a provider itself, which no resource type names; None for any other."""
+    if address.id.type.lower() != SUBSCRIPTION_TYPE.lower():
+        return None
+    match method, address.namespace, address.tail.lower():
+        case "GET", "", "providers":
+            return Route(providers.listed, f"{SUBSCRIPTION_TYPE}/providers/read")
+        case "GET", namespace, "" if namespace:
+            return Route(providers.read, f"{SUBSCRIPTION_TYPE}/providers/read")
+        case "POST", namespace, "register" if namespace:
+            return Route(providers.register, f"{namespace}/register/action")
+        case "POST", namespace, "unregister" if namespace:
+            return Route(providers.unregister, f"{namespace}/unregister/action")
+    return None
+
+
 def _is_placed(address: Address, kind: ResourceType) -> bool:
     """Whether the type is asked for where it lives: in a group, or as a list of the whole subscription."""
     depth = len(address.id.parts)
@@ -68,10 +87,6 @@ def _unknown(address: Address, api_version: str) -> ArmError:
     namespace, _, rest = path.partition("/")
     if path.lower() in NOT_EMULATED_TYPES or namespace.lower() in NOT_EMULATED_NAMESPACES:
         return errors.not_emulated(path)
-    if not rest and namespace.lower() in _NAMESPACES:
-        return errors.not_emulated(f"the registration of providers ({namespace})")
-    if rest.lower() in ("register", "unregister") and namespace.lower() in _NAMESPACES:
-        return errors.not_emulated(f"the registration of providers ({namespace})")
     if namespace.lower() in _NAMESPACES:
         return errors.invalid_type(namespace, rest, api_version)
     return errors.invalid_namespace(namespace)

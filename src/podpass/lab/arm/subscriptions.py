@@ -148,6 +148,7 @@ _GROUP_NAME = (
 
 GROUP = ResourceType(
     name=GROUP_TYPE,
+    api_versions=("2025-04-01", "2024-11-01", "2022-12-01", "2021-04-01"),
     shape=_shape_group,
     system_data=False,
     name_rule=NameRule(re.compile(r"[-\w._()]{1,90}"), "InvalidResourceGroup", _GROUP_NAME),

@@ -252,6 +252,16 @@ _INVALID_NAME = (
 
 VAULT = ResourceType(
     name=TYPE,
+    api_versions=(
+        "2026-05-15",
+        "2026-02-01",
+        "2024-11-01",
+        "2023-07-01",
+        "2022-07-01",
+        "2019-09-01",
+        "2018-02-14",
+        "2016-10-01",
+    ),
     body=_VaultBody,
     shape=_shape,
     name_rule=NameRule(_NAME, "VaultNameNotValid", _INVALID_NAME),
