@@ -136,8 +136,8 @@ class KubernetesApi:
         verb = _verb(request, target)
         check_timeout(request.query.get("timeout", ""))
         name = target.name
-        if target.kind.deprecation:
-            warnings.append(target.kind.deprecation)
+        if target.kind.deprecated:
+            warnings.append(target.kind.deprecated)
         chosen: Selection | None = None
         if verb in ("list", "watch", "deletecollection") and request.query_string:
             chosen = selection(target.kind, request.query)
@@ -159,8 +159,6 @@ class KubernetesApi:
         if target.subresource:
             return await self._subresource(request, target, user, attributes, warnings)
         kind = target.kind
-        if kind.deprecated:
-            warnings.append(kind.deprecated)
         if verb == "watch" and "list" in kind.verbs:
             return self._reading.watch(request, target, (_NOT_CACHED, *_headers(warnings)))
         if verb not in kind.verbs:

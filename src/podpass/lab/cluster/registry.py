@@ -184,8 +184,6 @@ class Kind:
     """How its objects merge under server-side apply; None: as the table of built-in kinds says."""
     document: SchemaDocument | None = None
     """Its schema, where that is not built in."""
-    deprecation: str = ""
-    """A warning for whoever uses this version."""
 
     def looks_like(self, other: "Kind") -> bool:
         """Whether objects of *other*, another state of the same resource, are what they are here."""

@@ -269,7 +269,7 @@ def _kind(
         converts_until=definition.rv if same else None,
         merging=lambda: custom.merging,
         document=SchemaDocument(definition.fingerprint, lambda: schemas.document_schema(custom.schema)),
-        deprecation=_deprecation(definition, version),
+        deprecated=_deprecation(definition, version),
     )
 
 
