@@ -130,6 +130,8 @@ class Endpoints:
     subscription_id: str
     operator_client_id: str
     issuer: str
+    kubeconfig: str
+    """The file, or the files as KUBECONFIG lists them, that lead to the cluster."""
 
 
 def host_variables(endpoints: Endpoints, paths: LabPaths) -> dict[str, str]:
@@ -140,7 +142,7 @@ def host_variables(endpoints: Endpoints, paths: LabPaths) -> dict[str, str]:
     bundle = str(paths.ca_bundle)
     direct = "localhost,127.0.0.1,::1"
     return {
-        "KUBECONFIG": str(paths.kubeconfig),
+        "KUBECONFIG": endpoints.kubeconfig,
         "HTTPS_PROXY": endpoints.proxy,
         "https_proxy": endpoints.proxy,
         "HTTP_PROXY": endpoints.proxy,

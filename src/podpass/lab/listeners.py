@@ -49,6 +49,15 @@ class Listeners:
             raise
         return cls(**bound)
 
+    def addresses(self) -> dict[str, str]:
+        """The URLs of what programs on the host use, by the names of Endpoints."""
+        return {
+            "api": f"https://{LOOPBACK}:{port_of(self.api)}",
+            "proxy": f"http://{LOOPBACK}:{port_of(self.proxy)}",
+            "gateway": f"https://{LOOPBACK}:{port_of(self.gateway)}",
+            "metadata": f"http://{LOOPBACK}:{port_of(self.metadata)}",
+        }
+
     def close(self) -> None:
         for entry in fields(self):
             getattr(self, entry.name).close()

@@ -4,12 +4,14 @@ It signs in as a person's automation would, without a secret: the lab's operator
 service account podpass-system/operator.
 """
 
+import os
 import secrets
 import ssl
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -199,6 +201,6 @@ def _ended(pod: dict[str, Any]) -> bool:
 async def operating(endpoints: Endpoints, paths: LabPaths) -> AsyncIterator[Operator]:
     """The operator of the lab that answers at *endpoints*."""
     tls = ssl.create_default_context(cafile=str(paths.ca_certificate))
-    access = config.from_kubeconfig([paths.kubeconfig])
+    access = config.from_kubeconfig([Path(path) for path in endpoints.kubeconfig.split(os.pathsep)])
     async with Client(access) as kube, aiohttp.ClientSession(trust_env=False) as session:
         yield Operator(endpoints, kube, session, tls)

@@ -1,0 +1,232 @@
+"""The lab's own cluster, whole: the API server on its doors, the controllers, the webhook, the node."""
+
+import asyncio
+import base64
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from podpass.kube.client import Client
+from podpass.kube.config import Access, StaticToken
+from podpass.kube.events import EventRecorder
+from podpass.lab.certificates import CertificateAuthority
+from podpass.lab.clock import Clock
+from podpass.lab.cluster import NODE_NAME, Cluster
+from podpass.lab.cluster.client import Endpoint, no_services
+from podpass.lab.doors.dns import Services
+from podpass.lab.environment import Endpoints, LabPaths, host_variables
+from podpass.lab.installing import install_operator, install_webhook, register_webhook
+from podpass.lab.journal import Journal
+from podpass.lab.listeners import LOOPBACK, Listeners
+from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS
+from podpass.lab.node.loop import Node
+from podpass.lab.pod_runtime import open_runtime
+from podpass.lab.services.loop import ServiceLoop
+from podpass.lab.store import Store
+from podpass.lab.supervision import Supervision
+from podpass.lab.webhook import start_webhook
+from podpass.serving.asgi import App
+from podpass.serving.server import serving
+from podpass.telemetry.logging import Logger
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a lab gives to its cluster. *stack* owns what is opened, until the lab stops."""
+
+    home: Path
+    paths: LabPaths
+    store: Store
+    clock: Clock
+    """The cluster's, which a fault may set apart from the clouds'."""
+    journal: Journal
+    ca: CertificateAuthority
+    listeners: Listeners
+    stack: AsyncExitStack
+    log: Logger
+
+
+class EmbeddedCluster:
+    """The cluster of a lab that was given none."""
+
+    def __init__(self, lab: Surroundings, *, name: str, issuer: str, runtime: str) -> None:
+        self._lab = lab
+        self._name = name
+        self._wanted_runtime = runtime
+        self._nodes: list[Node] = []
+        self._services: ServiceLoop | None = None
+        self.issuer = issuer
+        self.server = lab.listeners.addresses()["api"]
+
+    async def open(self) -> None:
+        """Answer on the API's port and in the pods' network. Raises PodpassError, UnusableKey, OSError."""
+        async with asyncio.TaskGroup() as opening:
+            runtime = opening.create_task(
+                open_runtime(
+                    self._wanted_runtime,
+                    self._lab.paths,
+                    hidden=(self._lab.home, self._lab.paths.sockets),
+                    plain_environment=_plain_variables(self._lab),
+                )
+            )
+            cluster = opening.create_task(self._open_cluster())
+        self._opened, self._cluster = runtime.result(), cluster.result()
+        self._lab.stack.push_async_callback(self._opened.runtime.close)
+
+    async def _open_cluster(self) -> Cluster:
+        lab = self._lab
+        cluster = await Cluster.open(
+            name=self._name,
+            store=lab.store,
+            clock=lab.clock,
+            journal=lab.journal,
+            keys_directory=lab.paths.keys / "cluster",
+            issuer=self.issuer,
+            ca_pem=lab.ca.pem,
+            resolve_service=self._resolve_service,
+        )
+        await lab.stack.enter_async_context(cluster)
+        tls = lab.ca.server_context(
+            [
+                "localhost",
+                LOOPBACK,
+                "::1",
+                "kubernetes",
+                "kubernetes.default",
+                "kubernetes.default.svc",
+                "kubernetes.default.svc.cluster.local",
+                API_ADDRESS,
+            ]
+        )
+        await lab.stack.enter_async_context(
+            serving(cluster.app, [lab.listeners.api, lab.listeners.api_socket], tls=tls, grace_seconds=STOP_SECONDS)
+        )
+        return cluster
+
+    def _resolve_service(self, namespace: str, name: str, port: int) -> Endpoint:
+        if self._services is None:
+            return no_services(namespace, name, port)
+        return self._services.resolve(namespace, name, port)
+
+    # What the lab's doors lead to
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Further host names and the services that answer them."""
+        return {}
+
+    @property
+    def services(self) -> dict[str, App]:
+        return {"issuer": self._cluster.issuer_app, "cluster": self._cluster.app}
+
+    @property
+    def find_service(self) -> Services:
+        """Where a Service is, for the pods' DNS."""
+        return self._cluster.services.find
+
+    # What the lab tells of it
+
+    def described(self) -> dict[str, Any]:
+        return {"kind": "embedded", "server": self.server}
+
+    def runtime(self) -> dict[str, str]:
+        return {"name": self._opened.runtime.kind, "why": self._opened.why}
+
+    def images_in_use(self) -> list[dict[str, str]]:
+        return [image for node in self._nodes for image in node.images_in_use()]
+
+    def kubeconfig(self) -> str:
+        """The file with which programs on the host are the cluster's administrator."""
+        name = f"podpass-{self._lab.paths.name}"
+        certificate = base64.b64encode(self._lab.ca.pem).decode()
+        cluster = {"server": self.server, "certificate-authority-data": certificate}
+        return yaml.safe_dump(
+            {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "clusters": [{"name": name, "cluster": cluster}],
+                "users": [{"name": name, "user": {"token": self._cluster.admin_token}}],
+                "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+                "current-context": name,
+            },
+            sort_keys=False,
+        )
+
+    @property
+    def kubeconfig_paths(self) -> tuple[Path, ...]:
+        return (self._lab.paths.kubeconfig,)
+
+    # Its life
+
+    async def start(self, tenant_id: str) -> Supervision:
+        """Controllers, the webhook, the node. Returns when a pod could be created and would run."""
+        lab = self._lab
+        kube = await self._client(self._cluster.admin_token)
+        await install_operator(kube)
+        webhook_client = await self._client(await install_webhook(kube))
+        node_client = await self._client(self._cluster.node_token)
+        # Entered after the clients, so that the loops end before what they call with.
+        supervision = await lab.stack.enter_async_context(Supervision(lab.log))
+        if self._opened.runtime.kind == "sandbox":
+            self._cluster.advertise(DOORS, API_PORT)
+        supervision.start("controllers", self._cluster.run)
+        self._start_services(supervision, kube)
+        webhook = start_webhook(supervision, lab.listeners, lab.ca, webhook_client, tenant_id=tenant_id, log=lab.log)
+        await register_webhook(kube, url=webhook.url, ca_bundle=webhook.ca_bundle)
+        node = Node(
+            name=NODE_NAME,
+            client=node_client,
+            runtime=self._opened.runtime,
+            clock=lab.clock,
+            journal=lab.journal,
+            state_directory=lab.paths.node,
+            why=self._opened.why,
+        )
+        self._nodes.append(node)
+        self._cluster.node = node
+        supervision.start("node", node.run)
+        async with asyncio.timeout(READY_SECONDS):
+            await webhook.ready.wait()
+            await node.ready.wait()
+        return supervision
+
+    def _start_services(self, supervision: Supervision, kube: Client) -> None:
+        events = EventRecorder(kube, "service-controller", now=self._lab.clock.now)
+        found = self._services = ServiceLoop(self._cluster.services, self._cluster.verbs, self._opened.runtime, events)
+
+        async def services() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(events.run())
+                tasks.create_task(found.run())
+
+        supervision.start("services", services)
+
+    def clock_moved(self) -> None:
+        self._cluster.clock_moved()
+
+    async def close_watches(self) -> None:
+        await self._cluster.close_watches()
+
+    async def _client(self, token: str) -> Client:
+        access = Access(server=self.server, ca_pem=self._lab.ca.pem, credential=StaticToken(token))
+        return await self._lab.stack.enter_async_context(Client(access))
+
+
+def _plain_variables(lab: Surroundings) -> dict[str, str]:
+    """What leads a pod that is a plain process to the lab: the host's variables without anybody's identity."""
+    nobody = Endpoints(
+        **lab.listeners.addresses(), tenant_id="", subscription_id="", operator_client_id="", issuer="", kubeconfig=""
+    )
+    personal = ("KUBECONFIG", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_CONFIG_DIR")
+    return {
+        name: value
+        for name, value in host_variables(nobody, lab.paths).items()
+        if name not in personal and not name.startswith("PODPASS_")
+    }
