@@ -98,15 +98,22 @@ def test_a_lost_node_is_tolerated_for_five_minutes() -> None:
     assert len(with_tolerations(pod(tolerations=[own]))["spec"]["tolerations"]) == 2
 
 
+CLASSES = [{"metadata": {"name": "critical"}, "value": 2000, "preemptionPolicy": "Never"}]
+
+
 def test_priority_comes_from_the_class() -> None:
-    assert with_priority(pod())["spec"]["priority"] == 0
-    assert with_priority(pod(priorityClassName="system-node-critical"))["spec"]["priority"] == 2_000_001_000
+    assert with_priority(pod(), CLASSES)["spec"]["priority"] == 0
+    assert with_priority(pod(priorityClassName="critical"), CLASSES)["spec"]["priority"] == 2000
     with pytest.raises(StatusError, match="no PriorityClass with name fast was found"):
-        with_priority(pod(priorityClassName="fast"))
+        with_priority(pod(priorityClassName="fast"), CLASSES)
     with pytest.raises(StatusError, match="must not be provided in pod spec"):
-        with_priority(pod(priority=7))
-    once = with_priority(pod())
-    assert with_priority(once) == once
+        with_priority(pod(priority=7), CLASSES)
+    assert with_priority(pod(priorityClassName="critical"), CLASSES)["spec"]["preemptionPolicy"] == "Never"
+    usual = [*CLASSES, {"metadata": {"name": "usual"}, "value": 5, "globalDefault": True}]
+    chosen = with_priority(pod(), usual)["spec"]
+    assert (chosen["priorityClassName"], chosen["priority"]) == ("usual", 5)
+    once = with_priority(pod(), CLASSES)
+    assert with_priority(once, CLASSES) == once
 
 
 def test_nothing_is_made_in_a_namespace_on_its_way_out() -> None:

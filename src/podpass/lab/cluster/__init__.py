@@ -12,9 +12,10 @@ from types import TracebackType
 from typing import Self
 
 from podpass.kube import objects
-from podpass.kube.resources import CUSTOMRESOURCEDEFINITIONS, NAMESPACES
+from podpass.kube.resources import CUSTOMRESOURCEDEFINITIONS, NAMESPACES, PRIORITYCLASSES
 from podpass.lab.clock import Clock
 from podpass.lab.cluster.admission import Admission
+from podpass.lab.cluster.admission_builtin import PRIORITY_CLASSES
 from podpass.lab.cluster.authentication import AUTHENTICATED, Authenticator
 from podpass.lab.cluster.authorization import MASTERS, Authorizer
 from podpass.lab.cluster.client import ResolveService, WebhookClient, no_services
@@ -36,6 +37,7 @@ from podpass.lab.cluster.fieldvalidation import validate_fields
 from podpass.lab.cluster.http import KubernetesApi, Parts
 from podpass.lab.cluster.issuer import Issuer
 from podpass.lab.cluster.kinds.access import access_kinds
+from podpass.lab.cluster.kinds.bounds import bound_kinds
 from podpass.lab.cluster.kinds.configuration import configmaps
 from podpass.lab.cluster.kinds.configuration import secrets as secret_kind
 from podpass.lab.cluster.kinds.endpoints import endpoint_slices, endpoints
@@ -46,6 +48,7 @@ from podpass.lab.cluster.kinds.pods import pods
 from podpass.lab.cluster.kinds.policies import policy_kinds
 from podpass.lab.cluster.kinds.reviews import review_kinds
 from podpass.lab.cluster.kinds.services import services
+from podpass.lab.cluster.kinds.storage import storage_kinds
 from podpass.lab.cluster.kinds.webhooks import webhook_kinds
 from podpass.lab.cluster.kinds.workloads import workload_kinds
 from podpass.lab.cluster.openapi import OpenApi
@@ -239,6 +242,8 @@ class Cluster:
             *webhook_kinds(),
             *policy_kinds(),
             definition_kind(),
+            *storage_kinds(),
+            *bound_kinds(),
             *review_kinds(self._authorizer, self._authenticator, clock),
         ):
             self.registry.add(kind)
@@ -256,6 +261,12 @@ class Cluster:
             if self.verbs.find(NAMESPACES, name) is None:
                 await self.verbs.create(NAMESPACES, {"metadata": {"name": name}})
             await self._furniture.reconcile((name,))
+        for name, value in PRIORITY_CLASSES.items():
+            if self.verbs.find(PRIORITYCLASSES, name) is None:
+                text = "For what a cluster or node can't do without."
+                await self.verbs.create(
+                    PRIORITYCLASSES, {"metadata": {"name": name}, "value": value, "description": text}
+                )
         for task in self._kubernetes.everything():
             await self._kubernetes.reconcile(task)
         for resource, obj in default_access():

@@ -17,6 +17,7 @@ from podpass.kube.patch import PatchMalformed, PatchRefused, apply_json_patch
 from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError
 from podpass.lab.cluster import admission_builtin as builtin
+from podpass.lab.cluster import limits
 from podpass.lab.cluster.admission_conditions import Situation, Unclear, unmet
 from podpass.lab.cluster.admission_findings import additions, lacks_client_id, sentence
 from podpass.lab.cluster.admission_policies import FindKind, Policies
@@ -77,6 +78,7 @@ class Admission:
     async def validate(self, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> None:
         """Let policies and validating webhooks see the object as it will be stored. Raises StatusError."""
         self._check_escalation(attributes, obj, old)
+        self._check_limits(attributes, obj)
         self._check_policies(attributes, obj, old)
         webhooks = [
             webhook
@@ -136,6 +138,15 @@ class Admission:
 
     def _namespace(self, attributes: AdmissionAttributes) -> Obj | None:
         return self._objects.find(resources.NAMESPACES, attributes.namespace) if attributes.namespace else None
+
+    def _check_limits(self, attributes: AdmissionAttributes, obj: Obj | None) -> None:
+        """Raises StatusError 403 for a new pod beyond the limits of its namespace."""
+        if obj is None or attributes.kind.resource != resources.PODS or attributes.operation != "CREATE":
+            return
+        ranges = self._objects.list(resources.LIMITRANGES, attributes.namespace)
+        refused = limits.refusal(obj, attributes.name or objects.name(obj), ranges) if ranges else None
+        if refused is not None:
+            raise refused
 
     def _check_policies(self, attributes: AdmissionAttributes, obj: Obj | None, old: Obj | None) -> None:
         """Raises StatusError with the reason of the first validation that denies."""
@@ -284,7 +295,9 @@ class Admission:
                 )
             )
             raise refusal
-        return builtin.with_priority(builtin.with_tolerations(builtin.with_service_account(obj, account)))
+        obj = builtin.with_tolerations(builtin.with_service_account(obj, account))
+        obj = builtin.with_priority(obj, self._objects.list(resources.PRIORITYCLASSES))
+        return limits.with_limits(obj, self._objects.list(resources.LIMITRANGES, namespace))
 
     def _check_namespace(self, attributes: AdmissionAttributes) -> None:
         resource = attributes.kind.resource

@@ -3,7 +3,7 @@
 Contract: Kubernetes API surface, sections 2.11, 3.1 and 4.6.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
@@ -124,13 +124,19 @@ def with_tolerations(pod: Obj) -> Obj:
     return {**pod, "spec": {**spec, "tolerations": [*present, *added]}}
 
 
-def with_priority(pod: Obj) -> Obj:
-    """The pod with the number of its priority class. Raises StatusError 403 for an unknown class."""
+def with_priority(pod: Obj, classes: Iterable[Obj]) -> Obj:
+    """The pod with the number of its priority class, or of the default one. Raises StatusError 403 for an unknown."""
     spec = objects.spec(pod)
+    known = {objects.name(each): each for each in classes}
     name = spec.get("priorityClassName") or ""
-    if name and name not in PRIORITY_CLASSES:
+    if name and name not in known:
         raise StatusError.forbidden(resources.PODS, objects.name(pod), f"no PriorityClass with name {name} was found")
-    priority = PRIORITY_CLASSES.get(name, 0)
+    if not name:
+        defaults = (each for each in known.values() if each.get("globalDefault"))
+        found = min(defaults, key=lambda each: each.get("value") or 0, default=None)
+        name = "" if found is None else objects.name(found)
+    chosen = known.get(name, {})
+    priority = chosen.get("value") or 0
     if spec.get("priority") not in (None, priority):
         raise StatusError.forbidden(
             resources.PODS,
@@ -138,8 +144,9 @@ def with_priority(pod: Obj) -> Obj:
             f"the integer value of priority ({spec['priority']}) must not be provided in pod spec; priority admission"
             f" controller computed {priority} from the given PriorityClass name",
         )
-    policy = spec.get("preemptionPolicy") or "PreemptLowerPriority"
-    return {**pod, "spec": {**spec, "priority": priority, "preemptionPolicy": policy}}
+    policy = spec.get("preemptionPolicy") or chosen.get("preemptionPolicy") or "PreemptLowerPriority"
+    named = {"priorityClassName": name} if name else {}
+    return {**pod, "spec": {**spec, **named, "priority": priority, "preemptionPolicy": policy}}
 
 
 def namespace_refusal(namespace: Obj | None, name: str) -> tuple[str, tuple[Cause, ...]] | None:
