@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
@@ -17,14 +18,35 @@ FIRST_BATCH = 1
 LARGEST_BATCH = 32
 
 
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What events say, with the names of `{pod}` and `{owner}`, and the `{error}`."""
+
+    created: str = "Created pod: {pod}"
+    deleted: str = "Deleted pod: {pod}"
+    not_created: str = "Error creating: {error}"
+    not_deleted: str = "Error deleting: {error}"
+
+
+_WORDING = Wording()
+
+
 class PodControl:
     """The pods of the workloads of one kind, *resource*."""
 
-    def __init__(self, writer: Writer, index: PodIndex, recorder: Recorder, resource: Resource) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        index: PodIndex,
+        recorder: Recorder,
+        resource: Resource,
+        wording: Wording = _WORDING,
+    ) -> None:
         self._writer = writer
         self._index = index
         self._recorder = recorder
         self._resource = resource
+        self._wording = wording
 
     async def claim(self, owner: Obj, selector: LabelSelector | None) -> list[Pod]:
         """The pods of *owner*, after taking in what matches and has no owner and letting go what no longer matches.
@@ -88,9 +110,9 @@ class PodControl:
             made = await self._writer.create(PODS, pod)
         except StatusError as error:
             if not any(cause.get("reason") == "NamespaceTerminating" for cause in error.causes):
-                await self._recorder.record(owner, "Warning", "FailedCreate", f"Error creating: {error}")
+                await self._say(owner, "FailedCreate", self._wording.not_created, objects.name(pod), error)
             return error
-        await self._recorder.record(owner, "Normal", "SuccessfulCreate", f"Created pod: {objects.name(made)}")
+        await self._say(owner, "SuccessfulCreate", self._wording.created, objects.name(made))
         return None
 
     async def delete(self, owner: Obj, pod: Pod) -> None:
@@ -100,6 +122,10 @@ class PodControl:
         except Gone:
             return
         except StatusError as error:
-            await self._recorder.record(owner, "Warning", "FailedDelete", f"Error deleting: {error}")
+            await self._say(owner, "FailedDelete", self._wording.not_deleted, pod.name, error)
             raise
-        await self._recorder.record(owner, "Normal", "SuccessfulDelete", f"Deleted pod: {pod.name}")
+        await self._say(owner, "SuccessfulDelete", self._wording.deleted, pod.name)
+
+    async def _say(self, owner: Obj, reason: str, text: str, pod: str, error: StatusError | None = None) -> None:
+        message = text.format(pod=pod, owner=objects.name(owner), error=error)
+        await self._recorder.record(owner, "Normal" if error is None else "Warning", reason, message)

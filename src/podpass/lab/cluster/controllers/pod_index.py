@@ -60,6 +60,9 @@ class PodIndex:
         """The pods whose labels *selector* wants; one that selects everything selects none here."""
         return self._matching(self._by_label, namespace, selector)
 
+    def in_namespace(self, namespace: str) -> list[Pod]:
+        return [pod for (home, _), pod in self._pods.items() if home == namespace]
+
     def orphans(self, namespace: str, selector: LabelSelector) -> list[Pod]:
         """Those of them that nobody controls."""
         return [pod for pod in self._matching(self._orphans_by_label, namespace, selector) if pod.controller is None]
@@ -75,7 +78,7 @@ class PodIndex:
             if fewest < 0 or count < fewest:
                 fewest, candidates = count, [pod for group in groups for pod in group.values()]
         if candidates is None:
-            candidates = [pod for (home, _), pod in self._pods.items() if home == namespace] if selector else []
+            candidates = self.in_namespace(namespace) if selector else []
         return [pod for pod in candidates if selector.matches(pod.labels)]
 
     def _put(self, key: Key, pod: Pod) -> None:

@@ -23,9 +23,13 @@ _decode = msgspec.json.Decoder(_Selecting).decode
 
 
 class SelectorIndex:
-    """The label selectors in `spec.selector` of all objects of *resource*. One that selects everything selects none."""
+    """The label selectors in `spec.selector` of all objects of *resource*.
 
-    def __init__(self, storage: Storage, resource: Resource) -> None:
+    One that is empty selects nothing, but where *empty_is_all*, as for disruption budgets.
+    """
+
+    def __init__(self, storage: Storage, resource: Resource, *, empty_is_all: bool = False) -> None:
+        self._empty_is_all = empty_is_all
         self._place = (resource.group, resource.plural)
         self._selectors: dict[str, dict[str, LabelSelector]] = {}
         for stored in storage.collection(resource).objects.values():
@@ -45,6 +49,9 @@ class SelectorIndex:
             if selector.matches(labels):
                 yield name
 
+    def names(self, namespace: str) -> list[str]:
+        return list(self._selectors.get(namespace, {}))
+
     def get(self, key: Key) -> LabelSelector | None:
         return self._selectors.get(key[0], {}).get(key[1])
 
@@ -54,7 +61,7 @@ class SelectorIndex:
         except SelectorSyntax:
             selector = None
         group = self._selectors.setdefault(key[0], {})
-        if selector:
+        if selector or (selector is not None and self._empty_is_all):
             group[key[1]] = selector
         else:
             group.pop(key[1], None)

@@ -32,8 +32,25 @@ class Condition(msgspec.Struct, frozen=True):
     lastTransitionTime: str | None = None  # noqa: N815
 
 
-class _Container(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True):
+    """How a container ended."""
+
+    exitCode: int = 0  # noqa: N815
+    finishedAt: str | None = None  # noqa: N815
+
+
+class _State(msgspec.Struct, frozen=True):
+    terminated: Ended | None = None
+
+
+class Container(msgspec.Struct, frozen=True):
+    name: str = ""
     restartCount: int = 0  # noqa: N815
+    state: _State | None = None
+
+    @property
+    def ended(self) -> Ended | None:
+        return None if self.state is None else self.state.terminated
 
 
 class _Metadata(msgspec.Struct, frozen=True):
@@ -55,8 +72,8 @@ class _Spec(msgspec.Struct, frozen=True):
 class _Status(msgspec.Struct, frozen=True):
     phase: str | None = None
     conditions: tuple[Condition, ...] | None = None
-    containerStatuses: tuple[_Container, ...] | None = None  # noqa: N815
-    initContainerStatuses: tuple[_Container, ...] | None = None  # noqa: N815
+    containerStatuses: tuple[Container, ...] | None = None  # noqa: N815
+    initContainerStatuses: tuple[Container, ...] | None = None  # noqa: N815
 
 
 class Pod(msgspec.Struct, frozen=True):
@@ -129,9 +146,18 @@ class Pod(msgspec.Struct, frozen=True):
         return seconds_of(self.metadata.creationTimestamp) or 0.0
 
     @property
+    def containers(self) -> tuple[Container, ...]:
+        return (*(self.status.containerStatuses or ()), *(self.status.initContainerStatuses or ()))
+
+    @property
     def restarts(self) -> int:
-        listed = (*(self.status.containerStatuses or ()), *(self.status.initContainerStatuses or ()))
-        return max((container.restartCount for container in listed), default=0)
+        return max((container.restartCount for container in self.containers), default=0)
+
+    @property
+    def finished(self) -> float:
+        """When the last container ended, in seconds since the epoch; where no node said so, when the pod was made."""
+        times = [seconds_of(each.ended.finishedAt) for each in self.containers if each.ended is not None]
+        return max((time for time in times if time is not None), default=self.created)
 
     @property
     def controller(self) -> Reference | None:
