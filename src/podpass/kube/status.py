@@ -332,7 +332,7 @@ def _quoted(value: Any) -> str:
     if isinstance(value, str):
         return '"' + "".join(map(_escaped, value)) + '"'
     if isinstance(value, list | dict):
-        return msgspec.json.encode(value, order="sorted").decode()
+        return msgspec.json.encode(value).decode()
     return str(value)
 
 

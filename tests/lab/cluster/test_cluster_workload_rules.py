@@ -1,11 +1,11 @@
-"""What the workload controllers decide, as tables: no cluster, no clock."""
+"""What is decided for ReplicaSets and Deployments, as tables: no cluster, no clock."""
 
 import copy
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podpass.kube import objects
@@ -13,48 +13,9 @@ from podpass.lab.clock import rfc3339
 from podpass.lab.cluster.kinds.deployments import deployments
 from podpass.lab.cluster.workloads import deployment, replicaset
 from podpass.lab.cluster.workloads.deployment import DESIRED, MOST, REVISION, Rollout
-from podpass.lab.cluster.workloads.pods import Pod, decode
+from podpass.lab.cluster.workloads.pods import DELETION_COST, Pod
 from podpass.lab.cluster.workloads.revisions import same_template, template_hash
-
-NOW = 1_800_000_000.0
-
-
-def a_pod(
-    name: str,
-    *,
-    node: str = "n1",
-    phase: str = "Running",
-    ready: float | None = 3600,
-    age: float = 7200,
-    cost: str = "",
-    restarts: int = 0,
-    deleting: bool = False,
-    labels: dict[str, str] | None = None,
-) -> Pod:
-    """*ready* and *age* are seconds ago; None: not ready."""
-    import msgspec
-
-    conditions = (
-        [] if ready is None else [{"type": "Ready", "status": "True", "lastTransitionTime": rfc3339(NOW - ready)}]
-    )
-    obj = {
-        "metadata": {
-            "name": name,
-            "namespace": "shop",
-            "uid": f"uid-{name}",
-            "labels": labels or {"app": "web"},
-            "annotations": {"controller.kubernetes.io/pod-deletion-cost": cost} if cost else {},
-            "creationTimestamp": rfc3339(NOW - age),
-            **({"deletionTimestamp": rfc3339(NOW)} if deleting else {}),
-        },
-        "spec": {"nodeName": node} if node else {},
-        "status": {
-            "phase": phase,
-            "conditions": conditions,
-            "containerStatuses": [{"name": "c", "restartCount": restarts}],
-        },
-    }
-    return decode(msgspec.json.encode(obj))
+from tests.lab.cluster.workload_pods import NOW, a_pod
 
 
 @pytest.mark.parametrize(
@@ -80,8 +41,8 @@ def test_a_replicaset_is_brought_to_its_number(replicas: int, pods: list[Pod], e
         pytest.param(a_pod("x", phase="Pending", ready=None), a_pod("y", ready=None), id="pending"),
         pytest.param(a_pod("x", phase="Unknown", ready=None), a_pod("y", ready=None), id="unknown-before-running"),
         pytest.param(a_pod("x", ready=None), a_pod("y"), id="not-ready"),
-        pytest.param(a_pod("x", cost="-5"), a_pod("y"), id="cheap"),
-        pytest.param(a_pod("x"), a_pod("y", cost="100"), id="dear"),
+        pytest.param(a_pod("x", annotations={DELETION_COST: "-5"}), a_pod("y"), id="cheap"),
+        pytest.param(a_pod("x"), a_pod("y", annotations={DELETION_COST: "100"}), id="dear"),
         pytest.param(a_pod("x", node="full"), a_pod("y", node="empty"), id="fuller-node"),
         pytest.param(a_pod("x", ready=10), a_pod("y", ready=5000), id="ready-for-less-time"),
         pytest.param(a_pod("x", restarts=3), a_pod("y", restarts=1), id="more-restarts"),
@@ -353,6 +314,7 @@ def test_a_replicaset_that_cannot_make_pods_is_shown_by_its_deployment() -> None
 sizes = st.integers(0, 12)
 
 
+@settings(max_examples=60)
 @given(
     old=sizes,
     new=sizes,

@@ -3,11 +3,13 @@
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from podpass.kube import objects
-from podpass.kube.resources import DEPLOYMENTS, PODS, REPLICASETS
+from podpass.kube.objects import Obj
+from podpass.kube.resources import CRONJOBS, DEPLOYMENTS, JOBS, PODS, REPLICASETS
 from podpass.lab.cluster.signing_keys import SIGNING_FILE
 from podpass.tokens.keys import SigningKey
 from tests.lab.cluster.api_server import kubectls
@@ -186,3 +188,150 @@ async def test_a_bare_replicaset_is_kept_at_its_number(shop: World) -> None:
     await shop.kubectl("scale rs/w --replicas=0")
     await shop.until(lambda: not shop.pods())
     assert shop.cluster.verbs.find(PODS, pod, "shop") is None
+
+
+JOB_TEMPLATE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}
+TEMPLATE = {"metadata": {"labels": {"app": "w"}}, "spec": {"containers": [{"name": "c", "image": "i:1"}]}}
+
+
+def workload(kind: str, name: str, **spec: Any) -> Obj:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": {"selector": {"matchLabels": {"app": "w"}}, "template": TEMPLATE, **spec},
+    }
+
+
+async def test_a_statefulset_has_numbered_pods_and_a_history(shop: World) -> None:
+    await shop.kubectl("apply -f -", workload("StatefulSet", "db", serviceName="db", replicas=2))
+    await shop.kubectl("rollout status statefulset/db")
+    assert [objects.name(pod) for pod in shop.pods()] == ["db-0", "db-1"]
+    await shop.kubectl("set image statefulset/db c=i:2")
+    await shop.kubectl("rollout status statefulset/db")
+    assert images(shop) == ["i:2"]
+    history = await shop.kubectl("rollout history statefulset/db")
+    assert [line.split()[0] for line in history.splitlines()[2:] if line] == ["1", "2"]
+    await shop.kubectl("rollout undo statefulset/db")
+    await shop.kubectl("rollout status statefulset/db")
+    assert images(shop) == ["i:1"]
+    assert [objects.name(pod) for pod in shop.pods()] == ["db-0", "db-1"]
+    await shop.kubectl("scale statefulset/db --replicas=1")
+    await shop.until(lambda: [objects.name(pod) for pod in shop.pods()] == ["db-0"])
+    head, row = (await shop.kubectl("get statefulset -o wide")).splitlines()
+    assert head.split() == ["NAME", "READY", "AGE", "CONTAINERS", "IMAGES"]
+    assert row.split()[:2] == ["db", "1/1"]
+    assert "Create Pod db-0 in StatefulSet db successful" in await shop.kubectl("describe statefulset db")
+    said = await shop.fails('patch statefulset db --type=merge -p {"spec":{"serviceName":"other"}}')
+    assert "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals'" in said
+
+
+async def test_a_daemonset_follows_the_nodes(shop: World) -> None:
+    await shop.kubectl("apply -f -", workload("DaemonSet", "agent"))
+    await shop.kubectl("rollout status daemonset/agent")
+    await shop.add_node("second")
+    await shop.until(lambda: len(shop.pods()) == 2)
+    await shop.kubectl("set image daemonset/agent c=i:2")
+    await shop.kubectl("rollout status daemonset/agent")
+    assert images(shop) == ["i:2"]
+    assert {pod["spec"]["nodeName"] for pod in shop.pods()} == {"lab-node", "second"}
+    await shop.kubectl("rollout undo daemonset/agent")
+    await shop.kubectl("rollout status daemonset/agent")
+    await shop.kubectl("taint node second a=b:NoExecute")
+    await shop.until(lambda: [pod["spec"]["nodeName"] for pod in shop.pods()] == ["lab-node"])
+    head, row = (await shop.kubectl("get daemonset")).splitlines()
+    assert head.split() == ["NAME", "DESIRED", "CURRENT", "READY", "UP-TO-DATE", "AVAILABLE", "NODE", "SELECTOR", "AGE"]
+    assert row.split()[:6] == ["agent", "1", "1", "1", "1", "1"]
+    assert "Created pod: agent-" in await shop.kubectl("describe daemonset agent")
+
+
+async def test_a_job_runs_to_its_end(shop: World) -> None:
+    shop.behave(lambda _: "succeeded")
+    await shop.kubectl("create job once --image=busybox -- true")
+    await shop.kubectl("wait --for=condition=complete job/once")
+    head, row = (await shop.kubectl("get jobs")).splitlines()
+    assert head.split() == ["NAME", "STATUS", "COMPLETIONS", "DURATION", "AGE"]
+    assert row.split()[:3] == ["once", "Complete", "1/1"]
+    described = await shop.kubectl("describe job once")
+    assert "0 Active (0 Ready) / 1 Succeeded / 0 Failed" in described
+    assert "Job completed" in described
+    assert objects.finalizers(shop.pods()[0]) == []
+    await shop.kubectl("delete job once")
+    await shop.until(lambda: not shop.pods())
+
+
+async def test_an_indexed_job_gives_every_index_its_pod(shop: World) -> None:
+    shop.behave(lambda _: "succeeded")
+    spec = {"completionMode": "Indexed", "completions": 3, "parallelism": 2, "template": JOB_TEMPLATE}
+    await shop.kubectl(
+        "apply -f -", {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "all"}, "spec": spec}
+    )
+    await shop.kubectl("wait --for=condition=complete job/all")
+    assert shop.get(JOBS, "all")["status"]["completedIndexes"] == "0-2"
+    assert sorted(pod["spec"]["hostname"] for pod in shop.pods()) == ["all-0", "all-1", "all-2"]
+
+
+async def test_a_job_that_fails_too_often_is_given_up(shop: World) -> None:
+    shop.behave(lambda _: "failed 7")
+    spec = {"backoffLimit": 0, "template": JOB_TEMPLATE}
+    await shop.kubectl(
+        "apply -f -", {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "bad"}, "spec": spec}
+    )
+    await shop.kubectl("wait --for=condition=failed job/bad")
+    assert "Job has reached the specified backoff limit" in shop.events("BackoffLimitExceeded")
+    await shop.kubectl('patch job bad --type=merge -p {"spec":{"ttlSecondsAfterFinished":0}}')
+    await shop.until(lambda: shop.cluster.verbs.find(JOBS, "bad", "shop") is None)
+    await shop.until(lambda: not shop.pods())
+
+
+async def test_a_cron_job_is_served_and_started_by_hand(shop: World) -> None:
+    shop.behave(lambda _: "succeeded")
+    cron_job = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "tick"},
+        "spec": {"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": JOB_TEMPLATE}}},
+    }
+    await shop.kubectl("apply -f -", cron_job)
+    head, row = (await shop.kubectl("get cronjob")).splitlines()
+    assert head.split() == ["NAME", "SCHEDULE", "TIMEZONE", "SUSPEND", "ACTIVE", "LAST", "SCHEDULE", "AGE"]
+    assert row.split()[6:9] == ["<none>", "False", "0"]
+    await shop.kubectl("create job now --from=cronjob/tick")
+    await shop.kubectl("wait --for=condition=complete job/now")
+    cron_job["spec"]["schedule"] = "61 * * * *"
+    said = await shop.fails("apply -f -", cron_job)
+    assert 'spec.schedule: Invalid value: "61 * * * *": end of range (61) above maximum (59): 61' in said
+
+
+async def test_a_cron_job_makes_its_jobs_when_they_are_due(shop: World) -> None:
+    shop.behave(lambda _: "succeeded")
+    every = {
+        "schedule": "@every 1s",
+        "successfulJobsHistoryLimit": 1,
+        "jobTemplate": {"spec": {"template": JOB_TEMPLATE}},
+    }
+    await shop.kubectl(
+        "create -f -", {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick"}, "spec": every}
+    )
+    name = (await shop.until(lambda: shop.events("SuccessfulCreate")))[0].removeprefix("Created job ")
+    assert name.startswith("tick-")
+    await shop.until(lambda: shop.get(CRONJOBS, "tick")["status"].get("lastSuccessfulTime"))
+
+
+async def test_a_drain_is_held_up_by_a_disruption_budget(shop: World) -> None:
+    await shop.kubectl("create deployment web --image=a:1 --replicas=2")
+    await shop.kubectl("rollout status deployment/web")
+    await shop.kubectl("create pdb web --selector=app=web --min-available=2")
+    await shop.kubectl("wait --for=jsonpath={.status.currentHealthy}=2 pdb/web")
+    head, row = (await shop.kubectl("get pdb")).splitlines()
+    assert head.split() == ["NAME", "MIN", "AVAILABLE", "MAX", "UNAVAILABLE", "ALLOWED", "DISRUPTIONS", "AGE"]
+    assert row.split()[:4] == ["web", "2", "N/A", "0"]
+    pods = {objects.name(pod) for pod in shop.pods()}
+    said = await shop.fails("drain lab-node --timeout=1s")
+    assert "Cannot evict pod as it would violate the pod's disruption budget." in said
+    assert {objects.name(pod) for pod in shop.pods()} == pods
+    await shop.kubectl('patch pdb web --type=merge -p {"spec":{"minAvailable":0}}')
+    await shop.kubectl("wait --for=jsonpath={.status.disruptionsAllowed}=2 pdb/web")
+    said = await shop.kubectl("drain lab-node --timeout=20s")
+    assert "node/lab-node drained" in said
+    assert pods.isdisjoint(objects.name(pod) for pod in shop.pods())

@@ -32,6 +32,7 @@ from podpass.lab.cluster.customresources.definitions import definition_kind
 from podpass.lab.cluster.customresources.publishing import Publisher
 from podpass.lab.cluster.customresources.scale import ScaleRequests
 from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, default_access
+from podpass.lab.cluster.evictions import Evictions
 from podpass.lab.cluster.extension import User
 from podpass.lab.cluster.fieldvalidation import validate_fields
 from podpass.lab.cluster.http import KubernetesApi, Parts
@@ -226,7 +227,7 @@ class Cluster:
         pod_subresources = PodSubresources(self.verbs, clock, lambda: self.node, journal)
         self._streams = pod_subresources.streams
         for kind in (
-            pods(pod_subresources.table()),
+            pods({**pod_subresources.table(), **Evictions(self.verbs).subresource()}),
             namespaces({"finalize": finalize}),
             service_accounts({"token": token}),
             secret_kind(),

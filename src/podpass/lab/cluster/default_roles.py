@@ -22,7 +22,15 @@ _DISCOVERY_PATHS = ("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", 
 _ISSUER_PATHS = tuple(
     path + ending for path in ("/.well-known/openid-configuration", "/openid/v1/jwks") for ending in ("", "/")
 )
-_WORKLOADS = ("daemonsets", "deployments", "deployments/scale", "replicasets", "replicasets/scale", "statefulsets")
+_WORKLOADS = (
+    "daemonsets",
+    "deployments",
+    "deployments/scale",
+    "replicasets",
+    "replicasets/scale",
+    "statefulsets",
+    "statefulsets/scale",
+)
 _READABLE = (
     "configmaps",
     "endpoints",
@@ -63,7 +71,7 @@ def _binding(name: str, role: str, groups: Iterable[str], namespace: str = "") -
 
 _VIEW = (
     _rule(_READ, [""], [*_READABLE, "namespaces"]),
-    _rule(_READ, ["apps"], _WORKLOADS),
+    _rule(_READ, ["apps"], [*_WORKLOADS, "controllerrevisions"]),
     _rule(_READ, ["batch"], ["cronjobs", "jobs"]),
     _rule(_READ, ["discovery.k8s.io"], ["endpointslices"]),
     _rule(_READ, ["events.k8s.io"], ["events"]),

@@ -1,4 +1,4 @@
-"""What can be asked of a pod besides the object: bind it, evict it, read its log.
+"""What can be asked of a pod besides the object: bind it, read its log.
 
 Contract: Kubernetes API surface, sections 1.6, 2.10 and 7.
 """
@@ -12,7 +12,6 @@ from podpass.kube.objects import Obj
 from podpass.kube.resources import PODS
 from podpass.kube.status import Cause, StatusError, success
 from podpass.lab.clock import Clock, rfc3339, seconds_of
-from podpass.lab.cluster.deletion import delete_options
 from podpass.lab.cluster.extension import SubresourceCall
 from podpass.lab.cluster.kinds.pod_validation import ephemeral_containers
 from podpass.lab.cluster.options import Write, is_true
@@ -61,7 +60,6 @@ class PodSubresources:
     def table(self) -> Mapping[str, Subresource]:
         found = (
             Subresource("binding", ("create",), "Binding", handler=self.bind),
-            Subresource("eviction", ("create",), "Eviction", "policy", "v1", handler=self.evict),
             Subresource("ephemeralcontainers", ("get", "patch", "update"), "Pod", part=ephemeral_containers),
             Subresource("log", ("get",), "Pod", stream=self.log),
             Subresource("attach", _CONNECT, "PodAttachOptions", handler=self.streams.attach, connects=True),
@@ -101,13 +99,6 @@ class PodSubresources:
 
         write = Write(user=call.user, manager="kube-scheduler", subresource="binding", dry_run=call.dry_run)
         await self.verbs.change(call.kind, call.namespace, call.name, bound, write)
-        return success(code=201)
-
-    async def evict(self, call: SubresourceCall) -> Obj:
-        """Delete the pod as a drain asks for it. There are no disruption budgets that could refuse."""
-        options = delete_options((call.body or {}).get("deleteOptions"), {})
-        write = Write(user=call.user, dry_run=call.dry_run or options.dry_run, warnings=call.warnings)
-        await self.verbs.delete_object(call.kind, call.namespace, call.name, options, write)
         return success(code=201)
 
     def log(self, call: SubresourceCall) -> App:

@@ -15,7 +15,7 @@ from podpass.lab.cluster.controllers.pod_control import PodControl
 from podpass.lab.cluster.controllers.pod_index import PodIndex
 from podpass.lab.cluster.controllers.recorder import Recorder
 from podpass.lab.cluster.controllers.replicaset import owners_of
-from podpass.lab.cluster.controllers.revisions import Revisions, hash_of
+from podpass.lab.cluster.controllers.revisions import Revisions
 from podpass.lab.cluster.controllers.selector_index import SelectorIndex
 from podpass.lab.cluster.controllers.writes import Gone, Writer
 from podpass.lab.cluster.kinds.daemonsets import TEMPLATE_GENERATION
@@ -42,7 +42,7 @@ class DaemonSets:
         self._writer = Writer(verbs, self.name)
         self._recorder = Recorder(self._writer)
         self._control = PodControl(self._writer, pods, self._recorder, DAEMONSETS)
-        self._revisions = Revisions(self._writer, DAEMONSETS, label=REVISION_LABEL)
+        self._revisions = Revisions(self._writer, DAEMONSETS, REVISION_LABEL)
         self._failures: dict[tuple[str, str], tuple[int, float]] = {}
         """By the DaemonSet's uid and the node: how often its pod failed, and until when the next one waits."""
 
@@ -70,7 +70,7 @@ class DaemonSets:
         if found is None:
             return None
         past = await self._revisions.sync(found)
-        wanted = Wanted.of(found, self._verbs.list(NODES), hash=hash_of(past.update))
+        wanted = Wanted.of(found, self._verbs.list(NODES), hash=_hash(past.update))
         own = await self._control.claim(found, selector_of(objects.spec(found)))
         failure: StatusError | None = None
         pause: float | None = None
@@ -88,7 +88,7 @@ class DaemonSets:
         except Gone:
             return None
         hashes = {pod.labels.get(REVISION_LABEL, "") for _, pod in pods}
-        live = {objects.name(each) for each in past.all if hash_of(each) in hashes}
+        live = {objects.name(each) for each in past.all if _hash(each) in hashes}
         await self._revisions.trim(found, past, live)
         if failure is not None:
             raise failure
@@ -142,6 +142,10 @@ class DaemonSets:
         pod["metadata"] |= {"generateName": f"{objects.name(found)}-", "labels": labels}
         pod["spec"] = bound_to(pod["spec"], node)
         return pod
+
+
+def _hash(revision: Obj) -> str:
+    return objects.labels(revision).get(REVISION_LABEL, "")
 
 
 def _matters(change: Change) -> bool:

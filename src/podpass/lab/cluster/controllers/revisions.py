@@ -33,9 +33,9 @@ class Past:
 
 
 class Revisions:
-    """The ControllerRevisions of the workloads of one kind, *owner*; *label* is what their pods carry the hash in."""
+    """The ControllerRevisions of the workloads of one kind, *owner*; *label* is what they carry their hash in."""
 
-    def __init__(self, writer: Writer, owner: Resource, *, label: str = "") -> None:
+    def __init__(self, writer: Writer, owner: Resource, label: str) -> None:
         self._writer = writer
         self._owner = owner
         self._label = label
@@ -73,9 +73,7 @@ class Revisions:
         template = objects.spec(owner).get("template") or {}
         while True:
             hashed = template_hash(template, collisions)
-            labels = {**objects.labels(template), HASH_LABEL: hashed}
-            if self._label:
-                labels[self._label] = hashed
+            labels = {**objects.labels(template), self._label: hashed}
             annotations = {key: value for key, value in objects.annotations(owner).items() if key != _NOT_COPIED}
             revision: Obj = {
                 "metadata": {
@@ -119,7 +117,3 @@ def _data(owner: Obj) -> Obj:
 def template_in(revision: Obj) -> Obj:
     template = objects.spec(revision.get("data") or {}).get("template") or {}
     return {name: value for name, value in template.items() if name != "$patch"}
-
-
-def hash_of(revision: Obj) -> str:
-    return objects.labels(revision).get(HASH_LABEL, "")

@@ -16,7 +16,7 @@ from podpass.lab.cluster.controllers.pod_control import PodControl, Wording
 from podpass.lab.cluster.controllers.pod_index import PodIndex
 from podpass.lab.cluster.controllers.recorder import Recorder
 from podpass.lab.cluster.controllers.replicaset import owners_of
-from podpass.lab.cluster.controllers.revisions import Past, Revisions, template_in
+from podpass.lab.cluster.controllers.revisions import HASH_LABEL, Past, Revisions, template_in
 from podpass.lab.cluster.controllers.selector_index import SelectorIndex
 from podpass.lab.cluster.controllers.writes import Gone, Writer
 from podpass.lab.cluster.kinds.templates import selector_of
@@ -26,10 +26,10 @@ from podpass.lab.cluster.workloads.pods import Pod, from_template, seconds_to_av
 from podpass.lab.cluster.workloads.statefulset import REVISION_LABEL, Wanted, claim_names, ordinal
 
 _WORDING = Wording(
-    created="create Pod {pod} in StatefulSet {owner} successful",
-    deleted="delete Pod {pod} in StatefulSet {owner} successful",
-    not_created="create Pod {pod} in StatefulSet {owner} failed error: {error}",
-    not_deleted="delete Pod {pod} in StatefulSet {owner} failed error: {error}",
+    created="Create Pod {pod} in StatefulSet {owner} successful",
+    deleted="Delete Pod {pod} in StatefulSet {owner} successful",
+    not_created="Create Pod {pod} in StatefulSet {owner} failed error: {error}",
+    not_deleted="Delete Pod {pod} in StatefulSet {owner} failed error: {error}",
 )
 
 
@@ -43,7 +43,7 @@ class StatefulSets:
         self._writer = Writer(verbs, self.name)
         self._recorder = Recorder(self._writer)
         self._control = PodControl(self._writer, pods, self._recorder, STATEFULSETS, _WORDING)
-        self._revisions = Revisions(self._writer, STATEFULSETS)
+        self._revisions = Revisions(self._writer, STATEFULSETS, HASH_LABEL)
 
     def concerns(self, change: Change) -> Iterator[Task]:
         match change.resource.group, change.resource.plural:
@@ -149,7 +149,7 @@ class StatefulSets:
             if _retention(found, "whenDeleted") == "Delete":
                 claim["metadata"]["ownerReferences"] = [_reference("apps/v1", "StatefulSet", found)]
             await self._writer.create(PERSISTENTVOLUMECLAIMS, claim)
-            text = f"create Claim {name} Pod {pod} in StatefulSet {objects.name(found)} success"
+            text = f"Create Claim {name} Pod {pod} in StatefulSet {objects.name(found)} success"
             await self._recorder.record(found, "Normal", "SuccessfulCreate", text)
 
     async def _hand_claims_to(self, found: Obj, pod: Pod) -> None:

@@ -13,12 +13,12 @@ from podpass.lab.cluster.kinds.templates import (
     amount_causes,
     default_template,
     is_zero,
+    more_than_all,
     no_deadline,
     not_negative,
     number,
     selected_template_causes,
     selector_causes,
-    template_causes,
     wide_columns,
 )
 from podpass.lab.cluster.registry import Column, Kind
@@ -26,6 +26,7 @@ from podpass.lab.cluster.tables import AGE, NAME, NONE
 
 ROLLING, ON_DELETE = "RollingUpdate", "OnDelete"
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+_ALWAYS_SHOWN = ("currentNumberScheduled", "desiredNumberScheduled", "numberMisscheduled", "numberReady")
 
 
 def _default(daemonset: Obj) -> None:
@@ -40,6 +41,7 @@ def _default(daemonset: Obj) -> None:
         rolling.setdefault("maxSurge", 0)
     spec.setdefault("revisionHistoryLimit", 10)
     default_template(spec)
+    daemonset.setdefault("status", dict.fromkeys(_ALWAYS_SHOWN, 0))
 
 
 def _prepare_create(daemonset: Obj) -> None:
@@ -63,9 +65,9 @@ def _mark_generation(daemonset: Obj, number: int) -> None:
 
 def _causes(daemonset: Obj) -> Iterator[Cause]:
     spec = objects.spec(daemonset)
-    yield from selector_causes(spec.get("selector"), "spec.selector", "empty selector is invalid for daemonset")
-    yield from selected_template_causes(spec)
-    yield from template_causes(spec.get("template"), "spec.template")
+    if spec.get("selector") is not None:
+        yield from selector_causes(spec["selector"], "spec.selector", "empty selector is invalid for daemonset")
+    yield from selected_template_causes(spec, template=spec.get("template"))
     yield from no_deadline(spec, "spec.template", "activeDeadlineSeconds in DaemonSet is not Supported")
     yield from not_negative(spec, ("minReadySeconds",))
     yield from _strategy_causes(spec.get("updateStrategy") or {})
@@ -76,12 +78,15 @@ def _strategy_causes(strategy: Obj) -> Iterator[Cause]:
     if strategy.get("type") == ON_DELETE:
         return
     if strategy.get("type") != ROLLING:
-        yield not_supported("spec.updateStrategy", strategy, (ROLLING, ON_DELETE))
+        shown = {"Type": strategy.get("type"), "RollingUpdate": strategy.get("rollingUpdate")}
+        yield not_supported("spec.updateStrategy", shown, (ROLLING, ON_DELETE))
         return
     path, rolling = "spec.updateStrategy.rollingUpdate", strategy.get("rollingUpdate") or {}
     unavailable, surge = rolling.get("maxUnavailable"), rolling.get("maxSurge")
     yield from amount_causes(unavailable, f"{path}.maxUnavailable")
     yield from amount_causes(surge, f"{path}.maxSurge")
+    yield from more_than_all(unavailable, f"{path}.maxUnavailable")
+    yield from more_than_all(surge, f"{path}.maxSurge")
     if not is_zero(unavailable) and not is_zero(surge):
         yield invalid(f"{path}.maxSurge", surge, "may not be set when maxUnavailable is non-zero")
     elif is_zero(unavailable) and is_zero(surge):

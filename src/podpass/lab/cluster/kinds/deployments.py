@@ -13,12 +13,12 @@ from podpass.lab.cluster.kinds.templates import (
     amount_causes,
     default_template,
     is_zero,
+    more_than_all,
     no_deadline,
     not_negative,
     number,
     selected_template_causes,
     selector_causes,
-    template_causes,
     wide_columns,
 )
 from podpass.lab.cluster.registry import Column, Kind, Subresource, spec_changed
@@ -27,6 +27,7 @@ from podpass.lab.cluster.tables import AGE, NAME
 REVISION = "deployment.kubernetes.io/revision"
 ROLLING, RECREATE = "RollingUpdate", "Recreate"
 _QUARTER = "25%"
+_UNREADABLE = "invalid label selector"
 _NO_DEADLINE = "activeDeadlineSeconds in ReplicaSet is not Supported"
 
 
@@ -44,14 +45,14 @@ def _default_deployment(deployment: Obj) -> None:
     spec.setdefault("revisionHistoryLimit", 10)
     spec.setdefault("progressDeadlineSeconds", 600)
     default_template(spec)
+    deployment.setdefault("status", {})
 
 
 def _deployment_causes(deployment: Obj) -> Iterator[Cause]:
     spec = objects.spec(deployment)
     yield from not_negative(spec, ("replicas",))
     yield from selector_causes(spec.get("selector"), "spec.selector", "empty selector is invalid for deployment")
-    yield from selected_template_causes(spec)
-    yield from template_causes(spec.get("template"), "spec.template")
+    yield from selected_template_causes(spec, unreadable=_UNREADABLE, template=spec.get("template"))
     yield from no_deadline(spec, "spec.template", _NO_DEADLINE)
     yield from _strategy_causes(spec.get("strategy") or {})
     yield from not_negative(spec, ("minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"))
@@ -69,12 +70,13 @@ def _strategy_causes(strategy: Obj) -> Iterator[Cause]:
             )
         return
     if kind != ROLLING:
-        yield not_supported("spec.strategy", strategy, (RECREATE, ROLLING))
+        yield not_supported("spec.strategy", {"Type": kind, "RollingUpdate": rolling}, (RECREATE, ROLLING))
         return
     path = "spec.strategy.rollingUpdate"
     unavailable, surge = (rolling or {}).get("maxUnavailable"), (rolling or {}).get("maxSurge")
     yield from amount_causes(unavailable, f"{path}.maxUnavailable")
-    yield from amount_causes(surge, f"{path}.maxSurge", at_most_all=False)
+    yield from amount_causes(surge, f"{path}.maxSurge")
+    yield from more_than_all(unavailable, f"{path}.maxUnavailable")
     if is_zero(unavailable) and is_zero(surge):
         yield invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
 
@@ -136,19 +138,14 @@ def _default_replicaset(replicaset: Obj) -> None:
     if isinstance(spec, dict):
         spec.setdefault("replicas", 1)
         default_template(spec)
-        template = spec.get("template")
-        labels = objects.labels(template) if isinstance(template, dict) else {}
-        # Clients of old left both out, and got them from the template.
-        if labels and not objects.labels(replicaset):
-            replicaset["metadata"] = {**objects.metadata(replicaset), "labels": dict(labels)}
+        replicaset.setdefault("status", {"replicas": 0})
 
 
 def _replicaset_causes(replicaset: Obj) -> Iterator[Cause]:
     spec = objects.spec(replicaset)
     yield from not_negative(spec, ("replicas", "minReadySeconds"))
     yield from selector_causes(spec.get("selector"), "spec.selector", "empty selector is invalid for deployment")
-    yield from selected_template_causes(spec)
-    yield from template_causes(spec.get("template"), "spec.template")
+    yield from selected_template_causes(spec, unreadable=_UNREADABLE, template=spec.get("template"))
     yield from no_deadline(spec, "spec.template", _NO_DEADLINE)
 
 

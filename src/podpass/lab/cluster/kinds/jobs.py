@@ -16,6 +16,7 @@ from podpass.lab.cluster.kinds.templates import (
     not_negative,
     selected_template_causes,
     selector_causes,
+    selector_of,
     template_causes,
     wide_columns,
 )
@@ -69,6 +70,8 @@ def _default(job: Obj) -> None:
     spec = job.setdefault("spec", {})
     if isinstance(spec, dict):
         default_job_spec(spec)
+        spec.setdefault("manualSelector", False)
+        job.setdefault("status", {})
         labels = objects.labels(spec["template"]) if isinstance(spec.get("template"), dict) else {}
         if labels and not objects.labels(job):
             job["metadata"] = {**objects.metadata(job), "labels": dict(labels)}
@@ -81,12 +84,20 @@ def _complete(job: Obj) -> None:
     if spec.get("manualSelector") or not isinstance(template, dict):
         return
     labels = dict(objects.labels(template))
-    for key, value in ((CONTROLLER_UID, objects.uid(job)), (JOB_NAME, objects.name(job))):
+    for key, value in _generated(job).items():
         labels.setdefault(key, value)
-        labels.setdefault(OLD_LABELS[key], value)
-    template = {**template, "metadata": {**objects.metadata(template), "labels": labels}}
-    selector = spec.get("selector") or {"matchLabels": {CONTROLLER_UID: objects.uid(job)}}
-    job["spec"] = {**spec, "selector": selector, "template": template}
+    template = {**template, "metadata": {**objects.metadata(template), "labels": dict(sorted(labels.items()))}}
+    selector = spec.get("selector") or {}
+    matched = {**(selector.get("matchLabels") or {}), CONTROLLER_UID: objects.uid(job)}
+    job["spec"] = {**spec, "selector": {**selector, "matchLabels": matched}, "template": template}
+    if not objects.labels(job):
+        job["metadata"] = {**objects.metadata(job), "labels": dict(labels)}
+
+
+def _generated(job: Obj) -> dict[str, str]:
+    """The labels by which a Job knows its pods, in both of their spellings."""
+    found = {CONTROLLER_UID: objects.uid(job), JOB_NAME: objects.name(job)}
+    return {**{OLD_LABELS[key]: value for key, value in found.items()}, **found}
 
 
 def _causes(job: Obj) -> Iterator[Cause]:
@@ -106,11 +117,12 @@ def _causes(job: Obj) -> Iterator[Cause]:
 def _generated_causes(job: Obj) -> Iterator[Cause]:
     spec = objects.spec(job)
     labels = objects.labels(spec.get("template") or {})
-    for key, value in ((CONTROLLER_UID, objects.uid(job)), (JOB_NAME, objects.name(job))):
+    generated = _generated(job)
+    for key, value in generated.items():
         if labels.get(key) != value:
-            yield invalid(f"spec.template.metadata.labels[{key}]", labels.get(key) or "", f"must be '{value}'")
-    matched = ((spec.get("selector") or {}).get("matchLabels") or {}).get(CONTROLLER_UID)
-    if matched != objects.uid(job):
+            yield invalid(f"spec.template.metadata.labels[{key}]", dict(sorted(labels.items())), f"must be '{value}'")
+    found = selector_of(spec)
+    if found is None or not found.matches(generated):
         yield invalid("spec.selector", spec.get("selector"), "`selector` not auto-generated")
 
 
@@ -121,7 +133,7 @@ def job_spec_causes(spec: Obj, path: str) -> Iterator[Cause]:
     yield from _failure_policy_causes(spec, f"{path}.podFailurePolicy")
     if (policy := spec.get("successPolicy")) is not None:
         if spec.get("completionMode") != INDEXED:
-            yield invalid(f"{path}.successPolicy", policy, "requires indexed completion mode")
+            yield invalid(f"{path}.successPolicy", {"Rules": policy.get("rules")}, "requires indexed completion mode")
         else:
             yield from _success_policy_causes(spec, policy.get("rules") or [], f"{path}.successPolicy.rules")
     replacement = spec.get("podReplacementPolicy")
@@ -133,6 +145,8 @@ def job_spec_causes(spec: Obj, path: str) -> Iterator[Cause]:
     restart = objects.spec(spec.get("template") or {}).get("restartPolicy")
     if restart in ("Always", "", None):
         yield required(place, 'valid values: "OnFailure", "Never"')
+    elif restart not in ("OnFailure", "Never"):
+        yield not_supported(place, restart, ("OnFailure", "Never"))
     elif restart == "OnFailure" and spec.get("podFailurePolicy") is not None:
         yield invalid(place, restart, 'only "Never" is supported when podFailurePolicy is specified')
 
@@ -334,8 +348,10 @@ def _default_cron(cron_job: Obj) -> None:
     spec.setdefault("suspend", False)
     spec.setdefault("successfulJobsHistoryLimit", 3)
     spec.setdefault("failedJobsHistoryLimit", 1)
+    cron_job.setdefault("status", {})
     template = spec.get("jobTemplate")
     if isinstance(template, dict) and isinstance(template.setdefault("spec", {}), dict):
+        template.setdefault("metadata", {})
         # A Job's own numbers are left for the Jobs to come; only the pod is filled in here.
         default_template(template["spec"])
 

@@ -31,6 +31,8 @@ def default_pod(pod: Obj) -> None:
     for container in containers(spec):
         if limits := container["resources"].get("limits"):
             container["resources"]["requests"] = {**limits, **(container["resources"].get("requests") or {})}
+        for port in (container.get("ports") or ()) if spec.get("hostNetwork") else ():
+            port["hostPort"] = port.get("hostPort") or port.get("containerPort")
     status = pod.get("status")
     if not isinstance(status, dict) or not status.get("qosClass"):
         pod["status"] = {
@@ -52,7 +54,7 @@ def default_pod_spec(spec: Obj) -> None:
         # Both spellings are shown; clients of old set only the second one.
         spec["serviceAccountName"] = spec["serviceAccount"] = account
     for container in containers(spec):
-        _default_container(container, host_network=bool(spec.get("hostNetwork")))
+        _default_container(container)
     for volume in spec.get("volumes") or ():
         if isinstance(volume, dict):
             _default_volume(volume)
@@ -66,15 +68,13 @@ def containers(spec: Obj) -> Iterator[Obj]:
                 yield container
 
 
-def _default_container(container: Obj, *, host_network: bool) -> None:
+def _default_container(container: Obj) -> None:
     container["imagePullPolicy"] = container.get("imagePullPolicy") or _pull_policy(container.get("image") or "")
     container["terminationMessagePath"] = container.get("terminationMessagePath") or "/dev/termination-log"
     container["terminationMessagePolicy"] = container.get("terminationMessagePolicy") or "File"
     container["resources"] = container.get("resources") or {}
     for port in container.get("ports") or ():
         port["protocol"] = port.get("protocol") or "TCP"
-        if host_network and not port.get("hostPort"):
-            port["hostPort"] = port.get("containerPort")
     for variable in container.get("env") or ():
         _default_field_ref((variable.get("valueFrom") or {}).get("fieldRef"))
     for name in _PROBES:

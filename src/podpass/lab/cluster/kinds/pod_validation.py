@@ -87,7 +87,8 @@ def spec_causes(spec: Obj, path: str) -> Iterator[Cause]:
             if name and name in seen:
                 yield duplicate(f"{place}.name", name)
             seen.append(name)
-    yield from rules.one_of(f"{path}.restartPolicy", spec.get("restartPolicy"), _RESTART_POLICIES)
+    if (policy := spec.get("restartPolicy")) not in _RESTART_POLICIES:
+        yield not_supported(f"{path}.restartPolicy", policy or "", _RESTART_POLICIES)
     yield from naming(spec, path)
     yield from pod_security(spec.get("securityContext") or {}, f"{path}.securityContext")
     if spec.get("shareProcessNamespace") and spec.get("hostPID"):

@@ -13,11 +13,11 @@ from podpass.lab.cluster.kinds.templates import (
     amount_causes,
     default_template,
     is_zero,
+    more_than_all,
     no_deadline,
     not_negative,
     selected_template_causes,
     selector_causes,
-    template_causes,
     wide_columns,
 )
 from podpass.lab.cluster.registry import Column, Kind, Subresource
@@ -25,7 +25,7 @@ from podpass.lab.cluster.tables import AGE, NAME, NONE
 
 ROLLING, ON_DELETE = "RollingUpdate", "OnDelete"
 ORDERED, PARALLEL = "OrderedReady", "Parallel"
-_RETENTION = ("Delete", "Retain")
+_RETENTION = ("Retain", "Delete")
 _CHANGEABLE = (
     "replicas",
     "ordinals",
@@ -52,12 +52,15 @@ def _default(statefulset: Obj) -> None:
         strategy["rollingUpdate"] = strategy.get("rollingUpdate") or {}
     if strategy["type"] == ROLLING and isinstance(rolling := strategy.get("rollingUpdate"), dict):
         rolling.setdefault("partition", 0)
+        rolling.setdefault("maxUnavailable", 1)
+    spec.setdefault("serviceName", "")
     retention = spec["persistentVolumeClaimRetentionPolicy"] = spec.get("persistentVolumeClaimRetentionPolicy") or {}
     for member in ("whenDeleted", "whenScaled"):
         retention[member] = retention.get(member) or "Retain"
     spec.setdefault("replicas", 1)
     spec.setdefault("revisionHistoryLimit", 10)
     default_template(spec)
+    statefulset.setdefault("status", {"availableReplicas": 0, "replicas": 0})
     for claim in spec.get("volumeClaimTemplates") or ():
         claim.setdefault("kind", "PersistentVolumeClaim")
         claim.setdefault("apiVersion", "v1")
@@ -78,11 +81,10 @@ def _causes(statefulset: Obj) -> Iterator[Cause]:
             yield not_supported(
                 f"spec.persistentVolumeClaimRetentionPolicy.{member}", retention.get(member) or "", _RETENTION
             )
-    yield from not_negative(spec, ("replicas", "minReadySeconds", "revisionHistoryLimit"))
+    yield from not_negative(spec, ("replicas", "minReadySeconds"))
     yield from not_negative(spec.get("ordinals") or {}, ("start",), "spec.ordinals")
     yield from selector_causes(spec.get("selector"), "spec.selector", "empty selector is invalid for statefulset")
-    yield from selected_template_causes(spec)
-    yield from template_causes(_with_claims(spec), "spec.template")
+    yield from selected_template_causes(spec, unreadable="", template=_with_claims(spec))
     yield from no_deadline(spec, "spec.template", "activeDeadlineSeconds in StatefulSet is not Supported")
 
 
@@ -102,7 +104,8 @@ def _strategy_causes(strategy: Obj) -> Iterator[Cause]:
     path, rolling = "spec.updateStrategy", strategy.get("rollingUpdate")
     if strategy.get("type") == ON_DELETE:
         if rolling is not None:
-            yield invalid(f"{path}.rollingUpdate", rolling, "only allowed for updateStrategy 'RollingUpdate'")
+            shown = {"Partition": rolling.get("partition") or 0, "MaxUnavailable": rolling.get("maxUnavailable")}
+            yield invalid(f"{path}.rollingUpdate", shown, "only allowed for updateStrategy 'RollingUpdate'")
     elif strategy.get("type") == ROLLING:
         if rolling is None:
             return
@@ -111,8 +114,10 @@ def _strategy_causes(strategy: Obj) -> Iterator[Cause]:
             yield from amount_causes(most, f"{path}.rollingUpdate.maxUnavailable")
             if is_zero(most):
                 yield invalid(f"{path}.rollingUpdate.maxUnavailable", most, "cannot be 0")
+            yield from more_than_all(most, f"{path}.rollingUpdate.maxUnavailable")
     else:
-        yield invalid(path, strategy, "must be 'RollingUpdate' or 'OnDelete'")
+        shown = {"Type": strategy.get("type"), "RollingUpdate": rolling}
+        yield invalid(path, shown, "must be 'RollingUpdate' or 'OnDelete'")
 
 
 def _update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
@@ -147,9 +152,9 @@ def statefulsets(subresources: Mapping[str, Subresource] | None = None) -> Kind:
 
 
 def _revision_causes(revision: Obj) -> Iterator[Cause]:
+    yield from rules.at_least("revision", revision.get("revision"), 0)
     if revision.get("data") is None:
         yield required("data", "data is mandatory")
-    yield from rules.at_least("revision", revision.get("revision"), 0)
 
 
 def _revision_update_causes(new: Obj, old: Obj) -> Iterator[Cause]:

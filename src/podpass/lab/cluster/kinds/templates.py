@@ -32,16 +32,18 @@ def default_template(owner: Obj) -> None:
     """Fill in the pod template that is a member of *owner*, a workload's spec."""
     template = owner.get("template")
     if isinstance(template, dict) and isinstance(template.setdefault("spec", {}), dict):
+        template.setdefault("metadata", {})
         default_pod_spec(template["spec"])
 
 
 def template_causes(template: Any, path: str, *, restart_policies: tuple[str, ...] = ("Always",)) -> Iterator[Cause]:
     """What is wrong with a pod template at *path*. Empty *restart_policies*: the caller checks the policy."""
     template = template if isinstance(template, dict) else {}
-    yield from _label_causes(objects.labels(template), f"{path}.metadata.labels")
+    # The API server leaves `metadata` out of these two paths.
+    yield from _label_causes(objects.labels(template), f"{path}.labels")
     for key in objects.annotations(template):
         if fault := names.qualified_name_fault(key.lower()):
-            yield invalid(f"{path}.metadata.annotations", key, fault)
+            yield invalid(f"{path}.annotations", key, fault)
     spec = objects.spec(template)
     yield from spec_causes(spec, f"{path}.spec")
     if spec.get("ephemeralContainers"):
@@ -70,9 +72,14 @@ def selector_causes(selector: Any, path: str, empty: str = "") -> Iterator[Cause
     if selector is None:
         yield required(path)
         return
-    match_labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or []
-    yield from _label_causes(match_labels, f"{path}.matchLabels")
-    for index, expression in enumerate(expressions):
+    yield from _requirement_causes(selector, path)
+    if empty and not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        yield invalid(path, selector, empty)
+
+
+def _requirement_causes(selector: Obj, path: str) -> Iterator[Cause]:
+    yield from _label_causes(selector.get("matchLabels") or {}, f"{path}.matchLabels")
+    for index, expression in enumerate(selector.get("matchExpressions") or ()):
         place = f"{path}.matchExpressions[{index}]"
         operator, values = expression.get("operator") or "", expression.get("values") or []
         if operator in _SET_OPERATORS and not values:
@@ -88,16 +95,26 @@ def selector_causes(selector: Any, path: str, empty: str = "") -> Iterator[Cause
         for number, value in enumerate(values):
             if fault := names.label_value_fault(str(value)):
                 yield invalid(f"{place}.values[{number}]", value, fault)
-    if empty and not match_labels and not expressions:
-        yield invalid(path, selector, empty)
 
 
-def selected_template_causes(spec: Obj, path: str = "spec") -> Iterator[Cause]:
-    """A cause where the selector would not find the template's own pods."""
-    found = selector_of(spec)
-    labels = objects.labels(spec.get("template") or {})
-    if found and not found.matches(labels):
-        yield invalid(f"{path}.template.metadata.labels", dict(sorted(labels.items())), NO_MATCH)
+def selected_template_causes(spec: Obj, *, unreadable: str | None = None, **template: Any) -> Iterator[Cause]:
+    """What is wrong with the template and with its match to the selector.
+
+    *unreadable* is said of a selector that can't be read, beyond what is wrong with it; then nothing else is said.
+    The rest goes to template_causes.
+    """
+    selector = spec.get("selector")
+    if selector is not None and any(_requirement_causes(selector, "")):
+        if unreadable is not None:
+            yield invalid("spec.selector", selector, unreadable)
+            return
+    else:
+        found = selector_of(spec)
+        labels = objects.labels(spec.get("template") or {})
+        if found is None or (found and not found.matches(labels)):
+            yield invalid("spec.template.metadata.labels", dict(sorted(labels.items())) or None, NO_MATCH)
+    if template:
+        yield from template_causes(template.pop("template"), "spec.template", **template)
 
 
 def selector_of(spec: Obj) -> LabelSelector | None:
@@ -113,13 +130,16 @@ def not_negative(spec: Obj, members: Iterable[str], path: str = "spec") -> Itera
         yield from rules.at_least(f"{path}.{member}", spec.get(member), 0)
 
 
-def amount_causes(value: Any, path: str, *, at_most_all: bool = True) -> Iterator[Cause]:
-    """What keeps *value* from being a number or a percentage. *at_most_all*: of no more than 100%."""
+def amount_causes(value: Any, path: str) -> Iterator[Cause]:
+    """What keeps *value* from being a number or a percentage."""
     if isinstance(value, int):
         yield from rules.at_least(path, value, 0)
     elif not _PERCENT.fullmatch(str(value)):
         yield invalid(path, value, _PERCENT_TEXT)
-    elif at_most_all and int(value[:-1]) > 100:
+
+
+def more_than_all(value: Any, path: str) -> Iterator[Cause]:
+    if isinstance(value, str) and _PERCENT.fullmatch(value) and int(value[:-1]) > 100:
         yield invalid(path, value, "must not be greater than 100%")
 
 

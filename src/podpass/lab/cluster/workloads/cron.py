@@ -164,7 +164,7 @@ def _duration(text: str) -> int:
         elif character in _UNITS and number:
             seconds, number = seconds + int(number) * _UNITS[character], ""
         else:
-            raise CronSyntax(f"failed to parse duration @every {text}")
+            raise CronSyntax(f'failed to parse duration @every {text}: time: invalid duration "{text}"')
     if number or not text:
-        raise CronSyntax(f"failed to parse duration @every {text}")
+        raise CronSyntax(f'failed to parse duration @every {text}: time: invalid duration "{text}"')
     return max(seconds, 1)
