@@ -179,7 +179,7 @@ MOUNT = {"name": "v", "mountPath": "/data"}
         ),
         pytest.param(
             pod(restartPolicy="Often"),
-            'spec.restartPolicy: Unsupported value: "Often": supported values: "Always", "Never", "OnFailure"',
+            'spec.restartPolicy: Unsupported value: "Often": supported values: "Always", "OnFailure", "Never"',
             id="restart-policy",
         ),
         pytest.param(

@@ -16,6 +16,7 @@ from podpass.kube.status import (
     forbidden_field,
     invalid,
     not_found,
+    not_supported,
     required,
 )
 from podpass.lab.cluster.kinds import rules
