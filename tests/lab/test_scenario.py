@@ -20,6 +20,7 @@ def faults(text: str) -> list[str]:
 def test_the_documented_example_is_valid() -> None:
     scenario = read(COMPLETE.read_text())
     assert [vault.name for vault in scenario.vaults] == ["kv-podpass-example", "kv-podpass-policies"]
+    assert scenario.clusters[0].host_paths == ("/srv/shop",)
     assert scenario.identities[0].federated_credentials[0].subject == "system:serviceaccount:shop:orders"
 
 
@@ -44,6 +45,11 @@ def test_a_file_that_says_nothing_more_is_the_default() -> None:
         pytest.param("version: 1\nidentities: [{name: abc}]\n", "resourceGroup: is required", id="required"),
         pytest.param(
             "version: 1\nclusters: [{name: a, tenant: lab}, {name: b, tenant: lab}]\n", "one cluster", id="two-clusters"
+        ),
+        pytest.param(
+            "version: 1\nclusters: [{name: a, tenant: lab, hostPaths: [/srv/../etc]}]\n",
+            "'/srv/../etc' is not the absolute path of a directory",
+            id="host-path",
         ),
         pytest.param(
             "version: 1\nresourceGroups: [{name: a, subscription: lab}, {name: A, subscription: lab}]\n",

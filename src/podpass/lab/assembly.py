@@ -207,6 +207,7 @@ class Lab:
             name=entry.name,
             issuer=f"https://{entry.region}.oic.prod-aks.azure.com/{tenant_id}/{guid}/",
             runtime=self._wanted_runtime,
+            host_paths=tuple(map(Path, entry.host_paths)),
         )
 
     async def _serve_clouds(self, signing: SigningIdentity) -> None:

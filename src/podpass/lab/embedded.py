@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +54,13 @@ class Surroundings:
 
 
 class EmbeddedCluster:
-    """The cluster of a lab that was given none."""
+    """The cluster of a lab that was given none. *host_paths* are what hostPath volumes may show of this machine."""
 
-    def __init__(self, lab: Surroundings, *, name: str, issuer: str, runtime: str) -> None:
+    def __init__(
+        self, lab: Surroundings, *, name: str, issuer: str, runtime: str, host_paths: Sequence[Path] = ()
+    ) -> None:
         self._lab = lab
+        self._host_paths = host_paths
         self._name = name
         self._wanted_runtime = runtime
         self._nodes: list[Node] = []
@@ -188,6 +191,7 @@ class EmbeddedCluster:
             journal=lab.journal,
             state_directory=lab.paths.node,
             why=self._opened.why,
+            host_roots=self._host_paths,
         )
         self._nodes.append(node)
         self._cluster.node = node

@@ -33,6 +33,8 @@ class ClusterEntry:
     name: str
     tenant: str
     region: str = "eastus"
+    host_paths: tuple[str, ...] = ()
+    """Directories of this machine that hostPath volumes may show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """From a scenario's text to its values, or to all of its faults at once."""
 
+import posixpath
 import re
 from collections.abc import Iterable
 from typing import Protocol
@@ -99,10 +100,15 @@ class _Reader:
         )
 
     def cluster(self, section: Section) -> model.ClusterEntry:
+        paths = section.texts("hostPaths")
+        for path in paths:
+            if posixpath.normpath(path) != path or not path.startswith("/") or path.startswith("//") or path == "/":
+                section.fault("hostPaths", f"{path!r} is not the absolute path of a directory below /")
         return model.ClusterEntry(
             name=self._name(section, "clusters", _LABEL, "a name"),
             tenant=self._use(section, "tenant", "tenants"),
             region=section.text("region", default="eastus", pattern=_REGION, says="a region's name"),
+            host_paths=paths,
         )
 
     def resource_group(self, section: Section) -> model.ResourceGroupEntry:
