@@ -1,6 +1,7 @@
 """Services of a running lab: opened on this machine, found by name in pods, and gone with what is behind them."""
 
 import json
+import socket
 import textwrap
 import time
 import urllib.error
@@ -204,3 +205,17 @@ def test_a_service_with_nothing_behind_it_refuses_and_takes_up_again(
     until(lambda: not refuses(url))
     kubectl("delete", "svc", "alone")
     until(lambda: refuses(url))
+
+
+def test_a_load_balancer_leaves_alone_what_another_lab_has(running_lab: RunningLab) -> None:
+    with socket.socket() as others:
+        others.bind(("127.0.10.1", 0))
+        others.listen()
+        port = others.getsockname()[1]
+        running_lab.kubectl("create", "service", "loadbalancer", "elsewhere", f"--tcp={port}:80")
+        path = "{.status.loadBalancer.ingress[0].ip}"
+        running_lab.kubectl("wait", "service/elsewhere", f"--for=jsonpath={path}", "--timeout=30s")
+        given = running_lab.kubectl("get", "service", "elsewhere", "-o", f"jsonpath={path}")
+        assert given.startswith("127.0.1")
+        assert given != "127.0.10.1"
+    running_lab.kubectl("delete", "service", "elsewhere")

@@ -59,11 +59,17 @@ def test_a_headless_service_is_not_listened_on() -> None:
 
 
 def test_load_balancers_keep_their_address_and_share_none() -> None:
-    assert balancer_address("", ()) == "127.0.10.1"
-    assert balancer_address("", {"127.0.10.1"}) == "127.0.10.2"
-    assert balancer_address("127.0.12.9", {"127.0.10.1"}) == "127.0.12.9"
-    assert balancer_address("127.0.10.1", {"127.0.10.1"}) == "127.0.10.2"
-    assert balancer_address("192.0.2.1", ()) == "127.0.10.1"
+    def given(wanted: str, *taken: str, in_use: str = "") -> str:
+        return balancer_address(wanted, taken, lambda address: address not in in_use.split())
+
+    assert given("") == "127.0.10.1"
+    assert given("", "127.0.10.1") == "127.0.10.2"
+    assert given("127.0.12.9", "127.0.10.1") == "127.0.12.9"
+    assert given("127.0.10.1", "127.0.10.1") == "127.0.10.2"
+    assert given("192.0.2.1") == "127.0.10.1"
+    assert given("", in_use="127.0.10.1 127.0.10.2") == "127.0.10.3", "another lab has those"
+    assert given("127.0.12.9", in_use="127.0.12.9") == "127.0.10.1", "another lab took it meanwhile"
+    assert balancer_address("", (), lambda _: False) == ""
     assert balancer_status("127.0.10.1", [])["ingress"][0]["ip"] == "127.0.10.1"
 
 

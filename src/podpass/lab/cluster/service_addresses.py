@@ -6,6 +6,7 @@ Contract: Kubernetes API surface, section 7.5.
 """
 
 import ipaddress
+import secrets
 from collections.abc import Iterator
 from typing import Literal
 
@@ -33,7 +34,9 @@ class ServiceAddresses:
 
     def __init__(self, storage: Storage) -> None:
         self._holders: dict[Holding, Key] = {}
-        self._next_address, self._next_port = _STATIC, 0
+        self._next_address = _STATIC
+        # Somewhere, as upstream: labs on one machine open these on one loopback, and would all begin with the same.
+        self._next_port = secrets.randbelow(len(NODE_PORTS))
         for stored in storage.collection(SERVICES).objects.values():
             self._hold(stored.object(), stored.key)
         storage.listen(self._changed)

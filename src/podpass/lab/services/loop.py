@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
+import functools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -120,7 +122,9 @@ class ServiceLoop:
             before = model.shown_address(self._verbs.find(SERVICES, key[1], key[0]) or {})
             # Others may have had theirs before this one was looked at.
             taken = {*self._balancers.values(), *self._shown_by_others(key)}
-            self._balancers[key] = model.balancer_address(before, taken) or LOOPBACK
+            ports = [port.port for port in service.ports if port.protocol == "TCP"]
+            usable = functools.partial(_is_free, ports=ports)
+            self._balancers[key] = model.balancer_address(before, taken, usable) or LOOPBACK
             if not _has(self._balancers[key]):
                 self._balancers[key] = LOOPBACK
         return self._balancers[key]
@@ -202,6 +206,17 @@ def _has(address: str) -> bool:
         listen(address, 0).close()
     except OSError:
         return False
+    return True
+
+
+def _is_free(address: str, ports: Sequence[int]) -> bool:
+    """Whether nobody listens on *ports* of *address*; what this user may not listen on is as free as elsewhere."""
+    for port in ports:
+        try:
+            listen(address, port).close()
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
     return True
 
 

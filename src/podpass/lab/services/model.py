@@ -1,6 +1,7 @@
 """What is listened on for a Service, inside the lab's network and on this machine. Pure."""
 
-from collections.abc import Collection, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from podpass.kube.objects import Obj
@@ -10,6 +11,7 @@ from podpass.lab.node.runtime import Listening
 LOOPBACK = "127.0.0.1"
 CARRIED = ("TCP", "UDP")
 _BALANCERS = tuple(f"127.0.{third}.{fourth}" for third in range(10, 20) for fourth in range(1, 255))
+_MOST_TRIED = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,14 @@ def outside(service: ServiceState, balancer: str) -> Iterator[Door]:
             yield Door(LOOPBACK, port.node_port, port.name, balancer=False)
 
 
-def balancer_address(wanted: str, taken: Collection[str]) -> str:
-    """An address for a load balancer: *wanted*, the one it had before, where that is free. Empty when none is."""
-    if wanted in _BALANCERS and wanted not in taken:
-        return wanted
-    return next((address for address in _BALANCERS if address not in taken), "")
+def balancer_address(wanted: str, taken: Collection[str], usable: Callable[[str], bool]) -> str:
+    """An address for a load balancer: *wanted*, the one it had before, where that is free. Empty when none is.
+
+    *usable* says whether nobody else on this machine, such as another lab, has the Service's ports there.
+    """
+    candidates = (*([wanted] if wanted in _BALANCERS else ()), *_BALANCERS)
+    free = (address for address in candidates if address not in taken)
+    return next((address for address in itertools.islice(free, _MOST_TRIED) if usable(address)), "")
 
 
 def balancer_status(address: str, ports: Collection[tuple[int, str]]) -> Obj:
