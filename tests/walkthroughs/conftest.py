@@ -20,13 +20,15 @@ class Shell:
 
     def __init__(self, lab: RunningLab) -> None:
         self.lab = lab
-        self._environment = {**lab.environment, "PATH": lab.path, "PODPASS_HOME": str(lab.home), "HOME": str(lab.home)}
+        self.path = lab.path
+        own = {"PATH": lab.path, "PODPASS_HOME": str(lab.home), "PODPASS_LAB": lab.paths.name, "HOME": str(lab.home)}
+        self.environment = {**lab.environment, **own}
 
     def run(self, line: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", line],
             input=stdin,
-            env=self._environment,
+            env=self.environment,
             cwd=ROOT,
             capture_output=True,
             text=True,
