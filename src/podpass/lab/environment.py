@@ -140,7 +140,8 @@ def host_variables(endpoints: Endpoints, paths: LabPaths) -> dict[str, str]:
     Contract: the Azure HTTP surface, section 9 (b).
     """
     bundle = str(paths.ca_bundle)
-    direct = "localhost,127.0.0.1,::1"
+    # The range too: a Service's external address is one of its own, and curl, requests and Go know ranges.
+    direct = "localhost,127.0.0.1,127.0.0.0/8,::1"
     return {
         "KUBECONFIG": endpoints.kubeconfig,
         "HTTPS_PROXY": endpoints.proxy,
