@@ -52,7 +52,7 @@ from kubernetes import client, config
 from kubernetes.client.rest import ApiException
 
 config.load_kube_config()
-for call in (lambda: client.AppsV1Api().list_namespaced_deployment("default"),):
+for call in (client.CertificatesV1Api().list_certificate_signing_request,):
     try:
         call()
     except ApiException as refusal:
