@@ -218,6 +218,8 @@ async def test_a_readiness_gate_is_opened_by_somebody_else(journey: Journey) -> 
     await journey.kubectl("patch", "pod", "gated", "--subresource=status", "--patch", json.dumps(opened))
     assert "condition met" in await journey.kubectl("wait", "--for=condition=Ready", "pod/gated", "--timeout=20s")
     assert "1/1" in await journey.kubectl("get", "pod", "gated", "-o", "wide")
+    opened_pod = await journey.client.get(PODS, "gated", "default")
+    assert not [each for each in opened_pod["status"]["conditions"] if each.get("reason") or each.get("message")]
     # The node's next words about the pod leave the gate to whoever opened it.
     await journey.kubectl("delete", "pod", "gated", "--wait=false")
     ended = await condition(

@@ -328,16 +328,13 @@ def _condition(kind: str, why_not: tuple[str, str] | None, before: dict[str, Obj
     value = "True" if why_not is None else "False"
     old = before.get(kind, {})
     changed = old.get("status") != value
-    condition: Obj = {
+    reason, message = why_not or ("", "")
+    return {
         "type": kind,
         "status": value,
         "lastProbeTime": None,
         "lastTransitionTime": rfc3339(now) if changed else old.get("lastTransitionTime"),
+        # None takes away what was said before.
+        "reason": reason or None,
+        "message": message or None,
     }
-    if why_not is not None:
-        reason, message = why_not
-        if reason:
-            condition["reason"] = reason
-        if message:
-            condition["message"] = message
-    return condition
