@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from podpass.cli import existing
 from podpass.cli.journey import print_event
 from podpass.cli.output import Format, note, print_table, print_value
 from podpass.lab.control.client import Control
@@ -35,11 +36,16 @@ def up(
     runtime: str = "auto",
     api_port: int = 0,
     proxy_port: int = 0,
+    kubeconfig: Path | None = None,
+    context: str = "",
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
     output: Output = "table",
 ) -> int:
     """Start a lab and return when it is ready. A lab that was stopped or killed goes on where it was.
 
     Example: podpass lab up --scenario scenario.yaml
+
+    Example: podpass lab up --name kind --kubeconfig ~/.kube/config --context kind-kind
 
     Parameters
     ----------
@@ -51,8 +57,16 @@ def up(
         The port of the Kubernetes API; 0 keeps the last one or takes a free one.
     proxy_port:
         The port of the forward proxy; 0 keeps the last one or takes a free one.
+    kubeconfig:
+        Use the cluster that this file leads to instead of an embedded one; it must be on this machine's loopback.
+    context:
+        Which context of that file; its current one by default.
+    dry_run:
+        Only list what the lab would do to that cluster.
     """
     paths = _paths(name)
+    if dry_run:
+        return existing.plan_up(paths, kubeconfig, context, output)
     status = start(
         paths,
         home=state_home(os.environ),
@@ -60,6 +74,8 @@ def up(
         runtime=runtime,
         api_port=api_port,
         proxy_port=proxy_port,
+        kubeconfig=kubeconfig,
+        context=context,
     )
     if output == "table":
         _print_status(status)
@@ -73,12 +89,28 @@ def up(
 
 
 @app.command
-def down(*, name: Name = "default") -> int:
-    """Stop a lab. Its state stays; `podpass lab up` goes on from it.
+def down(
+    *,
+    name: Name = "default",
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    output: Output = "table",
+) -> int:
+    """Stop a lab. Its state stays; `podpass lab up` goes on from it. What it put into an existing cluster goes.
 
     Example: podpass lab down
+
+    Parameters
+    ----------
+    dry_run:
+        Only list what would be taken away from an existing cluster.
     """
-    stop(_paths(name))
+    paths = _paths(name)
+    if dry_run:
+        return existing.plan_down(paths, output)
+    if not Control(paths).running() and existing.take_away(paths):
+        # Its process was killed; what it left in the cluster is gone now.
+        return 0
+    stop(paths)
     note(f"lab {name} stopped")
     return 0
 
@@ -95,6 +127,8 @@ def reset(*, name: Name = "default", yes: Yes = False) -> int:
         return 2
     if Control(paths).running():
         stop(paths)
+    else:
+        existing.take_away(paths)
     delete(paths)
     note(f"lab {name} is gone")
     return 0
@@ -136,7 +170,7 @@ def _print_status(status: dict[str, Any]) -> None:
     endpoints = status["endpoints"]
     lines = {
         "lab": f"{status['name']} (process {status['pid']})",
-        "kubernetes": endpoints["api"],
+        "kubernetes": endpoints["api"] + _which(status["cluster"]),
         "proxy": endpoints["proxy"],
         "issuer": endpoints["issuer"],
         "tenant": endpoints["tenant_id"],
@@ -147,12 +181,20 @@ def _print_status(status: dict[str, Any]) -> None:
     }
     if status["clock"]["offset_seconds"]:
         lines["clock"] = f"{timedelta(seconds=status['clock']['offset_seconds'])} ahead of real time"
+    if status["cluster"]["kind"] == "existing":
+        lines["webhook"] = status["cluster"]["webhook"]
     on = {fault: value for fault, value in status["faults"].items() if value}
     if on:
         lines["faults"] = ", ".join(f"{fault}={value}" for fault, value in on.items())
     print_value(lines, "table")
     for remark in status["notes"]:
         note(f"note: {remark}")
+
+
+def _which(cluster: dict[str, Any]) -> str:
+    if cluster["kind"] == "embedded":
+        return ""
+    return f" {cluster['version']}, the context {cluster['context']} of {cluster['kubeconfig']}"
 
 
 @app.command

@@ -356,9 +356,9 @@ class Client:
         """The answer of /version: gitVersion, major, minor, platform."""
         return await self._object("GET", "/version")
 
-    async def read(self, path: str, query: Mapping[str, str] | None = None) -> RawAnswer:
+    async def read(self, path: str, query: Mapping[str, str] | None = None, *, accept: str = "*/*") -> RawAnswer:
         """Any GET, its answer's body as it came."""
-        async with self._open("GET", path, query=query) as answer:
+        async with self._open("GET", path, query=query, accept=accept) as answer:
             return RawAnswer(answer.status, answer.headers, await self._whole(answer))
 
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
@@ -408,14 +408,15 @@ class Client:
         body: object = None,
         content_type: str = "application/json",
         timeout: aiohttp.ClientTimeout | None = None,
+        accept: str = "",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        answer = await self._send(method, path, query, body, content_type, timeout)
+        answer = await self._send(method, path, query, body, content_type, timeout, accept)
         async with answer:
             if answer.status == 401 and self._credentials is not None:
                 self._credentials.discard()
             if answer.status == 401 and method == "GET":
                 answer.release()
-                async with await self._send(method, path, query, body, content_type, timeout) as again:
+                async with await self._send(method, path, query, body, content_type, timeout, accept) as again:
                     await self._accept(again)
                     yield again
                 return
@@ -437,13 +438,17 @@ class Client:
         body: object,
         content_type: str,
         timeout: aiohttp.ClientTimeout | None,
+        accept: str = "",
     ) -> aiohttp.ClientResponse:
         if self._session is None or self._credentials is None:
             raise RuntimeError("the client is used before it is opened")
         headers = await self._credentials.headers()
         data: bytes | None = None
-        if body is not None:
+        if accept or body is not None:
             headers = headers.copy()
+        if accept:
+            headers["Accept"] = accept
+        if body is not None:
             headers["Content-Type"] = content_type
             data = msgspec.json.encode(body)
         try:

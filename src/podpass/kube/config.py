@@ -139,6 +139,15 @@ def from_kubeconfig(paths: Iterable[Path], *, context: str = "") -> Access:
     return merged.access(context)
 
 
+def context_name(paths: Iterable[Path], context: str = "") -> str:
+    """The context that `from_kubeconfig` takes: *context*, else the current one. Raises ConfigError."""
+    merged = _Merged()
+    for path in paths:
+        merged.add(path)
+    merged.access(context)
+    return context or merged.current
+
+
 class _Merged:
     def __init__(self) -> None:
         self.current = ""

@@ -23,7 +23,7 @@ from podpass.lab.doors.imds_absent import imds_absent
 from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import lab_session, serve_dns, serve_forward_proxy, serve_gateway
 from podpass.lab.doors.traces import TraceSeal
-from podpass.lab.embedded import EmbeddedCluster, Surroundings
+from podpass.lab.embedded import EmbeddedCluster
 from podpass.lab.entra import Entra, SigningIdentity, open_signing_identity
 from podpass.lab.entra.directory import Directory
 from podpass.lab.environment import Endpoints, LabPaths, host_variables, state_home
@@ -41,6 +41,7 @@ from podpass.lab.remembered import Remembered
 from podpass.lab.scenario import DEFAULT, Scenario, read, text_of
 from podpass.lab.start_failures import explained
 from podpass.lab.store import Store
+from podpass.lab.surroundings import LabCluster, Surroundings
 from podpass.problems import PodpassError
 from podpass.serving.asgi import App
 from podpass.serving.server import serving
@@ -52,7 +53,8 @@ class Lab:
     """A cloud and a cluster on this machine, as an async context manager.
 
     *scenario* fills it at its first start, and again whenever it is given. *home* is the directory of all labs. A lab
-    of the same name and home goes on where the last one stopped, however it stopped. Entering raises PodpassError.
+    of the same name and home goes on where the last one stopped, however it stopped. *kubeconfig*, with one of its
+    contexts, names a cluster to use instead of the embedded one. Entering raises PodpassError.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class Lab:
         runtime: str = "auto",
         api_port: int = 0,
         proxy_port: int = 0,
+        kubeconfig: Path | None = None,
+        context: str = "",
         log: Logger | None = None,
     ) -> None:
         if runtime not in RUNTIMES:
@@ -73,6 +77,7 @@ class Lab:
         self.paths = LabPaths.of(name, home=self._home)
         self._scenario = scenario
         self._wanted_runtime = runtime
+        self._wanted_cluster = (kubeconfig, context)
         self._wanted_ports = {"api": api_port, "proxy": proxy_port}
         self._log = log or make_logger("lab", level=os.environ.get("PODPASS_LOG_LEVEL", "info"))
         self._notes: list[str] = []
@@ -157,7 +162,7 @@ class Lab:
         self._ca.bundle(self.paths.ca_bundle)
         self._listeners = Listeners.bind(self.paths, self._remembered, self._wanted_ports, self._notes)
         self._stack.callback(self._listeners.close)
-        self._cluster = self._choose_cluster(scenario)
+        self._cluster = self._choose_cluster(scenario, new=new)
         async with asyncio.TaskGroup() as opening:
             signing = opening.create_task(open_signing_identity(self.paths.keys / "entra"))
             opening.create_task(self._cluster.open())
@@ -187,23 +192,36 @@ class Lab:
         self._cluster_clock = SkewedClock(self.clock, self.faults.cluster_skew_seconds)
         self.journal = Journal(self._store, self.clock)
 
-    def _choose_cluster(self, scenario: Scenario) -> EmbeddedCluster:
+    def _choose_cluster(self, scenario: Scenario, *, new: bool) -> LabCluster:
+        surroundings = Surroundings(
+            home=self._home,
+            paths=self.paths,
+            store=self._store,
+            clock=self._cluster_clock,
+            journal=self.journal,
+            ca=self._ca,
+            listeners=self._listeners,
+            stack=self._stack,
+            log=self._log,
+        )
+        if self._wanted_cluster != (None, "") or self.paths.cluster.exists():
+            # Most labs need none of this.
+            from podpass.lab.existing.chosen import choose, keep, kept
+            from podpass.lab.existing.cluster import ExistingCluster
+
+            before, (kubeconfig, context) = kept(self.paths), self._wanted_cluster
+            chosen = choose(before, kubeconfig, context, name=self.paths.name, embedded=before is None and not new)
+            if chosen is not None:
+                cluster = ExistingCluster(surroundings, chosen)
+                if chosen != before:
+                    keep(self.paths, chosen)
+                return cluster
         entry = scenario.clusters[0]
         tenant = next(tenant for tenant in scenario.tenants if tenant.name == entry.tenant)
         tenant_id = self._remembered.tenant_id(tenant.name, tenant.id)
         guid = self._remembered.guid(f"cluster/{entry.name}")
         return EmbeddedCluster(
-            Surroundings(
-                home=self._home,
-                paths=self.paths,
-                store=self._store,
-                clock=self._cluster_clock,
-                journal=self.journal,
-                ca=self._ca,
-                listeners=self._listeners,
-                stack=self._stack,
-                log=self._log,
-            ),
+            surroundings,
             name=entry.name,
             issuer=f"https://{entry.region}.oic.prod-aks.azure.com/{tenant_id}/{guid}/",
             runtime=self._wanted_runtime,
@@ -274,7 +292,8 @@ class Lab:
         subscriptions = [entry for entry in scenario.subscriptions if entry.tenant == cluster.tenant]
         subscription = (subscriptions or scenario.subscriptions)[0]
         self.endpoints = Endpoints(
-            **{**self._listeners.addresses(), "api": self._cluster.server},
+            **self._listeners.addresses(),
+            api=self._cluster.server,
             tenant_id=operator.tenant_id,
             subscription_id=self._remembered.subscription_id(subscription.name, subscription.id),
             operator_client_id=operator.client_id,

@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("--runtime", default="auto")
     parser.add_argument("--api-port", type=int, default=0)
     parser.add_argument("--proxy-port", type=int, default=0)
+    parser.add_argument("--kubeconfig", type=Path)
+    parser.add_argument("--context", default="")
     parser.add_argument("--ready-fd", type=int)
     options = parser.parse_args()
 
@@ -58,6 +60,8 @@ def _run(lab_class: "type[Lab]", options: argparse.Namespace) -> None:
             runtime=options.runtime,
             api_port=options.api_port,
             proxy_port=options.proxy_port,
+            kubeconfig=options.kubeconfig,
+            context=options.context,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -3,8 +3,6 @@
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,44 +11,24 @@ import yaml
 from podpass.kube.client import Client
 from podpass.kube.config import Access, StaticToken
 from podpass.kube.events import EventRecorder
-from podpass.lab.certificates import CertificateAuthority
-from podpass.lab.clock import Clock
 from podpass.lab.cluster import NODE_NAME, Cluster
 from podpass.lab.cluster.client import Endpoint, no_services
 from podpass.lab.doors.dns import Services
-from podpass.lab.environment import Endpoints, LabPaths, host_variables
+from podpass.lab.environment import Endpoints, host_variables
 from podpass.lab.installing import install_operator, install_webhook, register_webhook
-from podpass.lab.journal import Journal
-from podpass.lab.listeners import LOOPBACK, Listeners
+from podpass.lab.listeners import LOOPBACK, port_of
 from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS
 from podpass.lab.node.loop import Node
 from podpass.lab.pod_runtime import open_runtime
 from podpass.lab.services.loop import ServiceLoop
-from podpass.lab.store import Store
 from podpass.lab.supervision import Supervision
+from podpass.lab.surroundings import Surroundings
 from podpass.lab.webhook import start_webhook
 from podpass.serving.asgi import App
 from podpass.serving.server import serving
-from podpass.telemetry.logging import Logger
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a lab gives to its cluster. *stack* owns what is opened, until the lab stops."""
-
-    home: Path
-    paths: LabPaths
-    store: Store
-    clock: Clock
-    """The cluster's, which a fault may set apart from the clouds'."""
-    journal: Journal
-    ca: CertificateAuthority
-    listeners: Listeners
-    stack: AsyncExitStack
-    log: Logger
 
 
 class EmbeddedCluster:
@@ -66,7 +44,7 @@ class EmbeddedCluster:
         self._nodes: list[Node] = []
         self._services: ServiceLoop | None = None
         self.issuer = issuer
-        self.server = lab.listeners.addresses()["api"]
+        self.server = f"https://{LOOPBACK}:{port_of(lab.listeners.api)}"
 
     async def open(self) -> None:
         """Answer on the API's port and in the pods' network. Raises PodpassError, UnusableKey, OSError."""
@@ -226,7 +204,13 @@ class EmbeddedCluster:
 def _plain_variables(lab: Surroundings) -> dict[str, str]:
     """What leads a pod that is a plain process to the lab: the host's variables without anybody's identity."""
     nobody = Endpoints(
-        **lab.listeners.addresses(), tenant_id="", subscription_id="", operator_client_id="", issuer="", kubeconfig=""
+        **lab.listeners.addresses(),
+        api="",
+        tenant_id="",
+        subscription_id="",
+        operator_client_id="",
+        issuer="",
+        kubeconfig="",
     )
     personal = ("KUBECONFIG", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_CONFIG_DIR")
     return {

@@ -56,6 +56,11 @@ class LabPaths:
         return self.directory / "keys"
 
     @property
+    def cluster(self) -> Path:
+        """Which existing cluster the lab belongs to; not there for a lab with the embedded one."""
+        return self.directory / "cluster.json"
+
+    @property
     def ca_certificate(self) -> Path:
         return self.directory / "ca.crt"
 

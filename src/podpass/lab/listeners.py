@@ -50,9 +50,8 @@ class Listeners:
         return cls(**bound)
 
     def addresses(self) -> dict[str, str]:
-        """The URLs of what programs on the host use, by the names of Endpoints."""
+        """The URLs of the lab's doors for programs on the host, by the names of Endpoints."""
         return {
-            "api": f"https://{LOOPBACK}:{port_of(self.api)}",
             "proxy": f"http://{LOOPBACK}:{port_of(self.proxy)}",
             "gateway": f"https://{LOOPBACK}:{port_of(self.gateway)}",
             "metadata": f"http://{LOOPBACK}:{port_of(self.metadata)}",

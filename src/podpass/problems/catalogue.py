@@ -215,6 +215,30 @@ _PROBLEMS = (
         remedy="podpass lab image ls --name {lab!q}",
     ),
     Problem(
+        "PP130",
+        title="The lab belongs to another cluster",
+        cause="Lab {name} belongs to {cluster}; a lab stays with the cluster it began with.",
+        remedy="podpass lab up --name NEW --kubeconfig FILE   (another lab), or podpass lab reset --name {name} --yes",
+    ),
+    Problem(
+        "PP131",
+        title="The cluster is not on this machine",
+        cause="The API server of context {context} is {server}, and the lab never connects beyond this machine.",
+        remedy="Forward a port of 127.0.0.1 to it (ssh -L), and name it in a kubeconfig with tls-server-name: {host}",
+    ),
+    Problem(
+        "PP132",
+        title="The cluster's issuer can't be trusted by a cloud",
+        cause="The issuer {issuer} is of no use: {reason}.",
+        remedy="kubectl get --raw /.well-known/openid-configuration   (set by --service-account-issuer)",
+    ),
+    Problem(
+        "PP133",
+        title="The cluster refused what the lab needs there",
+        cause="{what}: {reason}.",
+        remedy="podpass lab up --kubeconfig FILE --dry-run   (lists what the lab needs there)",
+    ),
+    Problem(
         "PP201",
         title="Issuer differs by a trailing slash",
         cause="The token's issuer is {issuer}; the federated credential {credential} says {credential_issuer}.",

@@ -34,6 +34,8 @@ def start(
     runtime: str = "auto",
     api_port: int = 0,
     proxy_port: int = 0,
+    kubeconfig: Path | None = None,
+    context: str = "",
 ) -> dict[str, Any]:
     """Start the lab and return its status once every endpoint answers.
 
@@ -44,6 +46,10 @@ def start(
     command = [sys.executable, "-m", "podpass.lab.daemon", paths.name, "--home", str(home)]
     command += ["--runtime", runtime, "--ready-fd", str(write_end)]
     command += ["--api-port", str(api_port), "--proxy-port", str(proxy_port)]
+    if kubeconfig is not None:
+        command += ["--kubeconfig", str(kubeconfig.absolute())]
+    if context:
+        command += ["--context", context]
     if scenario is not None:
         command += ["--scenario", str(scenario.absolute())]
     process: subprocess.Popen[bytes] | None = None

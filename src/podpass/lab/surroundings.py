@@ -1,0 +1,90 @@
+"""What a lab and its cluster know of each other, whichever cluster it is."""
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from podpass.lab.certificates import CertificateAuthority
+from podpass.lab.clock import Clock
+from podpass.lab.doors.dns import Services
+from podpass.lab.environment import LabPaths
+from podpass.lab.journal import Journal
+from podpass.lab.listeners import Listeners
+from podpass.lab.store import Store
+from podpass.lab.supervision import Supervision
+from podpass.serving.asgi import App
+from podpass.telemetry.logging import Logger
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a lab gives to its cluster. *stack* owns what is opened, until the lab stops."""
+
+    home: Path
+    paths: LabPaths
+    store: Store
+    clock: Clock
+    """The cluster's, which a fault may set apart from the clouds'."""
+    journal: Journal
+    ca: CertificateAuthority
+    listeners: Listeners
+    stack: AsyncExitStack
+    log: Logger
+
+
+class LabCluster(Protocol):
+    """The cluster whose tokens the lab's clouds trust."""
+
+    @property
+    def server(self) -> str: ...
+
+    @property
+    def issuer(self) -> str:
+        """Known once it is open."""
+        ...
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Further host names, and the services that answer them."""
+        ...
+
+    @property
+    def services(self) -> dict[str, App]:
+        """What the doors lead to: `issuer` at least."""
+        ...
+
+    @property
+    def find_service(self) -> Services:
+        """Where a Service is, for the pods' DNS."""
+        ...
+
+    @property
+    def kubeconfig_paths(self) -> tuple[Path, ...]:
+        """What KUBECONFIG lists for a program on the host."""
+        ...
+
+    def kubeconfig(self) -> str:
+        """The content of the lab's own file among them."""
+        ...
+
+    def described(self) -> dict[str, Any]: ...
+
+    def runtime(self) -> dict[str, str]:
+        """How pods run: `name`, and `why` in a sentence."""
+        ...
+
+    def images_in_use(self) -> list[dict[str, str]]: ...
+
+    async def open(self) -> None: ...
+
+    async def start(self, tenant_id: str) -> Supervision:
+        """Returns when a pod could be created, with the loops that run as long as the lab."""
+        ...
+
+    def clock_moved(self) -> None:
+        """The lab's clock jumped."""
+        ...
+
+    async def close_watches(self) -> None: ...
