@@ -74,6 +74,20 @@ def test_exec_keeps_both_outputs_apart_and_hands_the_exit_code_on(running_lab: R
     assert done.stderr == b"problem\ncommand terminated with exit code 3\n"
 
 
+def test_a_kubectl_that_knows_no_websockets_is_served_as_well(running_lab: RunningLab, box: Sequence[str]) -> None:
+    data = os.urandom(1_000_000)
+    done = subprocess.run(
+        [KUBECTL, *box, "exec", "-i", "box", "-c", "app", "--", "sh", "-c", "sha256sum; echo problem >&2; exit 3"],
+        env={**running_lab.environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false"},
+        input=data,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout.split()[0].decode()) == (3, hashlib.sha256(data).hexdigest())
+    assert done.stderr == b"problem\ncommand terminated with exit code 3\n"
+
+
 def test_exec_is_the_containers_user_in_its_directory(running_lab: RunningLab, box: Sequence[str]) -> None:
     assert run(running_lab, box, "sh", "-c", "id -u; pwd").stdout == b"1000\n/srv\n"
 
@@ -137,9 +151,13 @@ def test_a_command_does_not_outlive_its_client(running_lab: RunningLab, box: Seq
         assert time.monotonic() < deadline
 
 
-def test_a_shell_on_a_terminal_has_its_size_and_its_signals(running_lab: RunningLab, box: Sequence[str]) -> None:
+@pytest.mark.parametrize("websockets", ["true", "false"])
+def test_a_shell_on_a_terminal_has_its_size_and_its_signals(
+    running_lab: RunningLab, box: Sequence[str], websockets: str
+) -> None:
     command = [KUBECTL, *box, "exec", "-it", "box", "-c", "app", "--", "sh"]
-    with terminal(command, running_lab.environment, rows=33, columns=111) as person:
+    environment = {**running_lab.environment, "KUBECTL_REMOTE_COMMAND_WEBSOCKETS": websockets}
+    with terminal(command, environment, rows=33, columns=111) as person:
         person.see("$ ")
         person.type("tty; stty size\r")
         assert "/dev/pts/" in person.see("33 111")

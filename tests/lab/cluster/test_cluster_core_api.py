@@ -489,7 +489,7 @@ async def test_discovery(api: Api) -> None:
 
 async def test_what_is_not_emulated_says_so_in_the_journal(api: Api) -> None:
     await api.made(PODS, pod("p"))
-    answer = await api("POST", f"{PODS}/p/portforward")
+    answer = await api("POST", f"{PODS}/p/proxy")
     assert answer.status == 501
     assert any("not emulated" in event.hop.why for event in api.journal.events())
 

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from podpass.kube.status import StatusError
 from podpass.lab.cluster.streaming.channels import ChannelClient
 from podpass.lab.cluster.streaming.outcome import SUCCESS, exited, not_executed
-from podpass.lab.cluster.streaming.request import StreamOptions, chosen_container, exec_options
+from podpass.lab.cluster.streaming.port_forward import StreamHead
+from podpass.lab.cluster.streaming.request import NoPort, StreamOptions, chosen_container, exec_options
 from podpass.lab.cluster.streaming.session import Input, InputEnd, Resize
+from podpass.serving.spdy import Opened
 from podpass.serving.websocket import Piece
 from tests.lab.cluster.core_api import Api, opened
 
@@ -123,6 +125,39 @@ async def test_admission_sees_what_is_connected_to(api: Api) -> None:
     assert refused.status == 422
     assert "not this one" in refused.body["message"]
     assert (await api("POST", f"{PODS}/bound/exec?command=ls&stdout=1")).body["message"] == "Upgrade request required"
+
+
+@pytest.mark.parametrize(
+    ("headers", "head"),
+    [
+        pytest.param({"streamtype": "data", "port": "80", "requestid": "7"}, StreamHead("7", 80, False), id="data"),
+        pytest.param({"streamtype": "error", "port": "80"}, StreamHead("5", 80, True), id="error-without-request"),
+        pytest.param({"streamtype": "data", "port": "80"}, StreamHead("3", 80, False), id="data-without-request"),
+        pytest.param({"streamtype": "data", "port": "0"}, None, id="port-zero"),
+        pytest.param({"streamtype": "data", "port": "70000"}, None, id="port-too-large"),
+        pytest.param({"streamtype": "data"}, None, id="no-port"),
+        pytest.param({"streamtype": "more", "port": "80"}, None, id="another-kind"),
+    ],
+)
+def test_a_forwarded_stream_names_its_port_and_its_kind(headers: dict[str, str], head: StreamHead | None) -> None:
+    try:
+        found = StreamHead.of(Opened(5, headers, False))
+    except NoPort:
+        found = None
+    assert found == head
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        pytest.param("new/portforward", "pod new does not have a host assigned", id="no-node"),
+        pytest.param("bound/portforward?ports=http", "unable to parse 'http' as a port", id="no-port"),
+        pytest.param("bound/portforward?ports=80", "Upgrade request required", id="no-upgrade"),
+    ],
+)
+async def test_forwarding_that_can_not_be_is_refused(api: Api, path: str, words: str) -> None:
+    answer = await api("POST", f"{PODS}/{path}")
+    assert (answer.status, answer.body["message"]) == (400, words)
 
 
 # --- channels

@@ -1,7 +1,7 @@
 """The Kubernetes API of the lab: discovery, objects, watches, admission, and the controllers a cluster needs.
 
 It imitates the API server of Kubernetes 1.37 for the kinds of `kinds/`, closely enough for unmodified clients. Missing:
-port forwarding (501).
+the proxy to pods and Services (501).
 Contract: Kubernetes API surface.
 """
 

@@ -20,7 +20,7 @@ from podpass.lab.cluster.streaming.subresources import StreamSubresources
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.journal import Journal
 from podpass.lab.node.logs import LogOptions
-from podpass.lab.node.streams import NoContainer, RunningContainer
+from podpass.lab.node.streams import Connection, NoContainer, RunningContainer
 from podpass.serving.asgi import App, Receive, Scope, Send
 
 _CONNECT = ("create", "get")
@@ -37,6 +37,10 @@ class NodeConnector(Protocol):
         """A container that runs, to connect to. Raises NoContainer."""
         ...
 
+    async def dial(self, namespace: str, pod: str, port: int) -> Connection:
+        """A connection to a port of a pod's loopback. Raises NoContainer, FabricFailed."""
+        ...
+
 
 @dataclass(slots=True)
 class PodSubresources:
@@ -49,13 +53,13 @@ class PodSubresources:
     streams: StreamSubresources = field(init=False)
 
     def __post_init__(self) -> None:
-        self.streams = StreamSubresources(self.verbs, self.journal, self._running)
+        self.streams = StreamSubresources(self.verbs, self.journal, self._answering)
 
-    def _running(self, namespace: str, pod: str, container: str) -> RunningContainer:
+    def _answering(self) -> NodeConnector:
         node = self.node()
         if node is None:
             raise NoContainer("no node answers")
-        return node.running(namespace, pod, container)
+        return node
 
     def table(self) -> Mapping[str, Subresource]:
         found = (
@@ -64,8 +68,11 @@ class PodSubresources:
             Subresource("log", ("get",), "Pod", stream=self.log),
             Subresource("attach", _CONNECT, "PodAttachOptions", handler=self.streams.attach, connects=True),
             Subresource("exec", _CONNECT, "PodExecOptions", handler=self.streams.execute, connects=True),
-            # Known to kubectl, so that it asks; the answer is that the lab does not have it.
-            Subresource("portforward", _CONNECT, "PodPortForwardOptions", connects=True),
+            Subresource(
+                "portforward", _CONNECT, "PodPortForwardOptions", handler=self.streams.port_forward, connects=True
+            ),
+            # Known to clients, so that they ask; the answer is that the lab does not have it.
+            Subresource("proxy", ("create", "delete", "get", "patch", "update"), "PodProxyOptions"),
         )
         return {each.name: each for each in found}
 

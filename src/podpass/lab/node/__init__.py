@@ -7,6 +7,6 @@ not to be had.
 
 Contract: Kubernetes API surface, sections 4.5 and 7. Follows the kubelet of Kubernetes 1.37 where it says nothing.
 Missing: gRPC probes, drivers of CSI volumes, other persistent volumes than hostPath, resource limits, groups of
-volumes (fsGroup), shared process namespaces, port-forward, image pulls (an image is an entry of the catalogue, or was
+volumes (fsGroup), shared process namespaces, image pulls (an image is an entry of the catalogue, or was
 added from disk).
 """

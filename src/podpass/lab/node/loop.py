@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from podpass.lab.node import lifecycle, registration
 from podpass.lab.node.addresses import API_ADDRESS, DNS_ADDRESS, FIRST, NodeNetwork
 from podpass.lab.node.client import NodeClient
 from podpass.lab.node.driver import FabricFailed
+from podpass.lab.node.handlers.network import dial_words
 from podpass.lab.node.images import Catalogue
 from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions, read
@@ -30,7 +32,7 @@ from podpass.lab.node.pod_loop import PodLoop, Tools
 from podpass.lab.node.runtime import Runtime
 from podpass.lab.node.scheduling import Bind, Unschedulable, is_over, schedule
 from podpass.lab.node.status import Running, Waiting
-from podpass.lab.node.streams import NoContainer, RunningContainer
+from podpass.lab.node.streams import READ_AHEAD_BYTES, Connection, NoContainer, RunningContainer
 from podpass.lab.node.token_refresh import MOST_JITTER_SECONDS
 
 _log = structlog.get_logger(__name__)
@@ -194,6 +196,21 @@ class Node:
         if run is None:
             raise NoContainer(f'container not found ("{container}")')
         return run
+
+    async def dial(self, namespace: str, pod: str, port: int) -> Connection:
+        """A connection to a port of a pod, as a program inside would make it. Raises NoContainer, FabricFailed."""
+        loop = self._find(namespace, pod)
+        if loop is None or not loop.state.network_ready:
+            raise NoContainer("pod does not exist", 404)
+        try:
+            connection = socket.socket(fileno=await self._runtime.dial(loop.uid, port))
+        except FabricFailed as error:
+            raise FabricFailed(
+                f"failed to connect to localhost:{port} inside the pod: dial tcp4 127.0.0.1:{port}:"
+                f" {dial_words(str(error))}"
+            ) from error
+        connection.setblocking(False)
+        return await asyncio.open_connection(sock=connection, limit=READ_AHEAD_BYTES)
 
     def _find(self, namespace: str, name: str) -> PodLoop | None:
         found = [loop for loop in self._loops.values() if objects.key(loop.pod) == (namespace, name)]

@@ -75,6 +75,10 @@ class PlainRuntime(FabricRuntime):
         _, descriptors = await self.fabric.request("connect", address=address, port=port)
         return descriptors[0]
 
+    async def dial(self, pod: str, port: int) -> int:
+        """As in Runtime: the loopback of every pod is this machine's."""
+        return await self.connect("127.0.0.1", port)
+
     async def run(
         self, process: ContainerProcess, output: int, errors: int, *, stdin: int | None = None
     ) -> asyncio.Future[int]:

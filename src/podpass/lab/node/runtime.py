@@ -171,6 +171,10 @@ class Runtime(Protocol):
         """A descriptor of a TCP connection made where the pods' ports are. Raises FabricFailed."""
         ...
 
+    async def dial(self, pod: str, port: int) -> int:
+        """A descriptor of a TCP connection made inside the pod of that uid, to its loopback. Raises FabricFailed."""
+        ...
+
 
 class FabricRuntime:
     """The helper process of a runtime, which starts and ends its containers. A lost one is replaced by `start`."""

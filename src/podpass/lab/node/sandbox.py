@@ -155,6 +155,11 @@ class SandboxRuntime(FabricRuntime):
         _, descriptors = await self.fabric.request("connect", address=address, port=port)
         return descriptors[0]
 
+    async def dial(self, pod: str, port: int) -> int:
+        """As in Runtime. Raises FabricFailed."""
+        _, descriptors = await self.fabric.request("dial", pod=pod, port=port)
+        return descriptors[0]
+
 
 def environment_of(process: ContainerProcess) -> dict[str, str]:
     """The variables of a container's programs."""

@@ -24,6 +24,10 @@ Sink = Callable[[int, bytes], Awaitable[None]]
 """Takes what was written to stdout (1) or stderr (2)."""
 
 
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+"""To a port of a pod."""
+
+
 class NoContainer(Exception):
     """The container does not run here; the message is for the client, *status* the HTTP code."""
 

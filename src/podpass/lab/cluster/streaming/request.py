@@ -12,6 +12,7 @@ from podpass.kube.status import StatusError
 from podpass.lab.cluster.options import is_true
 
 MOST_ARGUMENTS = 4096
+MOST_PORTS = 100
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -63,11 +64,16 @@ def chosen_container(pod: Obj, asked: str) -> str:
     raise StatusError.bad_request(text)
 
 
+def must_have_a_node(pod: Obj) -> None:
+    """Raises StatusError 400 for a pod that is bound to none."""
+    if not objects.spec(pod).get("nodeName"):
+        raise StatusError.bad_request(f"pod {objects.name(pod)} does not have a host assigned")
+
+
 def stream_options(pod: Obj, query: Mapping[str, str], command: Sequence[str] = ()) -> StreamOptions:
     """The options of a request about *pod*. Raises StatusError 400."""
     container = chosen_container(pod, query.get("container", ""))
-    if not objects.spec(pod).get("nodeName"):
-        raise StatusError.bad_request(f"pod {objects.name(pod)} does not have a host assigned")
+    must_have_a_node(pod)
     tty = is_true(query.get("tty", ""))
     options = StreamOptions(
         container=container,
@@ -91,3 +97,25 @@ def exec_options(pod: Obj, query: Mapping[str, str], members: Sequence[tuple[str
     if len(command) > MOST_ARGUMENTS:
         raise StatusError.bad_request(f"the command has more than {MOST_ARGUMENTS} arguments")
     return options
+
+
+class NoPort(Exception):
+    """What should name a port does not."""
+
+
+def port_of(text: str) -> int:
+    """Raises NoPort."""
+    if not text.isascii() or not text.isdigit() or len(text) > 5 or not 0 < int(text) < 65536:
+        raise NoPort(f"unable to parse {text[:20]!r} as a port")
+    return int(text)
+
+
+def asked_ports(members: Sequence[tuple[str, str]]) -> list[int]:
+    """The ports that a query names. Raises StatusError 400."""
+    texts = [text for name, value in members if name == "ports" for text in value.split(",") if text]
+    if len(texts) > MOST_PORTS:
+        raise StatusError.bad_request(f"more than {MOST_PORTS} ports")
+    try:
+        return [port_of(text.strip()) for text in texts]
+    except NoPort as error:
+        raise StatusError.bad_request(str(error)) from error

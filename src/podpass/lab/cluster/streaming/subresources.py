@@ -1,28 +1,44 @@
-"""pods/exec and pods/attach: from a request that was let in to a session, and its one line in the journal.
+"""pods/exec, attach and portforward: from a request that was let in to a session, and its line in the journal.
 
 Contract: Kubernetes API surface, sections 1.3 and 1.6.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from podpass.kube.objects import Obj
 from podpass.kube.resources import PODS
 from podpass.kube.status import StatusError
 from podpass.lab.cluster.extension import AdmissionAttributes, SubresourceCall
 from podpass.lab.cluster.streaming.outcome import exited, failed, not_executed
-from podpass.lab.cluster.streaming.request import StreamOptions, exec_options, stream_options
+from podpass.lab.cluster.streaming.request import (
+    StreamOptions,
+    asked_ports,
+    exec_options,
+    must_have_a_node,
+    stream_options,
+)
 from podpass.lab.cluster.streaming.session import ClientLeft, RemoteClient, Stopped, carry
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.lab.node.driver import FabricFailed, NotStarted
-from podpass.lab.node.streams import NoContainer, RunningContainer, Streams
+from podpass.lab.node.streams import Connection, NoContainer, RunningContainer, Streams
 from podpass.serving.asgi import App, Receive, Request, Response, Scope, Send, send_response, text_response
 from podpass.serving.upgrade import CanNotUpgrade, Upgrade, offered, upgrade_of
 
-FindRunning = Callable[[str, str, str], RunningContainer]
-"""The running container of a namespace, a pod and a name. Raises NoContainer."""
+
+class Node(Protocol):
+    """What has the containers. Each raises NoContainer for one that is not there."""
+
+    def running(self, namespace: str, pod: str, container: str) -> RunningContainer: ...
+
+    async def dial(self, namespace: str, pod: str, port: int) -> Connection: ...
+
+
+Dial = Callable[[int], Awaitable[Connection]]
 Open = Callable[[RunningContainer], Awaitable[Streams]]
 
 
@@ -32,7 +48,8 @@ class StreamSubresources:
 
     verbs: Verbs
     journal: Journal
-    running: FindRunning
+    node: Callable[[], Node]
+    """Raises NoContainer."""
     _sessions: set[asyncio.Event] = field(default_factory=set)
     """Each is set to end its session."""
 
@@ -80,19 +97,51 @@ class StreamSubresources:
     def _joined(self, call: SubresourceCall, options: StreamOptions, begin: Open) -> Response | App:
         _must_upgrade(call.request)
         try:
-            container = self.running(call.namespace, call.name, options.container)
+            container = self.node().running(call.namespace, call.name, options.container)
         except NoContainer as error:
             # The kubelet's own answer, which the API server passes on as it is.
             self._record(call, options, "failed", error.message)
             return text_response(error.status, error.message)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            stop = asyncio.Event()
-            self._sessions.add(stop)
-            try:
+            with self._session() as stop:
                 await self._serve(call, options, lambda: begin(container), stop, scope, send)
-            finally:
-                self._sessions.discard(stop)
+
+        return app
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[asyncio.Event]:
+        stop = asyncio.Event()
+        self._sessions.add(stop)
+        try:
+            yield stop
+        finally:
+            self._sessions.discard(stop)
+
+    async def port_forward(self, call: SubresourceCall) -> Response | App:
+        """Join a client's streams to ports of the pod. Raises StatusError."""
+        must_have_a_node(self.verbs.get(PODS, call.name, call.namespace))
+        ports = asked_ports(call.request.query_list)
+        kind: Obj = {"kind": "PodPortForwardOptions", "apiVersion": "v1"}
+        await self._admit(call, {**kind, "ports": ports} if ports else kind)
+        _must_upgrade(call.request)
+
+        async def dial(port: int) -> Connection:
+            return await self.node().dial(call.namespace, call.name, port)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            used = set(ports)
+            outcome: Outcome = "done"
+            why = ""
+            with self._session() as stop:
+                try:
+                    await _until(stop, await _forwarding(call, ports, dial, used, upgrade_of(scope)))
+                except CanNotUpgrade as refusal:
+                    outcome, why = "failed", str(refusal)
+                    if refusal.status:
+                        await send_response(send, text_response(refusal.status, why))
+            decision = {"pod": call.name, "namespace": call.namespace, "ports": sorted(used)}
+            self._note(call, outcome, why, decision)
 
         return app
 
@@ -110,7 +159,10 @@ class StreamSubresources:
         except CanNotUpgrade as refusal:
             self._record(call, options, "failed", str(refusal))
             if refusal.status:
-                await send_response(send, Response(refusal.status))
+                await send_response(send, text_response(refusal.status, str(refusal)))
+            return
+        except ClientLeft as error:
+            self._record(call, options, "failed", str(error))
             return
         streams: Streams | None = None
         outcome: Outcome = "failed"
@@ -157,25 +209,70 @@ class StreamSubresources:
             decision["program"] = options.command[0]
         if code is not None:
             decision["exit_code"] = code
+        self._note(call, outcome, why, decision)
+
+    def _note(self, call: SubresourceCall, outcome: Outcome, why: str, decision: Obj) -> None:
         what = f"{call.subresource} {call.namespace}/{call.name}"
         self.journal.record(
             Hop(who=call.user.name, whom="node", what=what, outcome=outcome, why=why, decision=decision)
         )
 
 
+async def _until(stop: asyncio.Event, session: Coroutine[None, None, None]) -> None:
+    """Run *session* to its end, or until *stop* is set."""
+    running, stopping = asyncio.create_task(session), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([running, stopping], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (running, stopping):
+            task.cancel()
+        await asyncio.gather(running, stopping, return_exceptions=True)
+    if not running.cancelled():
+        running.result()
+
+
+async def _forwarding(
+    call: SubresourceCall, ports: list[int], dial: Dial, used: set[int], upgrade: Upgrade | None
+) -> Coroutine[None, None, None]:
+    """The session in whichever protocol the client offers. Raises CanNotUpgrade."""
+    if upgrade is None:
+        raise CanNotUpgrade(400, "the connection can't be taken over")
+    from podpass.lab.cluster.streaming import port_forward
+    from podpass.lab.cluster.streaming.spdy_connection import SpdyConnection, TunnelDuplex, open_spdy
+
+    if offered(call.request) != "websocket":
+        connection, _ = open_spdy(call.request, upgrade, (port_forward.SPDY_PROTOCOL, ""))
+        return port_forward.forward_spdy(connection, dial, call.name, used)
+    from podpass.serving.websocket import open_websocket
+
+    protocols = [port_forward.TUNNEL_PROTOCOL]
+    if ports:
+        protocols += [port_forward.CHANNEL_PROTOCOL, ""]
+    websocket = open_websocket(call.request, upgrade, protocols)
+    if websocket.subprotocol == port_forward.TUNNEL_PROTOCOL:
+        return port_forward.forward_spdy(SpdyConnection(TunnelDuplex(websocket)), dial, call.name, used)
+    return port_forward.forward_channels(websocket, ports, dial, call.name)
+
+
 def _must_upgrade(request: Request) -> None:
-    if offered(request) != "websocket":
+    if offered(request) not in ("websocket", "spdy/3.1"):
         raise StatusError.bad_request("Upgrade request required")
 
 
 async def _open_client(request: Request, options: StreamOptions, upgrade: Upgrade | None) -> RemoteClient:
-    """The client's end of the connection. Raises CanNotUpgrade."""
+    """The client's end of the connection. Raises CanNotUpgrade, ClientLeft."""
     if upgrade is None:
         raise CanNotUpgrade(400, "the connection can't be taken over")
     # Their imports are nobody's who only reads and writes objects.
-    from podpass.lab.cluster.streaming.channels import PROTOCOLS, ChannelClient
-    from podpass.serving.websocket import open_websocket
+    if offered(request) == "websocket":
+        from podpass.lab.cluster.streaming import channels
+        from podpass.serving.websocket import open_websocket
 
-    client = ChannelClient(open_websocket(request, upgrade, PROTOCOLS))
-    await client.greet(stdout=options.stdout, stderr=options.stderr)
-    return client
+        client = channels.ChannelClient(open_websocket(request, upgrade, channels.PROTOCOLS))
+        await client.greet(stdout=options.stdout, stderr=options.stderr)
+        return client
+    from podpass.lab.cluster.streaming import spdy_client
+    from podpass.lab.cluster.streaming.spdy_connection import open_spdy
+
+    connection, protocol = open_spdy(request, upgrade, spdy_client.PROTOCOLS)
+    return await spdy_client.SpdyClient.open(connection, protocol, options)

@@ -147,6 +147,12 @@ class Networks:
         with self._inside(self._pods[pod]):
             yield
 
+    async def dial(self, pod: str, port: int) -> int:
+        """A connection to a port of the pod's own loopback. Raises Refused, OSError."""
+        with self.inside(pod):
+            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        return await connect("127.0.0.1", port, connection)
+
     @contextlib.contextmanager
     def inside_node(self, number: int) -> Iterator[None]:
         with self._inside(self._node(number).network):
@@ -183,9 +189,12 @@ class Networks:
             self._enter(self._own)
 
 
-async def connect(address: str, port: int) -> int:
-    """A connection to a pod's or a node's port, made in the network that joins the nodes; the lab uses it."""
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+async def connect(address: str, port: int, connection: socket.socket | None = None) -> int:
+    """A connection to a pod's or a node's port, made in the network that joins the nodes; the lab uses it.
+
+    *connection* is a socket that was made in another network.
+    """
+    connection = connection or socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     connection.setblocking(False)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):

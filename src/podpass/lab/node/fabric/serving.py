@@ -47,6 +47,8 @@ async def handle(request: dict[str, Any], descriptors: list[int], fabric: Fabric
             return await processes.execute(request, descriptors)
         case "signal":
             return {"delivered": processes.signal(request["container"], request["signal"])}, []
+        case "dial" if networks:
+            return {}, [await networks.dial(request["pod"], request["port"])]
         case "connect":
             return {}, [await connect(request["address"], request["port"])]
         case other:

@@ -172,13 +172,14 @@ async def _dial(dialer: Dialer, host: str, port: int) -> socket.socket:
     try:
         descriptor = await dialer.connect(host, port)
     except FabricFailed as error:
-        raise _Failed(f"dial tcp {where}: {_dial_words(str(error))}") from error
+        raise _Failed(f"dial tcp {where}: {dial_words(str(error))}") from error
     connection = socket.socket(fileno=descriptor)
     connection.setblocking(False)
     return connection
 
 
-def _dial_words(text: str) -> str:
+def dial_words(text: str) -> str:
+    """Why a connection was not made, from the helper's words to those of a Go program."""
     words = next((words for sign, words in _WORDS if sign in text), "")
     return f"connect: {words}" if words and words != "i/o timeout" else words or _ERRNO.sub("", text)
 
