@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from bench import kubernetes_api, webhook_review
+from bench import kubernetes_api, pod_start, webhook_review
 from bench.decision import decision_rate
 from bench.rates import Rate, calls_per_core, get, measure, post, resident_mib
 from podpass.kube.resources import SERVICEACCOUNTS
@@ -102,6 +102,7 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
             "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
             "/azure-wi-webhook-mutating-webhook-configuration"
         )
+        pod_seconds = await pod_start.median_seconds(operator.kube)
 
     async def through_gateway(host: str, request: bytes, count: int) -> Rate:
         await measure(pid, gateway_port, request, tls=tls, server_name=host, count=count // 10)
@@ -123,6 +124,7 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
         at_least("issuer's key set", keys.per_core, 15_000, "/s/core"),
         at_least("webhook, a 10 KB pod", reviews.per_core, 3_000, "/s/core"),
         at_most("  p99 at 16 connections", reviews.p99_seconds * 1_000, 15, "ms"),
+        at_most("pod created to running, median", pod_seconds * 1_000, 100, "ms"),
     ]
 
 
@@ -163,7 +165,7 @@ def measure_all(home: Path) -> list[Figure]:
     start(paths, home=home)
     try:
         figures.append(at_most("lab idle, resident", resident_mib(int(Control(paths).status()["pid"])), MIB_LAB, "MiB"))
-        note("rates of the token endpoint, the key set and the webhook")
+        note("rates of the token endpoint, the key set and the webhook; how soon a pod runs")
         figures += asyncio.run(server_rates(paths, signing))
     finally:
         stop(paths)
