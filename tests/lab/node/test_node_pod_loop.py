@@ -5,6 +5,8 @@ import base64
 import json
 from pathlib import Path
 
+import pytest
+
 from podpass.lab.node.csi_volumes import CsiVolume, NoDrivers
 from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions, read
@@ -403,3 +405,49 @@ async def test_a_pod_may_not_want_to_be_told(pod_loop, pod_object, container, ap
     text = await log(loop)
     assert "KUBERNETES_SERVICE_HOST=10.96.0.1\n" in text
     assert "DB_" not in text
+
+
+async def test_a_part_of_a_volume_is_shown(pod_loop, pod_object, container, api) -> None:
+    api.put("configmaps", "app", {"data": {"one": "1", "two": "2"}})
+    mounts = [
+        {"name": "settings", "mountPath": "/etc/one", "subPath": "one"},
+        {"name": "data", "mountPath": "/var/mine", "subPathExpr": "$(POD)/deep"},
+    ]
+    loop = pod_loop(
+        pod_object(
+            container(
+                'cat "$LAB_ROOT/etc/one"; touch "$LAB_ROOT/var/mine/x"; ls "$LAB_ROOT"/../../volumes/data/orders/deep',
+                env=[{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+                volumeMounts=mounts,
+            ),
+            volumes=[{"name": "settings", "configMap": {"name": "app"}}, {"name": "data", "emptyDir": {}}],
+        )
+    )
+    await api.status(lambda status: status["phase"] == "Succeeded")
+    assert await log(loop) == "1x\n"
+
+
+@pytest.mark.parametrize(
+    ("mount", "message"),
+    [
+        ({"subPath": "../x"}, "unable to provision SubPath `../x`: must not contain '..'"),
+        ({"subPath": "/x"}, "error SubPath `/x` must not be an absolute path"),
+        ({"subPathExpr": "$(NONE)"}, 'missing value for "NONE"'),
+        ({"subPath": "away/etc"}, 'failed to prepare subPath for volumeMount "host" of container "app"'),
+    ],
+)
+async def test_a_part_that_is_none_holds_the_container(pod_loop, pod_object, container, api, tmp_path, mount, message):
+    root = tmp_path / "state" / "root" / "data"
+    root.mkdir(parents=True)
+    (root / "away").symlink_to("/")
+    pod_loop(
+        pod_object(
+            container("exit 0", volumeMounts=[{"name": "host", "mountPath": "/host", **mount}]),
+            volumes=[{"name": "host", "hostPath": {"path": "/data"}}],
+        )
+    )
+    status = await api.status(lambda status: "waiting" in status["containerStatuses"][0]["state"])
+    assert status["containerStatuses"][0]["state"]["waiting"] == {
+        "reason": "CreateContainerConfigError",
+        "message": message,
+    }

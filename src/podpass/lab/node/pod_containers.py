@@ -213,6 +213,14 @@ class PodContainers:
             return
         container = self.get(action.name)
         self._reports.event("Normal", "Killing", action.message, container=action.name)
+        if container.unhealthy is not None:
+            self._reports.record(
+                f"stop container {action.name}",
+                "done",
+                why=action.message,
+                container=action.name,
+                probe=container.unhealthy,
+            )
         self.set(replace(container, stopping=True))
         live.prober.leave()
         lifecycle_hooks = container.spec.get("lifecycle") or {}

@@ -1,5 +1,6 @@
 """From a container of a pod spec to the process that a runtime starts."""
 
+import re
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from podpass.lab.node.fields import Place
 from podpass.lab.node.images import ResolvedImage
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, HostPort, Mount, PodSandbox
 from podpass.lab.node.termination import make_message_file
+
+_VARIABLE = re.compile(r"\$\(([^)]*)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +108,37 @@ def _mounts(container: Obj, merged: Environment, volume_paths: Mapping[str, Path
         source = volume_paths.get(name)
         if source is None:
             raise CannotStart("CreateContainerConfigError", f'volume "{name}" not found')
-        inner = mount.get("subPath") or expand(mount.get("subPathExpr") or "", merged.variables)
-        if inner:
-            if inner.startswith("/") or ".." in inner.split("/"):
-                raise CannotStart("CreateContainerConfigError", f"subPath {inner!r} must be relative and without '..'")
-            root, source = source.resolve(), source / inner
-            if not source.resolve().is_relative_to(root):
-                raise CannotStart("CreateContainerConfigError", f"subPath {inner!r} leads out of volume {name}")
-            if not source.exists():
-                source.mkdir(parents=True)
-            # As with the kubelet, what a subPath shows is fixed when the container starts.
-            source = source.resolve()
+        if inner := _inner_path(mount, merged.variables):
+            source = _inside(source, inner, mount, container)
         mounts.append(Mount(mount.get("mountPath", ""), source, bool(mount.get("readOnly"))))
     return tuple(mounts)
+
+
+def _inner_path(mount: Obj, variables: Mapping[str, str]) -> str:
+    """The subPath of *mount*, its variables put in. Raises CannotStart."""
+    expression = mount.get("subPathExpr") or ""
+    for name in _VARIABLE.findall(expression.replace("$$", "")):
+        if name not in variables:
+            raise CannotStart("CreateContainerConfigError", f'missing value for "{name}"')
+    inner = str(mount.get("subPath") or expand(expression, variables))
+    if inner.startswith("/"):
+        raise CannotStart("CreateContainerConfigError", f"error SubPath `{inner}` must not be an absolute path")
+    if ".." in inner.split("/"):
+        raise CannotStart("CreateContainerConfigError", f"unable to provision SubPath `{inner}`: must not contain '..'")
+    return inner
+
+
+def _inside(volume: Path, inner: str, mount: Obj, container: Obj) -> Path:
+    """The place of *inner* in *volume*, made where it is missing. Raises CannotStart where it leads out."""
+    root, source = volume.resolve(), volume / inner
+    refusal = f'failed to prepare subPath for volumeMount "{mount.get("name")}" of container "{container["name"]}"'
+    if not source.resolve().is_relative_to(root):
+        raise CannotStart("CreateContainerConfigError", refusal)
+    try:
+        source.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        pass  # A file of the volume, which is shown as one.
+    except OSError as error:
+        raise CannotStart("CreateContainerConfigError", f"{refusal}: {error.strerror}") from error
+    # As with the kubelet, what a subPath shows is fixed when the container starts.
+    return source.resolve()
