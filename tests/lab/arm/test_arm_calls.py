@@ -112,7 +112,7 @@ async def test_the_api_version_is_required(world: World) -> None:
         ("GET", f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv", 404, "ResourceNotFound"),
         ("GET", f"{GROUP}/providers/Microsoft.KeyVault/nothings/kv", 404, "InvalidResourceType"),
         ("GET", f"{GROUP}/providers/Nobody.Nothing/things/x", 404, "InvalidResourceNamespace"),
-        ("GET", f"{GROUP}/providers/Microsoft.Compute/virtualMachines/x", 501, "NotImplemented"),
+        ("GET", f"{GROUP}/providers/Microsoft.Sql/servers/x", 501, "NotImplemented"),
         ("GET", f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv/secrets/x", 501, "NotImplemented"),
         ("PUT", f"{GROUP}/{DEFINITIONS}/{uuid.UUID(int=1)}", 501, "NotImplemented"),
         ("POST", IDENTITIES, 405, "HttpMethodNotSupported"),
@@ -132,7 +132,7 @@ async def test_what_is_not_there_is_refused_as_azure_does(
 
 
 async def test_what_is_not_emulated_is_recorded(world: World) -> None:
-    await world.call("GET", f"{GROUP}/providers/Microsoft.Compute/virtualMachines/x")
+    await world.call("GET", f"{GROUP}/providers/Microsoft.Sql/servers/x")
     assert (world.hops[-1].outcome, world.hops[-1].wire) == ("noted", "NotImplemented")
 
 

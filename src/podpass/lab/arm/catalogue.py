@@ -3,7 +3,16 @@
 A new type is one entry in TYPES; a call that is no plain read or write of a type is one in OPERATIONS.
 """
 
-from podpass.lab.arm import access, access_policies, deleted_vaults, features, managed_identity, subscriptions, vaults
+from podpass.lab.arm import (
+    access,
+    access_policies,
+    compute,
+    deleted_vaults,
+    features,
+    managed_identity,
+    subscriptions,
+    vaults,
+)
 from podpass.lab.arm.model import Operation, ResourceType
 
 TYPES: tuple[ResourceType, ...] = (
@@ -13,6 +22,7 @@ TYPES: tuple[ResourceType, ...] = (
     vaults.VAULT,
     vaults.MANAGED_HSM,
     vaults.DELETED_MANAGED_HSM,
+    *compute.TYPES,
 )
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -22,6 +32,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *vaults.OPERATIONS,
     *deleted_vaults.OPERATIONS,
     *features.OPERATIONS,
+    *compute.OPERATIONS,
 )
 
 
@@ -36,6 +47,15 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         "Microsoft.Authorization/policyDefinitions",
         "Microsoft.Authorization/providerOperations",
         "Microsoft.Authorization/roleEligibilityScheduleRequests",
+        "Microsoft.Compute/disks",
+        "Microsoft.Compute/images",
+        "Microsoft.Compute/locations/vmSizes",
+        "Microsoft.Compute/operations",
+        "Microsoft.Compute/skus",
+        "Microsoft.Compute/virtualMachines/extensions",
+        "Microsoft.Compute/virtualMachines/instanceView",
+        "Microsoft.Compute/virtualMachineScaleSets/extensions",
+        "Microsoft.Compute/virtualMachineScaleSets/instanceView",
         "Microsoft.KeyVault/hsmPools",
         "Microsoft.KeyVault/locations/deletedManagedHSMs",
         "Microsoft.KeyVault/operations",

@@ -61,6 +61,14 @@ def invalid_type(namespace: str, resource_type: str, api_version: str) -> ArmErr
     )
 
 
+def being_deleted(resource_type: str, name: str) -> ArmError:
+    return ArmError(
+        409,
+        "ResourceIsBeingDeleted",
+        f"The resource '{name}' of type '{resource_type}' is being deleted. Try again later.",
+    )
+
+
 def not_registered(namespace: str) -> ArmError:
     return ArmError(
         409,

@@ -6,7 +6,7 @@ Contract: Azure HTTP surface, section 4.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import msgspec
@@ -34,6 +34,7 @@ from podpass.lab.entra.directory import Directory
 from podpass.lab.store import Store
 
 SERVICE = "arm"
+DELETING = "Deleting"
 _MAX_TAGS = 50
 
 
@@ -129,12 +130,19 @@ class Estate:
             self.require(scope)
         return self.below(scope, kind.name)
 
-    def put(self, wanted: ResourceId, content: Any, *, actor: Actor, api_version: str) -> Written:
-        """Create the resource or replace it by *content*, decoded JSON. Read-only members in it are ignored."""
+    def put(
+        self, wanted: ResourceId, content: Any, *, actor: Actor, api_version: str, principal_id: str = ""
+    ) -> Written:
+        """Create the resource or replace it by *content*, decoded JSON. Read-only members in it are ignored.
+
+        Without *principal_id* the lab itself writes, which may assign every identity.
+        """
         kind = self._creatable(wanted)
         with self.store.transaction():
             subscription = self._require_base(wanted)
             existing = self.get(wanted)
+            if existing is not None and existing.busy == DELETING:
+                raise errors.being_deleted(kind.name, existing.name)
             body = _decoded(content, kind)
             if existing is None:
                 namespace = kind.name.partition("/")[0]
@@ -145,7 +153,15 @@ class Estate:
             tags = body.tags
             if tags is not None and len(tags) > _MAX_TAGS:
                 raise errors.invalid_request(f"A resource can have at most {_MAX_TAGS} tags.", "TooManyTags")
-            draft = Draft(id=wanted, body=body, existing=existing, subscription=subscription, api_version=api_version)
+            draft = Draft(
+                id=wanted,
+                body=body,
+                existing=existing,
+                subscription=subscription,
+                api_version=api_version,
+                actor=actor,
+                principal_id=principal_id,
+            )
             shaped = kind.shape(self, draft) if kind.shape else Shaped()
             resource = Resource(
                 id=existing.id if existing else self._canonical(wanted, kind),
@@ -156,12 +172,17 @@ class Estate:
                 properties=shaped.properties,
                 system_data=self._system_data(existing, actor) if kind.system_data else None,
                 hidden=shaped.hidden,
+                extra=shaped.extra,
+                busy=("" if not kind.seconds else "Creating" if existing is None else "Updating"),
+                busy_until=self.clock.now() + kind.seconds if kind.seconds else 0.0,
             )
             self.keep(resource)
             kind.written(self, resource, existing)
         return Written(resource, existing is None)
 
-    def patch(self, wanted: ResourceId, content: Any, *, actor: Actor, api_version: str) -> Resource:
+    def patch(
+        self, wanted: ResourceId, content: Any, *, actor: Actor, api_version: str, principal_id: str = ""
+    ) -> Resource:
         """Change the members that *content* names: tags are replaced, properties member by member."""
         if not isinstance(content, dict):
             raise errors.invalid_content("Expected `object`")
@@ -170,7 +191,10 @@ class Estate:
         changes = content.get("properties")
         if isinstance(changes, dict):
             merged["properties"] = {**present.properties, **changes}
-        return self.put(wanted, merged, actor=actor, api_version=api_version).resource
+        if (kind := self.kind(present.type)) is not None:
+            merged |= kind.patched(present, content)
+        written = self.put(wanted, merged, actor=actor, api_version=api_version, principal_id=principal_id)
+        return written.resource
 
     def delete(self, wanted: ResourceId) -> Resource | None:
         """Remove the resource and all it holds, with the role assignments at and below it; None when absent."""
@@ -187,6 +211,38 @@ class Estate:
                 self.store.delete(SERVICE, "resource", resource.id.lower())
             self.assignments.delete_below(wanted.key)
         return present
+
+    def begin_delete(self, wanted: ResourceId, seconds: float) -> Resource | None:
+        """Have the resource removed in *seconds* of the lab's time; None when absent."""
+        self._require_base(wanted)
+        present = self.get(wanted)
+        if present is not None and present.busy != DELETING:
+            present = replace(present, busy=DELETING, busy_until=self.clock.now() + seconds)
+            with self.store.transaction():
+                self.keep(present)
+                self.store.put(SERVICE, "deleting", wanted.key, present.busy_until)
+        return present
+
+    def settle(self) -> None:
+        """End the deletes whose time has come."""
+        now = self.clock.now()
+        for key, ends in self.store.items(SERVICE, "deleting"):
+            if ends <= now:
+                with self.store.transaction():
+                    self.store.delete(SERVICE, "deleting", key)
+                    self.delete(resource_id(key))
+
+    def shown(self, resource: Resource) -> dict[str, Any]:
+        """The resource as ARM answers it now."""
+        document = resource.to_dict()
+        if resource.busy and self.clock.now() < resource.busy_until:
+            document["properties"] = {**document["properties"], "provisioningState": resource.busy}
+        return document
+
+    def subscription_of(self, resource: Resource) -> Subscription:
+        found = self.subscription(resource_id(resource.id).subscription)
+        assert found is not None
+        return found
 
     def keep(self, resource: Resource) -> None:
         """Store the resource as it is."""

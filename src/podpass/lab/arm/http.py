@@ -70,6 +70,7 @@ class ArmHttp:
 
     def _answered(self, request: Request, address: Address, caller: Caller) -> Response:
         version = _api_version(request)
+        self._estate.settle()
         subscription = None
         if address.id.subscription:
             subscription = self._estate.subscription(address.id.subscription)
@@ -241,12 +242,17 @@ def _origin(request: Request) -> str:
 
 
 def _answer_response(request: Request, answer: Answer) -> Response:
-    headers = (*_headers(request), *answer.headers)
+    headers = (*_headers(request), *(_absolute(request, name, value) for name, value in answer.headers))
     if answer.items is not None:
         return json_response(answer.status, page(request, answer.items, _origin(request)), headers)
     if answer.body is None:
         return Response(answer.status, b"", headers)
     return json_response(answer.status, answer.body, headers)
+
+
+def _absolute(request: Request, name: str, value: str) -> tuple[str, str]:
+    """A path in a header as the address by which this client reaches it."""
+    return name, f"{_origin(request)}{value}" if value.startswith("/") else value
 
 
 def _rendered(request: Request, error: ArmError) -> Response:

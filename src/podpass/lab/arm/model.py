@@ -116,6 +116,12 @@ class Resource:
     system_data: Mapping[str, str] | None = None
     hidden: Mapping[str, str] = field(default_factory=dict)
     """What the service remembers and never shows."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Members beside the usual ones: identity, sku, zones."""
+    busy: str = ""
+    """The provisioning state of a change that has not ended: Creating, Updating, Deleting."""
+    busy_until: float = 0.0
+    """In seconds since the epoch."""
 
     def to_dict(self) -> dict[str, Any]:
         # A group is answered with a shorter type than the one its actions and scopes are named by.
@@ -127,8 +133,7 @@ class Resource:
             document["tags"] = self.tags
         if self.system_data is not None:
             document["systemData"] = self.system_data
-        document["properties"] = self.properties
-        return document
+        return {**document, **self.extra, "properties": self.properties}
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -148,6 +153,9 @@ class Draft:
     existing: Resource | None
     subscription: Subscription
     api_version: str
+    actor: Actor
+    principal_id: str = ""
+    """Who writes, where that is a caller; the lab's own filling may do everything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +164,7 @@ class Shaped:
 
     properties: Mapping[str, Any] = field(default_factory=dict)
     hidden: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,11 @@ def _nothing(estate: "Estate", resource: Resource) -> None:
     del estate, resource
 
 
+def _as_given(present: Resource, content: Mapping[str, Any]) -> Mapping[str, Any]:
+    del present, content
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceType:
     """One kind of resource: how it is named, checked, filled in and shown."""
@@ -191,6 +205,10 @@ class ResourceType:
     located: bool = True
     """Whether it needs a location; children live where their parent does."""
     system_data: bool = True
+    patched: Callable[[Resource, Mapping[str, Any]], Mapping[str, Any]] = _as_given
+    """Members that a PATCH merges in a way of their own, from the stored resource and the request."""
+    seconds: float = 0.0
+    """How long a write or delete takes, in the lab's time; 0: it has ended when it is answered."""
     written: "Callable[[Estate, Resource, Resource | None], None]" = _unchanged
     """Carries a write to where else it counts, within the same transaction."""
     removed: "Callable[[Estate, Resource], None]" = _nothing

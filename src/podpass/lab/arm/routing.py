@@ -4,12 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE
-from podpass.lab.arm import errors, providers
+from podpass.lab.arm import errors, long_running, providers
 from podpass.lab.arm.authorization import Allowed
 from podpass.lab.arm.catalogue import NOT_EMULATED_TYPES, OPERATIONS, TYPES
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
-from podpass.lab.arm.model import Answer, Call, ResourceType, decoded_json
+from podpass.lab.arm.model import Answer, Call, Resource, ResourceType, decoded_json
 from podpass.lab.arm.namespaces import NOT_EMULATED_NAMESPACES
 from podpass.lab.arm.paths import Address
 
@@ -96,23 +96,49 @@ def _get(estate: Estate, call: Call) -> Answer:
     resource = estate.require(call.address.id)
     if call.method == "HEAD":
         return Answer(204)
-    return Answer(200, resource.to_dict())
+    return Answer(200, estate.shown(resource))
 
 
 def _put(estate: Estate, call: Call) -> Answer:
-    written = estate.put(call.address.id, decoded_json(call.body), actor=call.actor, api_version=call.api_version)
-    return Answer(201 if written.created else 200, written.resource.to_dict())
+    written = estate.put(
+        call.address.id,
+        decoded_json(call.body),
+        actor=call.actor,
+        api_version=call.api_version,
+        principal_id=call.principal_id,
+    )
+    status = 201 if written.created else 200
+    return Answer(status, estate.shown(written.resource), headers=_followed(estate, written.resource, call))
 
 
 def _patch(estate: Estate, call: Call) -> Answer:
-    resource = estate.patch(call.address.id, decoded_json(call.body), actor=call.actor, api_version=call.api_version)
-    return Answer(200, resource.to_dict())
+    resource = estate.patch(
+        call.address.id,
+        decoded_json(call.body),
+        actor=call.actor,
+        api_version=call.api_version,
+        principal_id=call.principal_id,
+    )
+    headers = _followed(estate, resource, call)
+    return Answer(202 if headers else 200, estate.shown(resource), headers=headers)
+
+
+def _followed(estate: Estate, resource: Resource, call: Call) -> tuple[tuple[str, str], ...]:
+    """The headers of a write that goes on; none where it has ended."""
+    kind = estate.kind(resource.type)
+    if kind is None or not kind.seconds:
+        return ()
+    return long_running.begin(estate, resource, kind.seconds, call.api_version)
 
 
 def _delete(estate: Estate, call: Call) -> Answer:
-    if estate.delete(call.address.id) is not None:
-        return Answer(200)
     kind = estate.kind(call.address.id.type)
+    if kind is not None and kind.seconds:
+        leaving = estate.begin_delete(call.address.id, kind.seconds)
+        if leaving is not None:
+            return Answer(202, headers=long_running.begin(estate, leaving, kind.seconds, call.api_version))
+    elif estate.delete(call.address.id) is not None:
+        return Answer(200)
     if kind is not None and kind.delete_absent_status == 404:
         raise estate.absent(call.address.id)
     return Answer(204)
@@ -130,7 +156,7 @@ def _list(estate: Estate, call: Call) -> Answer:
 
     if not readable(str(call.address.id)):
         found = [one for one in found if readable(one.id)]
-    return Answer(200, items=tuple(one.to_dict() for one in found))
+    return Answer(200, items=tuple(estate.shown(one) for one in found))
 
 
 _PLAIN: dict[str, tuple[Run, str]] = {

@@ -1,0 +1,77 @@
+"""Long-running operations: how clients follow a write or a delete that has not ended yet.
+
+The change itself is made when the operation begins, but for a delete, which is made when it ends; until then the
+resource says in which state it is. Time is the lab's.
+Contract: Azure HTTP surface, section 1.2.
+"""
+
+import uuid
+from typing import Any
+
+from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.estate import SERVICE, Estate
+from podpass.lab.arm.model import Answer, Call, Operation, Resource, timestamp
+from podpass.lab.arm.paths import resource_id
+
+_KIND = "operation"
+KEPT_SECONDS = 86_400.0
+_RETRY = ("Retry-After", "1")
+
+
+def begin(estate: Estate, resource: Resource, seconds: float, api_version: str) -> tuple[tuple[str, str], ...]:
+    """Start an operation on *resource*; the headers by which a client follows it, with paths in place of addresses."""
+    name, now = str(uuid.uuid4()), estate.clock.now()
+    _forget_old(estate, now)
+    document = {"resource": resource.id, "began": now, "ends": now + seconds}
+    estate.store.put(SERVICE, _KIND, name, document)
+    base = f"{resource_id(resource.id).subscription_id}/providers/{resource.type.partition('/')[0]}"
+    place = f"{base}/locations/{resource.location or 'global'}"
+    query = f"?api-version={api_version}"
+    return (
+        ("Azure-AsyncOperation", f"{place}/operations/{name}{query}"),
+        ("Location", f"{place}/operationresults/{name}{query}"),
+        _RETRY,
+    )
+
+
+def operations(namespace: str) -> tuple[Operation, ...]:
+    """The calls on a provider's operations."""
+    return (
+        Operation(method="GET", path=f"{namespace}/locations/operations", action="", run=_status),
+        Operation(method="GET", path=f"{namespace}/locations/operationresults", action="", run=_result),
+    )
+
+
+def _status(estate: Estate, call: Call) -> Answer:
+    document = _found(estate, call)
+    running = estate.clock.now() < document["ends"]
+    body: dict[str, Any] = {
+        "id": str(call.address.id),
+        "name": call.address.id.name,
+        "status": "InProgress" if running else "Succeeded",
+        "startTime": timestamp(document["began"]),
+    }
+    if not running:
+        body["endTime"] = timestamp(document["ends"])
+    return Answer(200, body, headers=(_RETRY,) if running else ())
+
+
+def _result(estate: Estate, call: Call) -> Answer:
+    document = _found(estate, call)
+    if estate.clock.now() < document["ends"]:
+        return Answer(202, headers=(("Location", f"{call.address.id}?api-version={call.api_version}"), _RETRY))
+    resource = estate.get(resource_id(document["resource"]))
+    return Answer(204) if resource is None else Answer(200, estate.shown(resource))
+
+
+def _found(estate: Estate, call: Call) -> dict[str, Any]:
+    document = None if call.address.tail else estate.store.get(SERVICE, _KIND, call.address.id.name.lower())
+    if document is None or resource_id(document["resource"]).subscription_id.key != call.address.id.subscription_id.key:
+        raise ArmError(404, "OperationNotFound", f"The operation '{call.address.id.name[:64]}' was not found.")
+    return dict(document)
+
+
+def _forget_old(estate: Estate, now: float) -> None:
+    for key, document in estate.store.items(SERVICE, _KIND):
+        if document["ends"] + KEPT_SECONDS < now:
+            estate.store.delete(SERVICE, _KIND, key)
