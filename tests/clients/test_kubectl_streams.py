@@ -210,6 +210,45 @@ def test_what_an_attached_client_says_is_answered_and_logged(running_lab: Runnin
     assert "said aloud\n" in running_lab.kubectl(*box, "logs", "box", "-c", "echo")
 
 
+_FROM_INSIDE = """
+import base64, socket, ssl, sys
+place = "/var/run/secrets/kubernetes.io/serviceaccount"
+token, tls = open(f"{place}/token").read(), ssl.create_default_context(cafile=f"{place}/ca.crt")
+raw = socket.create_connection(("kubernetes.default.svc", 443))
+with tls.wrap_socket(raw, server_hostname="kubernetes.default.svc") as api:
+    path = "/api/v1/namespaces/streams/pods/box/exec?container=side&stdout=true&command=echo&command=inside"
+    api.sendall(
+        f"GET {path} HTTP/1.1\\r\\nHost: kubernetes.default.svc\\r\\nAuthorization: Bearer {token}\\r\\n"
+        "Connection: Upgrade\\r\\nUpgrade: websocket\\r\\nSec-WebSocket-Version: 13\\r\\n"
+        f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}\\r\\n"
+        "Sec-WebSocket-Protocol: v4.channel.k8s.io\\r\\n\\r\\n".encode()
+    )
+    said = b""
+    while b"Success" not in said and (more := api.recv(4096)):
+        said += more
+print(said.split()[1].decode(), b"inside" in said)
+"""
+
+
+def test_a_pod_execs_in_another_over_its_own_way_to_the_api(running_lab: RunningLab, box: Sequence[str]) -> None:
+    running_lab.kubectl(*box, "create", "role", "inside", "--verb=create,get", "--resource=pods,pods/exec")
+    running_lab.kubectl(*box, "create", "rolebinding", "inside", "--role=inside", "--serviceaccount=streams:default")
+    arguments = [
+        *box,
+        "run",
+        "asks",
+        "-i",
+        "--rm",
+        "-q",
+        "--restart=Never",
+        "--image=python:3.12",
+        "--",
+        "python3",
+        "-",
+    ]
+    assert kubectl(running_lab, *arguments, stdin=_FROM_INSIDE.encode()).stdout.splitlines()[:1] == [b"101 True"]
+
+
 def test_files_are_copied_both_ways(running_lab: RunningLab, box: Sequence[str], tmp_path: Path) -> None:
     there = tmp_path / "there"
     (there / "inner").mkdir(parents=True)

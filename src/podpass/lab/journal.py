@@ -102,6 +102,7 @@ class Journal:
         self._followers: set[asyncio.Queue[Event | None]] = set()
         self._pending: list[tuple[int, str, bytes]] = []
         self._flush_timer: asyncio.TimerHandle | None = None
+        self._closed = False
         store.connection.executescript(_SCHEMA)
         self._newest = int(store.connection.execute("SELECT max(number) FROM journal").fetchone()[0] or 0)
 
@@ -120,7 +121,8 @@ class Journal:
         if (clean := redact_text(text)) != text:
             written = clean.encode()
             hop = _decode_body(written).hop
-        self._pending.append((self._newest, trace, written))
+        if not self._closed:
+            self._pending.append((self._newest, trace, written))
         event = Event(number=self._newest, trace=trace, time=now, real_time=real, hop=hop)
         self._tell(event)
         self._flush_soon()
@@ -203,6 +205,7 @@ class Journal:
     def close(self) -> None:
         """Write what is left and end every follower. Nothing is recorded afterwards."""
         self.flush()
+        self._closed = True
         for queue in list(self._followers):
             with contextlib.suppress(asyncio.QueueFull):
                 queue.put_nowait(None)

@@ -217,7 +217,7 @@ class Cluster:
     async def close_watches(self) -> None:
         """End every watch and every stream, so that the servers that carry them can stop at once."""
         self.watches.close()
-        self._streams.close()
+        await self._streams.close()
 
     def _register(self, clock: Clock, journal: Journal) -> None:
         token = Subresource(

@@ -38,6 +38,7 @@ class Node(Protocol):
     async def dial(self, namespace: str, pod: str, port: int) -> Connection: ...
 
 
+STOP_SECONDS = 1.0
 Dial = Callable[[int], Awaitable[Connection]]
 Open = Callable[[RunningContainer], Awaitable[Streams]]
 
@@ -50,13 +51,15 @@ class StreamSubresources:
     journal: Journal
     node: Callable[[], Node]
     """Raises NoContainer."""
-    _sessions: set[asyncio.Event] = field(default_factory=set)
-    """Each is set to end its session."""
+    _sessions: dict[asyncio.Task[None], asyncio.Event] = field(default_factory=dict)
+    """Each session with what is set to end it."""
 
-    def close(self) -> None:
-        """End every session: the cluster stops."""
-        for stop in self._sessions:
+    async def close(self) -> None:
+        """End every session: the cluster stops. A client that does not read its end is not waited for."""
+        for stop in self._sessions.values():
             stop.set()
+        if self._sessions:
+            await asyncio.wait(list(self._sessions), timeout=STOP_SECONDS)
 
     async def execute(self, call: SubresourceCall) -> Response | App:
         """Run a command in a container. Raises StatusError."""
@@ -111,12 +114,13 @@ class StreamSubresources:
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[asyncio.Event]:
-        stop = asyncio.Event()
-        self._sessions.add(stop)
+        session = asyncio.current_task()
+        assert session is not None
+        stop = self._sessions[session] = asyncio.Event()
         try:
             yield stop
         finally:
-            self._sessions.discard(stop)
+            del self._sessions[session]
 
     async def port_forward(self, call: SubresourceCall) -> Response | App:
         """Join a client's streams to ports of the pod. Raises StatusError."""
