@@ -116,7 +116,7 @@ async def condition(api: Api, name: str, kind: str, status: str = "True") -> dic
 
     async def check() -> dict[str, Any] | None:
         found: dict[str, Any] = (await api("GET", f"{DEFINITIONS}/{name}")).body
-        conditions = [(each["type"], each["status"]) for each in found["status"]["conditions"]]
+        conditions = [(each["type"], each["status"]) for each in found["status"]["conditions"] or ()]
         return found if (kind, status) in conditions else None
 
     return await until(api, check)

@@ -38,7 +38,7 @@ async def test_an_update_needs_the_version_it_replaces(api: Api) -> None:
     made = await api.made(PATH, gadget(x=1))
     blind = await api("PUT", f"{PATH}/a", gadget(x=2))
     assert blind.status == 422
-    assert "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update" in blind.body["message"]
+    assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in blind.body["message"]
     made["spec"]["x"] = 2
     put = await api("PUT", f"{PATH}/a", made)
     assert put.body["metadata"]["generation"] == 2

@@ -170,7 +170,7 @@ async def test_groups_of_kubernetes_need_an_annotation(
 async def test_a_definition_is_replaced_only_by_who_knows_its_version(api: Api) -> None:
     answer = await api("PUT", CRON_TAB_DEFINITION, cron_tabs())
     assert answer.status == 422
-    assert "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update" in answer.body["message"]
+    assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in answer.body["message"]
 
 
 async def test_names_and_scope_stay_what_they_are(api: Api) -> None:
@@ -330,7 +330,10 @@ async def test_a_status_subresource_keeps_both_sides_apart(api: Api) -> None:
     answer = await api("PATCH", path, {"spec": {"replicas": 4}, "status": {"replicas": 4}}, content_type=MERGE)
     assert (answer.body["spec"]["replicas"], answer.body["status"]) == (4, {"replicas": 5})
     refused = await api("PATCH", f"{path}/status", {"status": {"replicas": "many"}}, content_type=MERGE)
-    assert 'status.replicas in body must be of type integer: "string"' in refused.body["message"]
+    assert (
+        'status.replicas: Invalid value: "string": replicas in body must be of type integer: "string"'
+        in refused.body["message"]
+    )
 
 
 async def test_scale_shows_and_changes_the_replicas(api: Api) -> None:
@@ -459,7 +462,9 @@ async def test_duplicates_in_sets_and_keyed_lists_are_refused(cluster_keys: Path
 async def test_cluster_scoped_objects_have_no_namespace(cluster_keys: Path) -> None:
     body = definition("realms.example.com", "Realm", scope="Cluster", schema=schema(spec={"type": "object"}))
     async with established(cluster_keys, body) as api:
-        made = await api.made("/apis/example.com/v1/realms", {"kind": "Realm", "metadata": {"name": "r"}})
+        made = await api.made(
+            "/apis/example.com/v1/realms", {"apiVersion": "example.com/v1", "kind": "Realm", "metadata": {"name": "r"}}
+        )
         assert "namespace" not in made["metadata"]
         assert (await api("GET", "/apis/example.com/v1/namespaces/default/realms")).status == 404
 

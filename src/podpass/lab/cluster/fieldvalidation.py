@@ -126,11 +126,15 @@ def prune_metadata(obj: Obj, api_version: str) -> list[str]:
 
     Raises StatusError 400 for a value that can't be read as its member's type.
     """
-    walk = _Walk()
-    obj["metadata"] = walk.message(_OBJECT_META, obj["metadata"], "metadata")
+    walk, meta = _Walk(), obj["metadata"]
+    kind = str(obj.get("kind") or "")
+    if not isinstance(meta, dict):
+        why = f"json: cannot unmarshal {_json_type(meta)} into Go value of type v1.ObjectMeta"
+        raise cannot_be_handled(api_version, kind, why)
+    obj["metadata"] = walk.message(_OBJECT_META, meta, "")
     if walk.mistyped is not None:
-        raise cannot_be_handled(api_version, str(obj.get("kind") or ""), str(walk.mistyped))
-    return walk.unknown
+        raise cannot_be_handled(api_version, kind, str(walk.mistyped))
+    return [f"metadata.{path}" for path in walk.unknown]
 
 
 def typed_body(obj: Obj | None, api_version: str, kind: str) -> Obj:

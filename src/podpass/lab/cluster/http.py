@@ -32,7 +32,7 @@ from podpass.lab.cluster.registry import Subresource
 from podpass.lab.cluster.server_paths import ServerPaths
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.watch import Watches
-from podpass.lab.cluster.writing import Writing, subresource_patch
+from podpass.lab.cluster.writing import Writing, check_strategic, subresource_patch
 from podpass.lab.journal import Hop, Journal, current_trace, tracing
 from podpass.serving.asgi import (
     App,
@@ -156,6 +156,9 @@ class KubernetesApi:
         self._authorize(request, user, target, attributes)
         if verb == "watch" and target.name:
             raise StatusError.method_not_allowed()
+        if verb == "deletecollection" and resource.namespaced and not target.namespace:
+            # Only one namespace's objects can be deleted at once.
+            raise StatusError.method_not_allowed() if target.kind.built_in else StatusError.no_such_path()
         if target.subresource:
             return await self._subresource(request, target, user, attributes, warnings)
         kind = target.kind
@@ -224,7 +227,7 @@ class KubernetesApi:
         kind, verb = target.kind, attributes.verb
         found = next((each for each in discovery.subresources_of(kind) if each.name == target.subresource), None)
         if found is None:
-            raise StatusError.no_such_path()
+            raise StatusError.no_such_path() if kind.built_in else StatusError.not_found(kind.resource, target.name)
         if verb not in found.verbs:
             raise StatusError.method_not_allowed()
         if found.connects and verb != "create":
@@ -240,6 +243,7 @@ class KubernetesApi:
         self._verbs.stored(kind, target.namespace, target.name)
         body: Obj | None = None
         if verb == "patch":
+            check_strategic(kind, request.media_type)
             change = subresource_patch(request, found.group, found.kind)
         else:
             body = self._subresource_body(request, found)

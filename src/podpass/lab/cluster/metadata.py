@@ -102,7 +102,7 @@ def validate(kind: Kind, obj: Obj) -> list[Cause]:
         causes.append(too_long("metadata.annotations", MAX_ANNOTATIONS_BYTES))
     for number, finalizer in enumerate(meta.get("finalizers") or ()):
         if fault := names.qualified_name_fault(finalizer):
-            causes.append(invalid(f"metadata.finalizers[{number}]", finalizer, fault))
+            causes.append(invalid("metadata.finalizers", finalizer, fault))
         elif kind.qualified_finalizers and "/" not in finalizer and finalizer not in STANDARD_FINALIZERS:
             causes.append(
                 invalid(
@@ -120,10 +120,9 @@ def _owner_faults(references: Any) -> list[Cause]:
     controllers: list[str] = []
     for number, reference in enumerate(references):
         path = f"metadata.ownerReferences[{number}]"
-        for member, text in (("apiVersion", "version must not be empty"), ("kind", "must not be empty"),
-                             ("name", "must not be empty"), ("uid", "must not be empty")):  # fmt: skip
+        for member in ("apiVersion", "kind", "name", "uid"):
             if not reference.get(member):
-                causes.append(invalid(f"{path}.{member}", reference.get(member) or "", text))
+                causes.append(required(f"{path}.{member}", "must not be empty"))
         if reference.get("controller"):
             controllers.append(str(reference.get("name")))
     if len(controllers) > 1:

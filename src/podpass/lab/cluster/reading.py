@@ -86,6 +86,8 @@ class Reading:
                 raise StatusError.expired(CONTINUE_TOO_OLD, continue_token=token) from error
             raise StatusError.expired(f"too old resource version: {error.asked} ({error.oldest})") from error
         metadata: Obj = {"resourceVersion": str(page.rv)}
+        if not kind.built_in:
+            metadata["continue"] = ""
         if page.more:
             metadata["continue"] = continue_token(page.rv, target.namespace, page.items[-1].key)
             if page.remaining:

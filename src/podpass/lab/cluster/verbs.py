@@ -154,7 +154,7 @@ class Verbs:
             obj = kind.to_stored(obj)
         meta = obj["metadata"] = {key: value for key, value in obj["metadata"].items() if value is not None}
         settle_namespace(kind, meta, namespace)
-        if meta.get("resourceVersion") and not applied:
+        if meta.get("resourceVersion") and not applied and kind.built_in:
             raise StatusError.unnamed("resourceVersion should not be set on objects to be created")
         for member in SET_BY_SERVER:
             meta.pop(member, None)
@@ -240,9 +240,9 @@ class Verbs:
         if version and version != str(current.rv):
             raise StatusError.conflict(kind.resource, name)
         if not version and (kind.needs_version or not kind.built_in):
-            text = "Invalid value: 0x0: must be specified for an update"
+            text = "Invalid value: 0: must be specified for an update"
             cause = Cause(INVALID, text, "metadata.resourceVersion")
-            raise StatusError.invalid(kind.resource, name, [cause])
+            raise StatusError.invalid_kind(kind.resource.group, kind.resource.plural, name, [cause])
         meta["resourceVersion"] = str(current.rv)
         for member in KEPT_ON_UPDATE:
             if (member not in meta or member == "creationTimestamp") and member in old["metadata"]:

@@ -6,7 +6,7 @@ Contract: Kubernetes API surface, sections 2.1 and 2.6.
 from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
-from podpass.kube.status import StatusError
+from podpass.kube.status import StatusError, invalid
 from podpass.lab.cluster import deletion, fields, metadata
 from podpass.lab.cluster.registry import Kind
 
@@ -37,9 +37,8 @@ def check_type(kind: Kind, obj: Obj) -> None:
             f" ({kind.resource.api_version})"
         )
     if name and name != kind.resource.kind:
-        raise StatusError.bad_request(
-            f"the kind in the data ({name}) does not match the expected kind ({kind.resource.kind})"
-        )
+        cause = invalid("kind", name, f"must be {kind.resource.kind}")
+        raise StatusError.invalid_kind(kind.resource.group, name, objects.name(obj), [cause])
 
 
 def _another_kind(expected: Resource, api_version: str, name: str) -> StatusError:

@@ -45,6 +45,8 @@ class Writing:
         obj = bodies.decode_object(request.media_type, request.body, self._protobuf, kind=kind.resource.kind)
         raw = request.body if request.media_type in ("", bodies.JSON) else b""
         name, version = kind.resource.kind, kind.resource.version
+        if not kind.built_in:
+            _check_typed(kind, obj, request.body)
         self._check_fields(
             kind, obj, raw, write, where=f'{name} in version "{version}" cannot be handled as a {name}: '
         )
@@ -161,8 +163,9 @@ class Writing:
 
     async def patch(self, request: Request, target: Target, user: User, warnings: list[str]) -> Response:
         kind, media_type = target.kind, request.media_type
-        if media_type not in _PATCHES or (media_type == patches.STRATEGIC_MERGE_PATCH and not kind.built_in):
+        if media_type not in _PATCHES:
             raise StatusError.unsupported_media_type()
+        check_strategic(kind, media_type)
         write = self._write(request, user, "PatchOptions", warnings, target.subresource)
         if media_type == patches.APPLY_PATCH:
             return await self._apply(request, target, write)
@@ -288,6 +291,28 @@ class _Patch:
 def change_of(request: Request, rules: MapRule) -> Callable[[Obj], Obj]:
     """What a PATCH that is no apply makes of an object. Raises StatusError, now for the body, then for the patch."""
     return _Patch.of(request, rules).apply
+
+
+def check_strategic(kind: Kind, media_type: str) -> None:
+    """Raises StatusError 415 for a strategic merge patch of what has no rules for one."""
+    if media_type == patches.STRATEGIC_MERGE_PATCH and not kind.built_in:
+        raise StatusError.unsupported_media_type([each for each in _PATCHES if each != media_type])
+
+
+def _check_typed(kind: Kind, obj: Obj, body: bytes) -> None:
+    """An object of a kind that is not built in says what it is. Raises StatusError 400."""
+    expected = kind.resource
+    if not obj.get("kind"):
+        sent = body.decode(errors="replace")
+        summary = sent if len(sent) <= 30 else f"{sent[:30]} ..."
+        raise StatusError.bad_request(
+            f"the object provided is unrecognized (must be of type {expected.kind}): Object 'Kind' is missing in"
+            f" '{sent}' ({summary})"
+        )
+    if not obj.get("apiVersion"):
+        raise StatusError.bad_request(
+            f"the API version in the data () does not match the expected API version ({expected.api_version})"
+        )
 
 
 def subresource_patch(request: Request, group: str, kind: str) -> Callable[[Obj], Obj]:

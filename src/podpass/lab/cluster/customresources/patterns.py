@@ -16,6 +16,24 @@ class BadPattern(ValueError):
     """The pattern is no regular expression, or one that would take too much memory."""
 
 
+_WORDS = {
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "missing ]": "missing closing ]",
+    "missing )": "missing closing )",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "bad repetition operator": "invalid nested repetition operator",
+    "invalid repetition size": "invalid repeat count",
+    "invalid named capture group": "invalid named capture",
+    "trailing \\": "trailing backslash at end of expression",
+}
+"""What RE2 says, and what Go says for it."""
+
+
+def _in_gos_words(text: str) -> str:
+    what, _, where = text.partition(": ")
+    return f"{_WORDS.get(what, what)}: `{where}`"
+
+
 @lru_cache(maxsize=4096)
 def matcher(pattern: str) -> Callable[[str], bool]:
     """Whether the pattern is found anywhere in a text. Raises BadPattern."""
@@ -33,7 +51,7 @@ def matcher(pattern: str) -> Callable[[str], bool]:
     except re2.error as error:
         why = error.args[0] if error.args else ""
         text = why.decode(errors="replace") if isinstance(why, bytes) else str(why)
-        raise BadPattern(f"error parsing regexp: {text}") from error
+        raise BadPattern(f"error parsing regexp: {_in_gos_words(text)}") from error
     except UnicodeEncodeError as error:
         raise BadPattern("error parsing regexp: invalid UTF-8") from error
     search = found.search

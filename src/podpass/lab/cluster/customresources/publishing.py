@@ -24,15 +24,16 @@ from podpass.lab.cluster.customresources.jsonpath import JsonPath
 from podpass.lab.cluster.customresources.ratcheting import remaining
 from podpass.lab.cluster.customresources.rules import Rules
 from podpass.lab.cluster.customresources.scale import ScalePaths, scale_faults
-from podpass.lab.cluster.customresources.validation import MAX_CAUSES, Check
+from podpass.lab.cluster.customresources.validation import MAX_CAUSES, NOWHERE, Check
 from podpass.lab.cluster.customresources.values import Shape
 from podpass.lab.cluster.extension import SubresourceCall
 from podpass.lab.cluster.fieldvalidation import prune_metadata
 from podpass.lab.cluster.metadata import STANDARD_FINALIZERS
-from podpass.lab.cluster.registry import ALL_VERBS, Kind, Registry, SchemaDocument, Subresource, spec_changed
+from podpass.lab.cluster.registry import Kind, Registry, SchemaDocument, Subresource, spec_changed
 from podpass.lab.cluster.versions import newest_first
 from podpass.serving.asgi import Response
 
+_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 ScaleHandler = Callable[[SubresourceCall, ScalePaths], Any]
 
 _decode = msgspec.json.Decoder().decode
@@ -85,7 +86,7 @@ class _Spec(msgspec.Struct):
 
 class _Status(msgspec.Struct, rename="camel"):
     accepted_names: _Names = msgspec.field(default_factory=_Names)
-    conditions: list[dict[str, Any]] = []
+    conditions: list[dict[str, Any]] | None = None
 
 
 class _Definition(msgspec.Struct):
@@ -106,7 +107,7 @@ class Definition:
         self.conversion = read.spec.conversion
         self.namespaced = read.spec.scope == "Namespaced"
         self.names = read.status.accepted_names
-        conditions = {each.get("type"): each.get("status") == "True" for each in read.status.conditions}
+        conditions = {each.get("type"): each.get("status") == "True" for each in read.status.conditions or ()}
         self.serving = conditions.get(naming.ESTABLISHED, False) and bool(self.names.plural)
         self.terminating = conditions.get(naming.TERMINATING, False)
         self.fingerprint = hashlib.sha256(msgspec.json.encode([read.spec, read.status.accepted_names])).hexdigest()
@@ -124,6 +125,7 @@ class CustomVersion:
         self._version = version
         self._api_version = api_version
         scale = version.subresources.scale
+        self.has_status = version.subresources.status is not None
         self.scale_paths = None if scale is None else ScalePaths(*msgspec.structs.astuple(scale))
 
     @cached_property
@@ -140,6 +142,10 @@ class CustomVersion:
         return Check(self.schema)
 
     @cached_property
+    def status_check(self) -> Check:
+        return Check((self.schema.get("properties") or {}).get("status") or {})
+
+    @cached_property
     def rules(self) -> Rules | None:
         """The CEL rules; None for a schema without any."""
         if b'"x-kubernetes-validations"' not in bytes(self._version.schema.openAPIV3Schema):
@@ -152,8 +158,7 @@ class CustomVersion:
 
     def prune(self, obj: Obj) -> list[str]:
         """Remove what the schema does not know, and give the path of each member that went."""
-        meta = obj.get("metadata")
-        unknown = prune_metadata(obj, self._api_version) if isinstance(meta, dict) else []
+        unknown = prune_metadata(obj, self._api_version) if obj.get("metadata") is not None else []
         return unknown + self.shape.prune(obj)
 
     def settle(self, obj: Obj) -> None:
@@ -173,7 +178,13 @@ class CustomVersion:
 
     def _faults(self, obj: Obj, old: Obj | None) -> list[Cause]:
         causes: list[Cause] = []
-        self.check(obj, "", causes)
+        if old is not None and self.has_status and _without_status(obj) == _without_status(old):
+            # A write to the status is about the status alone, and its texts know no more.
+            causes = (
+                [_in_status(cause) for cause in self.status_check.causes(obj.get("status"))] if "status" in obj else []
+            )
+        else:
+            self.check(obj, "", causes)
         if causes and old is not None:
             causes = remaining(causes, obj, old, self.schema)
         if self.scale_paths is not None:
@@ -263,7 +274,7 @@ def _kind(
         field_names=frozenset(custom.selectable),
         columns=columns(version.additional_printer_columns),
         subresources=subresources,
-        verbs=tuple(each for each in ALL_VERBS if each != "create") if definition.terminating else ALL_VERBS,
+        verbs=tuple(each for each in _VERBS if each != "create") if definition.terminating else _VERBS,
         stored_as=stored_as,
         from_stored=custom.present,
         converts_until=definition.rv if same else None,
@@ -291,6 +302,16 @@ def _finalizer_warnings(new: Obj, old: Obj | None) -> list[str]:
 def _data_changed(new: Obj, old: Obj) -> bool:
     """Without a status subresource all but metadata counts."""
     return _without_metadata(new) != _without_metadata(old)
+
+
+def _without_status(obj: Obj) -> Obj:
+    return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
+
+
+def _in_status(cause: Cause) -> Cause:
+    if cause.field == NOWHERE:
+        return cause
+    return Cause(cause.reason, cause.message, f"status.{cause.field}" if cause.field else "status")
 
 
 def _without_metadata(obj: Obj) -> Obj:

@@ -64,31 +64,48 @@ def with_replicas(obj: Obj, paths: ScalePaths, replicas: int) -> Obj:
 def scale_faults(obj: Mapping[str, Any], paths: ScalePaths) -> Iterator[Cause]:
     """What an object has that is no number of replicas, or no selector."""
     for path in (paths.spec_replicas, paths.status_replicas):
-        value = _find(obj, path)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            yield invalid(path, value, f"{path} accessor error: {value} is of the wrong type, expected int64")
-        elif value < 0:
+        value, fault = _accessed(obj, path)
+        if fault or (value is not None and (isinstance(value, bool) or not isinstance(value, int))):
+            yield invalid(path, 0, f"{path} accessor error: {fault or _of_type(value, 'int64')}")
+        elif value is not None and value < 0:
             yield invalid(path, value, "should be a non-negative integer")
-        elif value > MAX_REPLICAS:
+        elif value is not None and value > MAX_REPLICAS:
             yield invalid(path, value, f"should be less than or equal to {MAX_REPLICAS}")
-    selector = _find(obj, paths.label_selector) if paths.label_selector else None
-    if selector is not None and not isinstance(selector, str):
-        path = paths.label_selector
-        yield invalid(path, selector, f"{path} accessor error: the value is of the wrong type, expected string")
+    if path := paths.label_selector:
+        value, fault = _accessed(obj, path)
+        if fault or not isinstance(value, str | None):
+            yield invalid(path, "", f"{path} accessor error: {fault or _of_type(value, 'string')}")
+
+
+def _accessed(obj: Any, path: str) -> tuple[Any, str]:
+    """The value at *path*, and what is in its way."""
+    for name in _parts(path):
+        if not isinstance(obj, Mapping):
+            return None, _of_type(obj, "map[string]interface{}")
+        if obj.get(name) is None:
+            return None, ""
+        obj = obj[name]
+    return obj, ""
+
+
+_GO_TYPES = {str: "string", bool: "bool", int: "int64", float: "float64", list: "[]interface {}"}
+
+
+def _of_type(value: Any, expected: str) -> str:
+    shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+    if isinstance(value, list):
+        shown = f"[{' '.join(map(str, value))}]"
+    elif isinstance(value, Mapping):
+        shown = f"map[{' '.join(f'{name}:{each}' for name, each in sorted(value.items()))}]"
+    return f"{shown} is of the type {_GO_TYPES.get(type(value), 'map[string]interface {}')}, expected {expected}"
 
 
 def wanted_replicas(scale: Obj) -> int:
-    """What a Scale asks for. Raises StatusError (400, 422)."""
+    """What a Scale asks for. Raises StatusError 400."""
     spec = scale.get("spec")
     replicas = spec.get("replicas", 0) if isinstance(spec, dict) else 0
     if isinstance(replicas, bool) or not isinstance(replicas, int):
         raise StatusError.bad_request("spec.replicas must be an integer")
-    if not 0 <= replicas <= MAX_REPLICAS:
-        cause = invalid("spec.replicas", replicas, "must be greater than or equal to 0")
-        name = str((scale.get("metadata") or {}).get("name") or "")
-        raise StatusError.invalid_kind("autoscaling", SCALE, name, [cause])
     return replicas
 
 

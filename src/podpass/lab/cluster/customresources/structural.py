@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from podpass.kube.status import Cause, forbidden_field, invalid, not_supported, required
 from podpass.lab.cluster.customresources import formats, patterns
-from podpass.lab.cluster.customresources.validation import Check
+from podpass.lab.cluster.customresources.validation import NOWHERE, Check
 from podpass.lab.cluster.customresources.values import META_MEMBERS, pruned
 
 Schema = Mapping[str, Any]
@@ -279,7 +279,10 @@ def _default_faults(schema: Schema, path: str, *, inside_meta: bool, root: bool 
         if pruned(schema, default):
             yield invalid(f"{path}.default", default, "must not have unknown fields")
         else:
-            yield from Check(schema).causes(default, f"{path}.default")
+            # The texts know the default alone, the places the whole definition.
+            for cause in Check(schema).causes(default):
+                inside = "" if cause.field == NOWHERE or not cause.field else f".{cause.field}"
+                yield Cause(cause.reason, cause.message, f"{path}.default{inside}")
     embedded = root or bool(schema.get("x-kubernetes-embedded-resource"))
     for name, below in (schema.get("properties") or {}).items():
         meta = inside_meta or (embedded and name in META_MEMBERS)

@@ -82,7 +82,7 @@ def _tests(schema: Mapping[str, Any], kind: type) -> Iterator[Test]:
     if kind is str:
         yield from _string_tests(schema)
     elif kind is int or kind is float:
-        yield from _number_tests(schema)
+        yield from _number_tests(schema, whole=kind is int)
     elif kind is list:
         yield from _list_tests(schema)
     if "enum" in schema:
@@ -242,16 +242,15 @@ def _pattern(pattern: str) -> Test:
     return test
 
 
-def _number_tests(schema: Mapping[str, Any]) -> Iterator[Test]:
+def _number_tests(schema: Mapping[str, Any], *, whole: bool) -> Iterator[Test]:
     name = schema.get("format")
     if schema.get("type") == "integer" or name in _RANGES:
         least, most = _RANGES.get(str(name), _RANGES["int64"])
-        written = name if name in _RANGES else ""
+        written = f"with format {name}" if name in _RANGES else "(default format)"
 
         def test_range(value: float, path: str, causes: list[Cause]) -> None:
-            if not least <= value <= most:
-                said = f" with format {written}" if written else ""
-                causes.append(_somewhere(f"Checked value must be of type integer{said} in {path}"))
+            if not least <= value <= most or value != int(value):
+                causes.append(_somewhere(f"Checked value must be of type integer {written} in {path}"))
 
         yield test_range
     multiple = schema.get("multipleOf")
@@ -269,7 +268,8 @@ def _number_tests(schema: Mapping[str, Any]) -> Iterator[Test]:
     ):
         limit = schema.get(bound)
         if limit is not None:
-            yield _bound(limit, bool(schema.get(exclusive)), sign, words)
+            # The API server compares integers with integers, and cuts the limit to one.
+            yield _bound(int(limit) if whole else limit, bool(schema.get(exclusive)), sign, words)
 
 
 def _bound(limit: float, exclusive: bool, sign: int, words: tuple[str, str]) -> Test:
