@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 import trustme
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.handlers import network
@@ -232,6 +234,23 @@ async def test_an_answer_that_is_none_fails(web: Web, answer: bytes, words: str)
     assert found.passed is False
     assert found.output.startswith(f'Get "http://127.0.0.1:{web.port}/x": ')
     assert words in found.output
+
+
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(path=st.text(max_size=20), value=st.text(max_size=20), location=st.binary(max_size=20))
+async def test_nothing_that_can_be_asked_or_answered_breaks_the_node(
+    web: Web, path: str, value: str, location: bytes
+) -> None:
+    web.answer = b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\n\r\n"
+    asked = request(web.port, path=path, httpHeaders=[{"name": "X-A", "value": value}])
+    assert isinstance((await network.get(asked, Loopback(), 5)).passed, bool)
+
+
+async def test_a_path_and_a_header_may_hold_any_letters(web: Web) -> None:
+    asked = request(web.port, path="/ü?x=%20 a", httpHeaders=[{"name": "X-A", "value": "ö"}])
+    assert (await network.get(asked, Loopback(), 5)).passed
+    assert web.requests[0].startswith("GET /%C3%BC?x=%20%20a HTTP/1.1\r\n")
+    assert "X-A: ö\r\n" in web.requests[0]
 
 
 async def test_a_body_is_read_to_a_bound(web: Web) -> None:

@@ -29,8 +29,8 @@ async def make(check: Check, runtime: Runtime, process: ContainerProcess, timeou
 async def _run(check: Exec, runtime: Runtime, process: ContainerProcess, timeout_seconds: float) -> Answer:
     try:
         finished = await run_to_end(runtime, process, check.command, seconds=timeout_seconds)
-    except TimeoutError:
+    except TimeoutError:  # Which is an OSError too.
         return Answer(False, f'command timed out: "{" ".join(check.command)}" timed out after {timeout_seconds:g}s')
-    except (NotStarted, FabricFailed) as error:
+    except (NotStarted, FabricFailed, OSError) as error:
         return Answer(None, str(error))
     return Answer(finished.code == 0, finished.output.decode("utf-8", "replace"))

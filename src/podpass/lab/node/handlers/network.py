@@ -8,8 +8,9 @@ import functools
 import re
 import socket
 import ssl
+from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.handlers.checks import USER_AGENT, HttpGet, TcpConnect
@@ -18,6 +19,7 @@ from podpass.lab.node.handlers.probing import Answer
 MOST_REDIRECTS = 10
 MOST_BODY = 10 * 1024
 _CHUNK = 16 * 1024
+_SAFE = "!#$%&'()*+,/:;=?@[]~"
 _ERRNO = re.compile(r"\[Errno \d+\] ")
 _WORDS = (
     ("Connect call failed", "connection refused"),
@@ -68,17 +70,12 @@ async def get(request: HttpGet, dialer: Dialer, timeout_seconds: float) -> Answe
 async def _follow(request: HttpGet, dialer: Dialer) -> Answer:
     url = request.url
     for _ in range(MOST_REDIRECTS + 1):
-        parts = urlsplit(url)
-        try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError as error:
-            raise _Failed(f"failed to parse Location header {url!r}: {error}") from error
-        status, location, body = await _exchange(request, dialer, parts.scheme, parts.hostname or "", port, url)
+        where = _where(url)
+        status, location, body = await _exchange(request, dialer, where)
         if 300 <= status < 400 and location and status not in (300, 304):
-            following = urljoin(url, location)
-            if urlsplit(following).hostname != parts.hostname:
+            url = urljoin(url, location)
+            if _where(url).host != where.host:
                 return Answer(True, f"Probe terminated redirects, Response body: {body}", warning=True)
-            url = following
             continue
         if 200 <= status < 400:
             return Answer(True, body)
@@ -86,19 +83,38 @@ async def _follow(request: HttpGet, dialer: Dialer) -> Answer:
     raise _Failed(f"stopped after {MOST_REDIRECTS} redirects")
 
 
-async def _exchange(
-    request: HttpGet, dialer: Dialer, scheme: str, host: str, port: int, url: str
-) -> tuple[int, str, str]:
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """A URL taken apart."""
+
+    secure: bool
+    host: str
+    port: int
+    target: str
+
+
+def _where(url: str) -> _Where:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        raise _Failed(f'failed to parse "{url}": {error}') from error
+    if parts.scheme not in ("http", "https"):
+        raise _Failed(f'unsupported protocol scheme "{parts.scheme}"')
+    secure = parts.scheme == "https"
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    return _Where(secure, parts.hostname or "", port or (443 if secure else 80), quote(target, safe=_SAFE))
+
+
+async def _exchange(request: HttpGet, dialer: Dialer, where: _Where) -> tuple[int, str, str]:
     """One request: the answer's status, its Location, and the beginning of its body."""
-    if scheme not in ("http", "https"):
-        raise _Failed(f'unsupported protocol scheme "{scheme}"')
-    connection = await _dial(dialer, host, port)
+    connection = await _dial(dialer, where.host, where.port)
     try:
         reader, writer = await asyncio.open_connection(
             sock=connection,
             limit=_CHUNK,
-            ssl=_tls() if scheme == "https" else None,
-            server_hostname=host if scheme == "https" else None,
+            ssl=_tls() if where.secure else None,
+            server_hostname=where.host if where.secure else None,
         )
     except (OSError, ssl.SSLError) as error:
         connection.close()
@@ -107,7 +123,7 @@ async def _exchange(
         connection.close()
         raise
     try:
-        return await _speak(request, reader, writer, host, port, url)
+        return await _speak(request, reader, writer, where)
     except (OSError, ssl.SSLError) as error:
         raise _Failed(_words(error)) from error
     finally:
@@ -115,25 +131,21 @@ async def _exchange(
 
 
 async def _speak(
-    request: HttpGet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, host: str, port: int, url: str
+    request: HttpGet, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, where: _Where
 ) -> tuple[int, str, str]:
     # Imported here: nobody needs it before the first probe.
     import h11
 
     peer = h11.Connection(h11.CLIENT)
-    parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     sent = {name.lower() for name, _ in request.headers}
-    headers = [(name, value) for name, value in request.headers]
-    for name, value in (("Host", f"{host}:{port}"), ("User-Agent", USER_AGENT), ("Accept", "*/*")):
-        if name.lower() not in sent:
-            headers.append((name, value))
+    own = (("Host", f"{where.host}:{where.port}"), ("User-Agent", USER_AGENT), ("Accept", "*/*"))
+    headers = [*request.headers, *((name, value) for name, value in own if name.lower() not in sent)]
     # An author who sets these two to nothing wants them left out.
     headers = [(name, value) for name, value in headers if value or name.lower() not in ("user-agent", "accept")]
-    headers.append(("Connection", "close"))
+    encoded = [(name.encode(), value.encode()) for name, value in (*headers, ("Connection", "close"))]
     status, location, body = 0, "", bytearray()
     try:
-        asked = h11.Request(method="GET", target=target, headers=headers)
+        asked = h11.Request(method="GET", target=where.target, headers=encoded)
         writer.write(peer.send(asked) or b"")
         writer.write(peer.send(h11.EndOfMessage()) or b"")
         await writer.drain()
