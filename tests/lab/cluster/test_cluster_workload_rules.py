@@ -14,6 +14,7 @@ from podpass.lab.cluster.kinds.deployments import deployments
 from podpass.lab.cluster.workloads import deployment, replicaset
 from podpass.lab.cluster.workloads.deployment import DESIRED, MOST, REVISION, Rollout
 from podpass.lab.cluster.workloads.pods import DELETION_COST, Pod
+from podpass.lab.cluster.workloads.replicaset import Numbers
 from podpass.lab.cluster.workloads.revisions import same_template, template_hash
 from tests.lab.cluster.workload_pods import NOW, a_pod
 
@@ -67,7 +68,7 @@ def test_a_replicasets_status_counts_ready_available_and_labelled_pods() -> None
         a_pod("c", ready=None),
         a_pod("d", deleting=True),
     ]
-    status = replicaset.status(owner, pods, None, NOW)
+    status = replicaset.status(owner, Numbers.of(owner, pods, NOW), None, NOW)
     assert status == {
         "replicas": 3,
         "fullyLabeledReplicas": 1,
@@ -76,9 +77,10 @@ def test_a_replicasets_status_counts_ready_available_and_labelled_pods() -> None
         "terminatingReplicas": 1,
         "observedGeneration": 3,
     }
-    failed = replicaset.status(owner, [], ("FailedCreate", "quota"), NOW)
+    none = Numbers.of(owner, [], NOW)
+    failed = replicaset.status(owner, none, ("FailedCreate", "quota"), NOW)
     assert [each["message"] for each in failed["conditions"]] == ["quota"]
-    assert "conditions" not in replicaset.status({**owner, "status": failed}, [], None, NOW)
+    assert "conditions" not in replicaset.status({**owner, "status": failed}, none, None, NOW)
 
 
 # Deployments

@@ -26,7 +26,7 @@ from podpass.lab.cluster.controllers.kubernetes_service import KubernetesService
 from podpass.lab.cluster.controllers.loop import Loop
 from podpass.lab.cluster.controllers.namespaces import NamespaceFurniture, NamespaceLifecycle
 from podpass.lab.cluster.controllers.pod_index import PodIndex
-from podpass.lab.cluster.controllers.workloads import workload_controllers
+from podpass.lab.cluster.controllers.workloads import workload_loops
 from podpass.lab.cluster.customresources.controller import DefinitionController
 from podpass.lab.cluster.customresources.definitions import definition_kind
 from podpass.lab.cluster.customresources.publishing import Publisher
@@ -70,8 +70,6 @@ from podpass.serving.asgi import App
 
 DEFAULT_NAMESPACES = ("default", "kube-system", "kube-public", NODE_LEASE_NAMESPACE)
 NODE_NAME = "lab-node"
-WORKERS = 5
-"""How many workloads of one kind are cared for at a time."""
 ADMIN = User("kubernetes-admin", groups=(MASTERS, AUTHENTICATED))
 
 
@@ -119,8 +117,8 @@ class Cluster:
         self._furniture = NamespaceFurniture(self.verbs, ca_pem)
         self._kubernetes = KubernetesService(self.verbs)
         # The index hears of every change in front of the controllers that look into it.
-        pods = PodIndex(self.storage)
-        self.storage.listen(pods.notice)
+        self._pods = PodIndex(self.storage)
+        self.storage.listen(self._pods.notice)
         self._loops = [
             *(
                 Loop(controller)
@@ -133,7 +131,7 @@ class Cluster:
                     EndpointsController(self.verbs),
                 )
             ),
-            *(Loop(controller, workers=WORKERS) for controller in workload_controllers(self.verbs, pods)),
+            *workload_loops(self.verbs, self._pods),
         ]
         self._expiry = Expiry(self.verbs)
         for loop in self._loops:
@@ -206,6 +204,7 @@ class Cluster:
 
     async def run(self) -> None:
         """The controllers, until cancelled; then every watch is ended."""
+        self._pods.load()
         try:
             async with asyncio.TaskGroup() as group:
                 for loop in self._loops:

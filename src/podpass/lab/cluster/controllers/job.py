@@ -63,7 +63,7 @@ class Jobs:
 
     def _is_untracked(self, pod: Pod) -> bool:
         """Whether the pod is held for a Job that is not there."""
-        if FINALIZER not in (pod.metadata.finalizers or ()):
+        if FINALIZER not in pod.finalizers:
             return False
         controller = pod.controller
         if controller is None or controller.kind != "Job":

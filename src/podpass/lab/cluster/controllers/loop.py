@@ -14,6 +14,7 @@ from podpass.lab.cluster.collection import Change
 
 FIRST_RETRY_SECONDS = 0.05
 LAST_RETRY_SECONDS = 30.0
+LONGEST_REST_SECONDS = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,18 +47,20 @@ class Loop:
     """Runs one controller: a queue without duplicates, failures again after a growing pause.
 
     Up to *workers* tasks are under way at a time, never the same one twice: one that waits for a slow webhook does
-    not hold up the others.
+    not hold up the others. After a task that took long the same one rests *rest* times as long, so that a storm of
+    changes cannot keep the loop busy.
     """
 
-    def __init__(self, controller: Controller, *, workers: int = 1) -> None:
+    def __init__(self, controller: Controller, *, workers: int = 1, rest: float = 0.0) -> None:
         self.controller = controller
         self.fault = ""
         """What broke in the newest run; empty when it did well."""
-        self._workers = workers
+        self._workers, self._rest = workers, rest
         self._waiting: dict[Task, None] = {}
         self._running: set[Task] = set()
         self._failures: dict[Task, int] = {}
         self._timers: dict[Task, asyncio.TimerHandle] = {}
+        self._resting: dict[Task, asyncio.TimerHandle] = {}
         self._work = asyncio.Event()
 
     def notice(self, change: Change) -> None:
@@ -82,13 +85,16 @@ class Loop:
                 for _ in range(self._workers):
                     group.create_task(self._serve())
         finally:
-            for timer in self._timers.values():
+            for timer in (*self._timers.values(), *self._resting.values()):
                 timer.cancel()
             self._timers.clear()
+            self._resting.clear()
 
     async def _serve(self) -> None:
         while True:
-            task = next((each for each in self._waiting if each not in self._running), None)
+            task = next(
+                (each for each in self._waiting if each not in self._running and each not in self._resting), None
+            )
             if task is None:
                 self._work.clear()
                 await self._work.wait()
@@ -96,15 +102,19 @@ class Loop:
             del self._waiting[task]
             self._drop_timer(task)
             self._running.add(task)
+            loop = asyncio.get_running_loop()
+            begun = loop.time()
             try:
                 pause = await self._turn(task)
             finally:
                 self._running.discard(task)
+                if (rest := min((loop.time() - begun) * self._rest, LONGEST_REST_SECONDS)) > 0:
+                    self._resting[task] = loop.call_later(rest, self._rested, task)
                 if self._waiting:
                     self._work.set()
             if pause is not None:
                 self._drop_timer(task)
-                self._timers[task] = asyncio.get_running_loop().call_later(pause, self._ring, task)
+                self._timers[task] = loop.call_later(pause, self._ring, task)
 
     async def _turn(self, task: Task) -> float | None:
         """Reconcile; the seconds to wait before the next look, None when only a change brings it."""
@@ -127,6 +137,11 @@ class Loop:
     def _ring(self, task: Task) -> None:
         self._timers.pop(task, None)
         self.add(task)
+
+    def _rested(self, task: Task) -> None:
+        del self._resting[task]
+        if task in self._waiting:
+            self._work.set()
 
     def _drop_timer(self, task: Task) -> None:
         if (timer := self._timers.pop(task, None)) is not None:

@@ -4,6 +4,7 @@ A controller finds its pods here without reading the others.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from podpass.kube.resources import PODS
 from podpass.kube.selectors import LabelSelector
@@ -16,10 +17,36 @@ _Label = tuple[str, str, str]
 """Namespace, key and value."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """How the pods of one owner are, counted as they change: thousands of pods need not be looked at to know."""
+
+    active: int = 0
+    ready: int = 0
+    """Of those that are active."""
+    terminating: int = 0
+    labels: dict[tuple[tuple[str, str], ...], int] = field(default_factory=dict)
+    """How many active pods have which labels."""
+    strange: dict[tuple[tuple[str, str], ...], int] = field(default_factory=dict)
+    """The same for the others."""
+
+    def count(self, pod: Pod, step: int) -> None:
+        self.active += step * pod.active
+        self.ready += step * (pod.active and pod.ready)
+        self.terminating += step * (pod.deleting and not pod.over)
+        groups, key = self.labels if pod.active else self.strange, tuple(sorted(pod.labels.items()))
+        groups[key] = groups.get(key, 0) + step
+        if not groups[key]:
+            del groups[key]
+
+
 class PodIndex:
-    """Let it hear of changes in front of the controllers that use it."""
+    """Let it hear of changes in front of the controllers that use it, and load it before they begin."""
 
     def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._loaded = False
+        self._tallies: dict[str, Tally] = {}
         self._pods: _Group = {}
         self._by_owner: dict[str, _Group] = {}
         self._orphans_by_label: dict[_Label, _Group] = {}
@@ -28,11 +55,17 @@ class PodIndex:
         """What the newest change found in the pod's place; None for a new pod."""
         self.current: Pod | None = None
         """What the newest change left; None when the pod is gone."""
-        for stored in storage.collection(PODS).objects.values():
+
+    def load(self) -> None:
+        """Take in all pods there are; only then changes are followed."""
+        if self._loaded:
+            return
+        self._loaded = True
+        for stored in self._storage.collection(PODS).objects.values():
             self._put(stored.key, decode(stored.body))
 
     def notice(self, change: Change) -> None:
-        if (change.resource.group, change.resource.plural) != ("", "pods"):
+        if not self._loaded or (change.resource.group, change.resource.plural) != ("", "pods"):
             return
         key = change.stored.key
         self.previous = self._remove(key)
@@ -55,6 +88,10 @@ class PodIndex:
     def owned_by(self, uid: str) -> list[Pod]:
         """The pods that the controller of that uid controls."""
         return list(self._by_owner.get(uid, {}).values())
+
+    def tally(self, uid: str) -> Tally:
+        """The numbers of the pods that the controller of that uid controls. Not to be changed."""
+        return self._tallies.get(uid) or Tally()
 
     def matching(self, namespace: str, selector: LabelSelector) -> list[Pod]:
         """The pods whose labels *selector* wants; one that selects everything selects none here."""
@@ -83,8 +120,10 @@ class PodIndex:
 
     def _put(self, key: Key, pod: Pod) -> None:
         self._pods[key] = pod
-        for group in self._groups(key, pod):
-            group[key] = pod
+        for index, place in self._places(key, pod):
+            index.setdefault(place, {})[key] = pod
+        if pod.controller is not None:
+            self._tallies.setdefault(pod.controller.uid, Tally()).count(pod, 1)
 
     def _remove(self, key: Key) -> Pod | None:
         pod = self._pods.pop(key, None)
@@ -94,11 +133,11 @@ class PodIndex:
                 del group[key]
                 if not group:
                     del index[place]
+            if pod.controller is not None:
+                self._tallies[pod.controller.uid].count(pod, -1)
+                if pod.controller.uid not in self._by_owner:
+                    del self._tallies[pod.controller.uid]
         return pod
-
-    def _groups(self, key: Key, pod: Pod) -> Iterator[_Group]:
-        for index, place in self._places(key, pod):
-            yield index.setdefault(place, {})
 
     def _places(self, key: Key, pod: Pod) -> Iterator[tuple[dict, object]]:  # type: ignore[type-arg]
         controller = pod.controller

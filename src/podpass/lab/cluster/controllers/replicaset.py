@@ -20,6 +20,7 @@ from podpass.lab.cluster.kinds.templates import selector_of
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.workloads import replicaset
 from podpass.lab.cluster.workloads.pods import Pod, from_template, seconds_to_available
+from podpass.lab.cluster.workloads.replicaset import Numbers
 
 
 class ReplicaSets:
@@ -49,22 +50,43 @@ class ReplicaSets:
         if found is None:
             return None
         failure: StatusError | None = None
-        pods = await self._control.claim(found, selector_of(objects.spec(found)))
-        if not objects.being_deleted(found):
-            try:
-                await self._manage(found, pods)
-            except StatusError as error:
-                failure = error
+        if not self._is_settled(found):
+            pods = await self._control.claim(found, selector_of(objects.spec(found)))
+            if not objects.being_deleted(found):
+                try:
+                    await self._manage(found, pods)
+                except StatusError as error:
+                    failure = error
         now = self._verbs.clock.now()
-        pods = self._pods.owned_by(objects.uid(found))
-        why = None if failure is None else (_reason(found, pods), str(failure))
+        numbers = self._numbers(found, now)
+        why = None if failure is None else (_reason(found, numbers.active), str(failure))
         try:
-            await self._writer.write_status(REPLICASETS, found, replicaset.status(found, pods, why, now))
+            await self._writer.write_status(REPLICASETS, found, replicaset.status(found, numbers, why, now))
         except Gone:
             return None
         if failure is not None:
             raise failure
-        return seconds_to_available(pods, int(objects.spec(found).get("minReadySeconds") or 0), now)
+        least = int(objects.spec(found).get("minReadySeconds") or 0)
+        return seconds_to_available(self._pods.owned_by(objects.uid(found)), least, now) if least else None
+
+    def _is_settled(self, found: Obj) -> bool:
+        """Whether the numbers alone say that no pod is to be made, deleted, adopted or let go."""
+        selector, tally = selector_of(objects.spec(found)), self._pods.tally(objects.uid(found))
+        return (
+            bool(selector)
+            and selector is not None
+            and tally.active == (objects.spec(found).get("replicas") or 0)
+            and all(selector.matches(dict(labels)) for labels in (*tally.labels, *tally.strange))
+            and not any(pod.active for pod in self._pods.orphans(objects.namespace(found), selector))
+        )
+
+    def _numbers(self, found: Obj, now: float) -> Numbers:
+        spec, uid = objects.spec(found), objects.uid(found)
+        if spec.get("minReadySeconds"):
+            return Numbers.of(found, self._pods.owned_by(uid), now)
+        tally, wanted = self._pods.tally(uid), objects.labels(spec.get("template") or {}).items()
+        labelled = sum(count for labels, count in tally.labels.items() if wanted <= dict(labels).items())
+        return Numbers(tally.active, labelled, tally.ready, tally.ready, tally.terminating)
 
     async def _manage(self, found: Obj, pods: list[Pod]) -> None:
         spec = objects.spec(found)
@@ -102,6 +124,5 @@ def owners_of(pods: PodIndex, selectors: SelectorIndex, kind: str) -> Iterator[T
             yield (pod.namespace, controller.name)
 
 
-def _reason(found: Obj, pods: list[Pod]) -> str:
-    active = sum(pod.active for pod in pods)
+def _reason(found: Obj, active: int) -> str:
     return "FailedCreate" if active < (objects.spec(found).get("replicas") or 0) else "FailedDelete"

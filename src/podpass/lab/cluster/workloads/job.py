@@ -166,7 +166,7 @@ def decide(job: Obj, pods: Sequence[Pod], now: float) -> Decision:
 
 
 def _tracked(pod: Pod) -> bool:
-    return FINALIZER in (pod.metadata.finalizers or ())
+    return FINALIZER in pod.finalizers
 
 
 def _condition(kind: str, value: str, reason: str, message: str, now: float) -> Obj:

@@ -53,6 +53,5 @@ def _exit_code(codes: Obj, pod: Pod) -> tuple[str, int] | None:
 
 def _has(pod: Pod, pattern: Obj) -> bool:
     return any(
-        each.type == pattern.get("type") and each.status == (pattern.get("status") or "True")
-        for each in pod.status.conditions or ()
+        each.type == pattern.get("type") and each.status == (pattern.get("status") or "True") for each in pod.conditions
     )

@@ -16,7 +16,7 @@ from podpass.lab.clock import seconds_of
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
-class Reference(msgspec.Struct, frozen=True):
+class Reference(msgspec.Struct, frozen=True, gc=False):
     """An owner."""
 
     apiVersion: str = ""  # noqa: N815
@@ -26,24 +26,24 @@ class Reference(msgspec.Struct, frozen=True):
     controller: bool | None = None
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Condition(msgspec.Struct, frozen=True, gc=False):
     type: str = ""
     status: str = ""
     lastTransitionTime: str | None = None  # noqa: N815
 
 
-class Ended(msgspec.Struct, frozen=True):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """How a container ended."""
 
     exitCode: int = 0  # noqa: N815
     finishedAt: str | None = None  # noqa: N815
 
 
-class _State(msgspec.Struct, frozen=True):
+class _State(msgspec.Struct, frozen=True, gc=False):
     terminated: Ended | None = None
 
 
-class Container(msgspec.Struct, frozen=True):
+class Container(msgspec.Struct, frozen=True, gc=False):
     name: str = ""
     restartCount: int = 0  # noqa: N815
     state: _State | None = None
@@ -53,7 +53,7 @@ class Container(msgspec.Struct, frozen=True):
         return None if self.state is None else self.state.terminated
 
 
-class _Metadata(msgspec.Struct, frozen=True):
+class _Metadata(msgspec.Struct, gc=False):
     name: str = ""
     namespace: str = ""
     uid: str = ""
@@ -65,89 +65,56 @@ class _Metadata(msgspec.Struct, frozen=True):
     deletionTimestamp: str | None = None  # noqa: N815
 
 
-class _Spec(msgspec.Struct, frozen=True):
+class _Spec(msgspec.Struct, gc=False):
     nodeName: str | None = None  # noqa: N815
 
 
-class _Status(msgspec.Struct, frozen=True):
+class _Status(msgspec.Struct, gc=False):
     phase: str | None = None
     conditions: tuple[Condition, ...] | None = None
     containerStatuses: tuple[Container, ...] | None = None  # noqa: N815
     initContainerStatuses: tuple[Container, ...] | None = None  # noqa: N815
 
 
-class Pod(msgspec.Struct, frozen=True):
-    """A pod's facts; equal when nothing that a controller decides by has changed."""
-
+class _Object(msgspec.Struct, gc=False):
     metadata: _Metadata
-    spec: _Spec = _Spec()
-    status: _Status = _Status()
+    spec: _Spec = msgspec.field(default_factory=_Spec)
+    status: _Status = msgspec.field(default_factory=_Status)
 
-    @property
-    def name(self) -> str:
-        return self.metadata.name
 
-    @property
-    def namespace(self) -> str:
-        return self.metadata.namespace
+class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A pod's facts; equal when nothing that a controller decides by has changed. Times are as the object has them."""
 
-    @property
-    def uid(self) -> str:
-        return self.metadata.uid
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return self.metadata.labels or {}
-
-    @property
-    def annotations(self) -> dict[str, str]:
-        return self.metadata.annotations or {}
-
-    @property
-    def node(self) -> str:
-        return self.spec.nodeName or ""
-
-    @property
-    def phase(self) -> str:
-        return self.status.phase or "Pending"
-
-    @property
-    def deleting(self) -> bool:
-        return self.metadata.deletionTimestamp is not None
-
-    @property
-    def over(self) -> bool:
-        """Its containers have ended for good."""
-        return self.status.phase in ("Succeeded", "Failed")
-
-    @property
-    def active(self) -> bool:
-        return not self.deleting and not self.over
-
-    @property
-    def ready(self) -> bool:
-        return self._ready_condition is not None
+    name: str
+    namespace: str
+    uid: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    finalizers: tuple[str, ...]
+    controller: Reference | None
+    node: str
+    phase: str
+    deleting: bool
+    over: bool
+    """Its containers have ended for good."""
+    active: bool
+    """It is neither over nor on its way out."""
+    ready: bool
+    became_ready: str
+    """Empty while it is not."""
+    made: str
+    conditions: tuple[Condition, ...]
+    containers: tuple[Container, ...]
+    """The statuses of containers and init containers."""
 
     @property
     def ready_since(self) -> float | None:
         """Seconds since the epoch; None for a pod that is not ready."""
-        found = self._ready_condition
-        return None if found is None else seconds_of(found.lastTransitionTime) or 0.0
-
-    @property
-    def _ready_condition(self) -> Condition | None:
-        for condition in self.status.conditions or ():
-            if condition.type == "Ready":
-                return condition if condition.status == "True" else None
-        return None
+        return (seconds_of(self.became_ready) or 0.0) if self.ready else None
 
     @property
     def created(self) -> float:
-        return seconds_of(self.metadata.creationTimestamp) or 0.0
-
-    @property
-    def containers(self) -> tuple[Container, ...]:
-        return (*(self.status.containerStatuses or ()), *(self.status.initContainerStatuses or ()))
+        return seconds_of(self.made) or 0.0
 
     @property
     def restarts(self) -> int:
@@ -159,31 +126,55 @@ class Pod(msgspec.Struct, frozen=True):
         times = [seconds_of(each.ended.finishedAt) for each in self.containers if each.ended is not None]
         return max((time for time in times if time is not None), default=self.created)
 
-    @property
-    def controller(self) -> Reference | None:
-        for reference in self.metadata.ownerReferences or ():
-            if reference.controller:
-                return reference
-        return None
+
+_decode = msgspec.json.Decoder(_Object).decode
 
 
-decode = msgspec.json.Decoder(Pod).decode
+def decode(body: bytes) -> Pod:
+    """The facts in a stored pod."""
+    found = _decode(body)
+    meta, status = found.metadata, found.status
+    phase, conditions = status.phase or "Pending", status.conditions or ()
+    over, deleting = phase in ("Succeeded", "Failed"), meta.deletionTimestamp is not None
+    ready = next((each for each in conditions if each.type == "Ready" and each.status == "True"), None)
+    return Pod(
+        name=meta.name,
+        namespace=meta.namespace,
+        uid=meta.uid,
+        labels=meta.labels or {},
+        annotations=meta.annotations or {},
+        finalizers=meta.finalizers or (),
+        controller=next((each for each in meta.ownerReferences or () if each.controller), None),
+        node=found.spec.nodeName or "",
+        phase=phase,
+        deleting=deleting,
+        over=over,
+        active=not over and not deleting,
+        ready=ready is not None,
+        became_ready=(ready.lastTransitionTime or "") if ready is not None else "",
+        made=meta.creationTimestamp or "",
+        conditions=conditions,
+        containers=(*(status.containerStatuses or ()), *(status.initContainerStatuses or ())),
+    )
 
 
 def available(pod: Pod, min_ready_seconds: int, now: float) -> bool:
     """Ready, and for at least so many seconds."""
-    since = pod.ready_since
-    return since is not None and (not min_ready_seconds or since + min_ready_seconds <= now)
+    if not pod.ready or not min_ready_seconds:
+        return pod.ready
+    return (pod.ready_since or 0.0) + min_ready_seconds <= now
 
 
 def seconds_to_available(pods: list[Pod], min_ready_seconds: int, now: float) -> float | None:
     """When the next ready pod will count as available; None when none is waited for."""
+    if not min_ready_seconds:
+        return None
     waiting = [
         since + min_ready_seconds - now
         for pod in pods
         if (since := pod.ready_since) is not None and since + min_ready_seconds > now
     ]
-    return min(waiting) if min_ready_seconds and waiting else None
+    return min(waiting, default=None)
 
 
 def reference_to(owner: Obj, resource: Resource) -> Obj:

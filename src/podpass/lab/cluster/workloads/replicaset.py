@@ -1,7 +1,7 @@
 """How many pods a ReplicaSet makes or deletes, and which of them go first."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,21 +85,43 @@ def _magnitude(seconds: float) -> int:
     return math.floor(math.log2(seconds)) + 1 if seconds >= 1 else 0
 
 
-def status(replicaset: Obj, pods: Sequence[Pod], failure: tuple[str, str] | None, now: float) -> Obj:
-    """The status with these pods; *failure* is the reason and message of the newest failed write of a pod."""
-    spec, old = objects.spec(replicaset), objects.status(replicaset)
-    labels = objects.labels(spec.get("template") or {})
-    least = int(spec.get("minReadySeconds") or 0)
-    active = [pod for pod in pods if pod.active]
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """How the pods of a ReplicaSet are."""
+
+    active: int
+    labelled: int
+    """Of those, how many have all labels of the template."""
+    ready: int
+    available: int
+    terminating: int
+
+    @classmethod
+    def of(cls, replicaset: Obj, pods: Iterable[Pod], now: float) -> "Numbers":
+        spec = objects.spec(replicaset)
+        labels, least = objects.labels(spec.get("template") or {}), int(spec.get("minReadySeconds") or 0)
+        found = list(pods)
+        active = [pod for pod in found if pod.active]
+        return cls(
+            active=len(active),
+            labelled=sum(labels.items() <= pod.labels.items() for pod in active),
+            ready=sum(pod.ready for pod in active),
+            available=sum(available(pod, least, now) for pod in active),
+            terminating=sum(pod.deleting and not pod.over for pod in found),
+        )
+
+
+def status(replicaset: Obj, numbers: Numbers, failure: tuple[str, str] | None, now: float) -> Obj:
+    """The status with these numbers; *failure* is the reason and message of the newest failed write of a pod."""
     made: Obj = {
-        "replicas": len(active),
-        "fullyLabeledReplicas": sum(labels.items() <= pod.labels.items() for pod in active),
-        "readyReplicas": sum(pod.ready for pod in active),
-        "availableReplicas": sum(available(pod, least, now) for pod in active),
-        "terminatingReplicas": sum(pod.deleting and not pod.over for pod in pods),
+        "replicas": numbers.active,
+        "fullyLabeledReplicas": numbers.labelled,
+        "readyReplicas": numbers.ready,
+        "availableReplicas": numbers.available,
+        "terminatingReplicas": numbers.terminating,
         "observedGeneration": objects.metadata(replicaset).get("generation", 0),
     }
-    listed = list(old.get("conditions") or ())
+    listed = list(objects.status(replicaset).get("conditions") or ())
     if failure is None:
         listed = conditions.without(listed, "ReplicaFailure")
     elif conditions.find(listed, "ReplicaFailure") is None:
