@@ -50,31 +50,27 @@ async def running(loop: Loop) -> AsyncIterator[None]:
 
 
 async def test_a_slow_task_holds_up_no_other_and_runs_once_at_a_time() -> None:
-    free, others, under_way = asyncio.Event(), asyncio.Event(), 0
-    seen: list[str] = []
+    free, seen, under_way = asyncio.Event(), asyncio.Queue[str](), 0
 
     async def reconcile(task: Task) -> None:
         nonlocal under_way
-        seen.append(task[0])
-        if task[0] != "slow":
-            others.set()
-            return
-        under_way += 1
-        assert under_way == 1
-        await free.wait()
-        under_way -= 1
+        seen.put_nowait(task[0])
+        if task[0] == "slow":
+            under_way += 1
+            assert under_way == 1
+            await free.wait()
+            under_way -= 1
 
     loop = Loop(Care(reconcile), workers=2)
     async with running(loop):
         loop.add(("slow",))
-        await asyncio.sleep(0)
+        assert await seen.get() == "slow"
         loop.add(("slow",))
         loop.add(("quick",))
-        await others.wait()
-        assert seen == ["slow", "quick"]
+        assert await seen.get() == "quick"
+        assert seen.empty()
         free.set()
-        while seen.count("slow") < 2:
-            await asyncio.sleep(0)
+        assert await seen.get() == "slow"
 
 
 async def test_a_task_comes_again_when_it_asked_for_that_or_the_clock_jumped() -> None:
@@ -97,12 +93,13 @@ async def test_a_task_comes_again_when_it_asked_for_that_or_the_clock_jumped() -
 
 async def test_a_refusal_is_tried_again_and_a_fault_is_told_and_ends_nothing() -> None:
     left = {"refused": 2, "broken": 1}
-    done = asyncio.Queue[str]()
+    done, broke = asyncio.Queue[str](), asyncio.Event()
 
     async def reconcile(task: Task) -> None:
         if left[task[0]]:
             left[task[0]] -= 1
             if task[0] == "broken":
+                broke.set()
                 raise ZeroDivisionError
             raise StatusError.bad_request("not now")
         done.put_nowait(task[0])
@@ -110,8 +107,7 @@ async def test_a_refusal_is_tried_again_and_a_fault_is_told_and_ends_nothing() -
     loop = Loop(Care(reconcile))
     async with running(loop):
         loop.add(("broken",))
-        while not loop.fault:
-            await asyncio.sleep(0)
+        await broke.wait()
         assert loop.fault == "care: ZeroDivisionError"
         loop.add(("refused",))
         assert {await done.get(), await done.get()} == {"broken", "refused"}
@@ -120,16 +116,19 @@ async def test_a_refusal_is_tried_again_and_a_fault_is_told_and_ends_nothing() -
 
 async def test_a_task_that_took_long_rests() -> None:
     times: list[float] = []
+    began, again = asyncio.Event(), asyncio.Event()
 
     async def reconcile(_: Task) -> None:
         times.append(asyncio.get_running_loop().time())
+        (again if began.is_set() else began).set()
         await asyncio.sleep(0.02)
 
     loop = Loop(Care(reconcile), rest=3.0)
     async with running(loop):
-        while len(times) < 2:
-            loop.add(("x",))
-            await asyncio.sleep(0.001)
+        loop.add(("x",))
+        await began.wait()
+        loop.add(("x",))
+        await again.wait()
     assert times[1] - times[0] >= 0.08
 
 
