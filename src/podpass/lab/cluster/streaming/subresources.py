@@ -179,7 +179,8 @@ class StreamSubresources:
                 why = str(error)
                 await client.finish(not_executed(why, program=error.program))
                 return
-            except FabricFailed as error:
+            except (FabricFailed, OSError) as error:
+                # Descriptors may be used up: everything else goes on.
                 why = str(error)
                 await client.finish(not_executed(why, program=False))
                 return
