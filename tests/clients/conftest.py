@@ -52,11 +52,11 @@ class Kubectl:
             check=False,
         )
 
-    def start(self, line: str) -> subprocess.Popen[str]:
+    def start(self, line: str, *, stdin: bool = False) -> subprocess.Popen[str]:
         return subprocess.Popen(
             [str(self.binary), "--namespace", self.namespace, *shlex.split(line)],
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
