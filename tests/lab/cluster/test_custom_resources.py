@@ -173,6 +173,29 @@ async def test_a_definition_is_replaced_only_by_who_knows_its_version(api: Api) 
     assert "metadata.resourceVersion: Invalid value: 0: must be specified for an update" in answer.body["message"]
 
 
+async def test_rules_in_cel_are_held_to(cluster_keys: Path) -> None:
+    rules = [
+        {"rule": "self.least <= self.most", "message": "least is above most"},
+        {"rule": "self.most >= oldSelf.most", "messageExpression": "'most was ' + string(oldSelf.most)"},
+    ]
+    number = {"type": "integer"}
+    spec = {"type": "object", "properties": {"least": number, "most": number}, "x-kubernetes-validations": rules}
+    async with established(cluster_keys, definition(schema=schema(spec=spec))) as api:
+        body = cron_tab() | {"spec": {"least": 2, "most": 1}}
+        refused = await api("POST", CRON_TABS, body)
+        assert refused.body["message"] == (
+            'CronTab.stable.example.com "a" is invalid: spec: Invalid value: least is above most'
+        )
+        await api.made(CRON_TABS, body | {"spec": {"least": 1, "most": 5}})
+        refused = await api("PATCH", f"{CRON_TABS}/a", {"spec": {"most": 4}}, content_type=MERGE)
+        assert "spec: Invalid value: most was 5" in refused.body["message"]
+        spec["x-kubernetes-validations"] = [{"rule": "self.least +"}]
+        broken = definition("others.example.com", "Other", schema=schema(spec=spec))
+        refused = await api("POST", DEFINITIONS, broken)
+        assert refused.status == 422
+        assert "x-kubernetes-validations[0].rule: Invalid value: " in refused.body["message"]
+
+
 async def test_names_and_scope_stay_what_they_are(api: Api) -> None:
     patch = {"spec": {"scope": "Cluster", "names": {"kind": "Other", "plural": "others"}, "group": "other.example.com"}}
     answer = await api("PATCH", CRON_TAB_DEFINITION, patch, content_type=MERGE)
@@ -531,6 +554,25 @@ async def test_a_version_that_is_no_longer_served_is_not_found(api: Api) -> None
     assert (await api("GET", f"{CRON_TABS}/a")).status == 404
     assert (await api("GET", f"{CRON_TABS.replace('/v1/', '/v2/')}/a")).body["spec"]["replicas"] == 1
     assert (await api("GET", "/openapi/v3/apis/stable.example.com/v1")).status == 404
+
+
+async def test_versions_that_a_webhook_would_convert_are_refused_and_not_made_up(api: Api) -> None:
+    await api.made(CRON_TABS, cron_tab())
+    found = (await api("GET", CRON_TAB_DEFINITION)).body
+    found["spec"]["versions"] = [version("v1", CRON_SPEC, storage=True), version("v2", CRON_SPEC)]
+    webhook = {"clientConfig": {"url": "https://example.com/convert"}, "conversionReviewVersions": ["v1"]}
+    found["spec"]["conversion"] = {"strategy": "Webhook", "webhook": webhook}
+    found = (await api("PUT", CRON_TAB_DEFINITION, found)).body
+    assert (await api("GET", f"{CRON_TABS}/a")).status == 200
+    v2 = CRON_TABS.replace("/v1/", "/v2/")
+    for answer in (await api("GET", f"{v2}/a"), await api("GET", v2), await api("POST", v2, cron_tab("b"))):
+        assert (answer.status, answer.body["reason"]) == (501, "NotImplemented")
+        assert "can be asked for in version v1 alone" in answer.body["message"]
+    for each in found["spec"]["versions"]:
+        each["storage"] = each["name"] == "v2"
+    refused = await api("PUT", CRON_TAB_DEFINITION, found)
+    assert refused.status == 422
+    assert "spec.versions: Forbidden: conversion webhooks are not emulated" in refused.body["message"]
 
 
 async def test_new_defaults_show_in_old_objects(api: Api) -> None:

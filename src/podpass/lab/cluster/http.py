@@ -154,6 +154,8 @@ class KubernetesApi:
             name=name,
         )
         self._authorize(request, user, target, attributes)
+        if target.kind.not_emulated:
+            return self._not_emulated(request, user, target.kind.not_emulated)
         if verb == "watch" and target.name:
             raise StatusError.method_not_allowed()
         if verb == "deletecollection" and resource.namespaced and not target.namespace:
@@ -234,7 +236,8 @@ class KubernetesApi:
             self._authorize(request, user, target, replace(attributes, verb="create"))
         if found.handler is None and found.stream is None:
             if found.name not in _STANDARD_SUBRESOURCES and found.part is None:
-                return self._not_emulated(request, user, target)
+                why = f"{kind.resource.plural}/{target.subresource} is not emulated"
+                return self._not_emulated(request, user, why)
             if verb == "get":
                 return self._reading.object(request, kind, self._verbs.stored(kind, target.namespace, target.name))
             if verb == "update":
@@ -286,8 +289,7 @@ class KubernetesApi:
                 raise StatusError.bad_request(f"{found.kind}: {member} must be an object")
         return obj
 
-    def _not_emulated(self, request: Request, user: User, target: Target) -> Response:
-        why = f"{target.kind.resource.plural}/{target.subresource} is not emulated"
+    def _not_emulated(self, request: Request, user: User, why: str) -> Response:
         error = StatusError(501, "NotImplemented", why)
         self._note_refusal(request, user, why, error.reason)
         return _failure(error)

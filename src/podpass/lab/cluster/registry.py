@@ -184,6 +184,8 @@ class Kind:
     """How its objects merge under server-side apply; None: as the table of built-in kinds says."""
     document: SchemaDocument | None = None
     """Its schema, where that is not built in."""
+    not_emulated: str = ""
+    """Why every request for it is refused with 501; empty when it is served."""
 
     def looks_like(self, other: "Kind") -> bool:
         """Whether objects of *other*, another state of the same resource, are what they are here."""

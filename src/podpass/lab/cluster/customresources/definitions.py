@@ -64,7 +64,7 @@ def _prepare_create(obj: Obj) -> None:
 
 
 def _note_storage_version(obj: Obj) -> None:
-    storage = next((each.get("name") for each in versions(obj) if each.get("storage")), None)
+    storage = _storage(obj)
     status = objects.status(obj)
     stored = status.get("storedVersions") or []
     if storage and storage not in stored:
@@ -81,6 +81,10 @@ def _prepare_delete(obj: Obj, now: str) -> None:
     text = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
     condition = naming.Condition(naming.TERMINATING, "True", "InstanceDeletionPending", text)
     obj["status"] = naming.with_conditions(objects.status(obj), [condition], now)
+
+
+def _storage(obj: Obj) -> str | None:
+    return next((each.get("name") for each in versions(obj) if each.get("storage")), None)
 
 
 def versions(obj: Mapping[str, Any]) -> list[Obj]:
@@ -120,6 +124,9 @@ def _update_faults(new: Obj, old: Obj) -> Iterator[Cause]:
         if wanted.get("plural") != had.get("plural"):
             yield invalid("spec.names.plural", wanted.get("plural"), IMMUTABLE)
         yield from _stored_version_faults(new)
+        if (spec.get("conversion") or {}).get("strategy") == "Webhook" and _storage(new) != _storage(old):
+            text = "conversion webhooks are not emulated by this cluster, so the storage version has to stay"
+            yield forbidden_field("spec.versions", text)
     yield from _name_faults(objects.status(new).get("acceptedNames") or {}, "status.acceptedNames")
     yield from _approval_faults(new, old)
 

@@ -279,6 +279,7 @@ def _kind(
         from_stored=custom.present,
         converts_until=definition.rv if same else None,
         merging=lambda: custom.merging,
+        not_emulated=_not_emulated(definition, version, resource),
         document=SchemaDocument(definition.fingerprint, lambda: schemas.document_schema(custom.schema)),
         deprecated=_deprecation(definition, version),
     )
@@ -316,6 +317,16 @@ def _in_status(cause: Cause) -> Cause:
 
 def _without_metadata(obj: Obj) -> Obj:
     return {name: value for name, value in obj.items() if name not in ("metadata", "apiVersion", "kind")}
+
+
+def _not_emulated(definition: Definition, version: Version, resource: Resource) -> str:
+    if not definition.by_webhook or version.storage:
+        return ""
+    storage = next((each.name for each in definition.versions if each.storage), "")
+    return (
+        f"conversion webhooks are not emulated: {resource.qualified} can be asked for in version {storage} alone,"
+        " in which they are stored"
+    )
 
 
 def _deprecation(definition: Definition, version: Version) -> str:
