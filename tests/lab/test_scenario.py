@@ -22,6 +22,13 @@ def test_the_documented_example_is_valid() -> None:
     assert [vault.name for vault in scenario.vaults] == ["kv-podpass-example", "kv-podpass-policies"]
     assert scenario.clusters[0].host_paths == ("/srv/shop",)
     assert scenario.identities[0].federated_credentials[0].subject == "system:serviceaccount:shop:orders"
+    (machine,) = scenario.virtual_machines
+    assert (machine.name, machine.system_assigned, machine.identities, machine.host) == (
+        "build-agent",
+        True,
+        ("orders",),
+        True,
+    )
 
 
 def test_a_file_that_says_nothing_more_is_the_default() -> None:
@@ -36,6 +43,17 @@ def test_a_file_that_says_nothing_more_is_the_default() -> None:
         pytest.param("version: 1\nvautls: []\n", "vautls: is not known here", id="misspelt-member"),
         pytest.param("version: 1\nversion: 1\n", "stands twice", id="member-twice"),
         pytest.param("- version: 1\n", "must be a mapping", id="list-at-the-top"),
+        pytest.param(
+            "version: 1\nvirtualMachines: [{name: a, resourceGroup: g, host: maybe}]\n",
+            "must be one of true, false, not 'maybe'",
+            id="neither-true-nor-false",
+        ),
+        pytest.param(
+            "version: 1\nresourceGroups: [{name: g, subscription: lab}]\nvirtualMachines:"
+            " [{name: a, resourceGroup: g, host: true}, {name: b, resourceGroup: g, host: true}]\n",
+            "only one machine can be the host",
+            id="two-hosts",
+        ),
         pytest.param("version: 1\nvaults: {}\n", "must be a list", id="mapping-for-list"),
         pytest.param("version: 1\nvaults: [1]\n", "must be a mapping", id="number-for-entry"),
         pytest.param("version: [\n", "not YAML", id="broken-yaml"),

@@ -320,6 +320,7 @@ def fault(
     issuer_unreachable: bool | None = None,
     propagation_delay_seconds: float | None = None,
     cluster_skew_seconds: float | None = None,
+    metadata_limited: bool | None = None,
     clear: Annotated[bool, Parameter(negative=())] = False,
     output: Output = "table",
 ) -> int:
@@ -335,6 +336,8 @@ def fault(
         How long a changed federated credential stays unseen at the token endpoint.
     cluster_skew_seconds:
         How far the cluster's clock is ahead of the clouds' (negative: behind).
+    metadata_limited:
+        The metadata service keeps its limits: 20 token requests a second, 5 of all others.
     clear:
         Turn every fault off.
     """
@@ -343,9 +346,11 @@ def fault(
         "issuer_unreachable": issuer_unreachable,
         "propagation_delay_seconds": propagation_delay_seconds,
         "cluster_skew_seconds": cluster_skew_seconds,
+        "metadata_limited": metadata_limited,
     }
     change = {fault: value for fault, value in given.items() if value is not None}
     if clear:
-        change = {"issuer_unreachable": False, "propagation_delay_seconds": 0, "cluster_skew_seconds": 0, **change}
+        off = {"propagation_delay_seconds": 0, "cluster_skew_seconds": 0}
+        change = {"issuer_unreachable": False, "metadata_limited": False, **off, **change}
     print_value(control.set_faults(change), output)
     return 0

@@ -6,6 +6,7 @@ The same class runs in the daemon of `podpass lab up`, in users' tests, and in o
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -14,12 +15,12 @@ from typing import Any, Self
 
 from podpass import __version__
 from podpass.lab.arm import Arm
+from podpass.lab.arm.model import Resource
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import LabClock, SkewedClock, rfc3339
 from podpass.lab.control.http import control_app
 from podpass.lab.doors.dns import Addresses
 from podpass.lab.doors.http import ForwardProxy, Gateway
-from podpass.lab.doors.imds_absent import imds_absent
 from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import lab_session, serve_dns, serve_forward_proxy, serve_gateway
 from podpass.lab.doors.traces import TraceSeal
@@ -30,6 +31,7 @@ from podpass.lab.environment import Endpoints, LabPaths, host_variables, state_h
 from podpass.lab.faults import Faults, unless_unreachable
 from podpass.lab.filling import Filling
 from podpass.lab.graph import Graph
+from podpass.lab.instance import Instance
 from podpass.lab.journal import Journal
 from podpass.lab.keyvault import KeyVault
 from podpass.lab.listeners import LOOPBACK, Listeners, port_of
@@ -278,12 +280,28 @@ class Lab:
                 self.journal,
                 services=self._cluster.find_service,
             ),
-            serving(imds_absent(self.journal), [listeners.metadata]),
+            serving(self._instance("program on the host", entra, self._host_machine), [listeners.metadata]),
+            serving(self._instance("pod", entra, lambda: None), [listeners.pod_metadata]),
         ):
             await self._stack.enter_async_context(door_open)
         self._filling = Filling(
             self._store, self._remembered, self._directory, self._arm, keyvault, lambda _cluster: self._cluster.issuer
         )
+
+    def _instance(self, who: str, entra: Entra, machine: Callable[[], tuple[Resource, str] | None]) -> App:
+        """The metadata service of *machine*, for *who*."""
+        return Instance(
+            self.clock,
+            self.journal,
+            who=who,
+            machine=machine,
+            issue=entra.issue,
+            limited=lambda: self.faults.metadata_limited,
+        ).app
+
+    def _host_machine(self) -> tuple[Resource, str] | None:
+        """The virtual machine that programs on the host run on, as the scenario says, with its tenant."""
+        return self._arm.machine(self._remembered.host_machine)
 
     def _keep_endpoints(self, scenario: Scenario) -> None:
         """Write what programs need to find the lab: the kubeconfig."""

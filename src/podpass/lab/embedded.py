@@ -204,7 +204,7 @@ class EmbeddedCluster:
 def _plain_variables(lab: Surroundings) -> dict[str, str]:
     """What leads a pod that is a plain process to the lab: the host's variables without anybody's identity."""
     nobody = Endpoints(
-        **lab.listeners.addresses(),
+        **{**lab.listeners.addresses(), "metadata": f"http://{LOOPBACK}:{port_of(lab.listeners.pod_metadata)}"},
         api="",
         tenant_id="",
         subscription_id="",

@@ -9,6 +9,7 @@ from podpass.serving.asgi import App, Receive, Scope, Send, send_response, text_
 _SERVICE, _KIND, _KEY = "lab", "faults", "faults"
 
 LONGEST_SECONDS = 366 * 86_400
+_SWITCHES = frozenset({"issuer_unreachable", "metadata_limited"})
 _LEAST = {"propagation_delay_seconds": 0, "cluster_skew_seconds": -LONGEST_SECONDS}
 
 
@@ -22,6 +23,8 @@ class Faults:
     """How long a changed federated credential stays unseen at the token endpoint."""
     cluster_skew_seconds: float = 0.0
     """How far the cluster's clock is ahead of the clouds' (negative: behind)."""
+    metadata_limited: bool = False
+    """The metadata service keeps its limits: 20 token requests a second, 5 of all others."""
 
     @classmethod
     def load(cls, store: Store) -> "Faults":
@@ -33,7 +36,7 @@ class Faults:
         for name, value in values.items():
             if name not in self.__slots__:
                 raise ValueError(f"there is no fault {name!r}; there are {', '.join(self.__slots__)}")
-            wanted = bool if name == "issuer_unreachable" else (int, float)
+            wanted = bool if name in _SWITCHES else (int, float)
             if not isinstance(value, wanted) or (wanted is not bool and isinstance(value, bool)):
                 raise ValueError(f"{name} can't be {value!r}")
             if wanted is not bool and not _LEAST[name] <= value <= LONGEST_SECONDS:

@@ -72,6 +72,16 @@ class Filling:
                 groups[group.name] = made.id
             identities = {entry.name: self._identity(entry, groups) for entry in scenario.identities}
             vaults = {entry.name: self._vault(entry, groups, identities) for entry in scenario.vaults}
+            for machine in scenario.virtual_machines:
+                with _refusals_of("virtual machine", machine.name):
+                    made_machine = self._arm.seed.put_machine(
+                        groups[machine.resource_group],
+                        machine.name,
+                        system_assigned=machine.system_assigned,
+                        identities=[identities[name].id for name in machine.identities],
+                    )
+                if machine.host:
+                    self._remembered.keep_host_machine(made_machine.id)
             scopes = {
                 "vault": vaults,
                 "resourceGroup": groups,

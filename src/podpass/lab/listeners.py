@@ -21,6 +21,8 @@ class Listeners:
     proxy: socket.socket
     gateway: socket.socket
     metadata: socket.socket
+    pod_metadata: socket.socket
+    """For pods that are plain processes: their machine has no identities."""
     webhook: socket.socket
     webhook_health: socket.socket
     webhook_metrics: socket.socket

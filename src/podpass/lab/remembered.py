@@ -47,6 +47,14 @@ class Remembered:
         self._store.put(_SERVICE, "clock", "offset_seconds", seconds)
 
     @property
+    def host_machine(self) -> str:
+        """The resource id of the virtual machine that programs on the host run on; empty for none."""
+        return str(self._store.get(_SERVICE, "machine", "host") or "")
+
+    def keep_host_machine(self, resource_id: str) -> None:
+        self._store.put(_SERVICE, "machine", "host", resource_id)
+
+    @property
     def scenario(self) -> Scenario | None:
         """What the lab was filled with, None before the first time."""
         kept = self._store.get(_SERVICE, "scenario", "applied")

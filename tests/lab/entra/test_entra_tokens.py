@@ -4,6 +4,8 @@ import uuid
 
 import pytest
 
+from podpass.imds.errors import ImdsError
+from podpass.imds.responses import IssuedToken
 from podpass.lab.clock import LabClock
 from podpass.lab.entra.access import AccessTokens, Caller, Refusal
 from podpass.tokens import jwt
@@ -11,6 +13,7 @@ from podpass.tokens.keys import JwkSet, SigningKey
 from tests.lab.entra.entra_world import (
     API,
     APPLICATION,
+    DISABLED,
     IDENTITY,
     IDENTITY_OBJECT,
     NOW,
@@ -238,3 +241,26 @@ def test_an_issuer_must_be_the_tenants_own(stray_key: SigningKey) -> None:
         refusal = reader.authenticate(f"Bearer {token}", audiences=["a"])
         assert isinstance(refusal, Refusal)
         assert refusal.code == "issuer"
+
+
+def test_the_platform_vouches_for_a_managed_identity(world: World) -> None:
+    issued = world.entra.issue(TENANT, IDENTITY_OBJECT, "https://vault.azure.net")
+    assert isinstance(issued, IssuedToken)
+    claims = jwt.verify_signature(issued.access_token, world.entra.keys).claims
+    assert (claims["oid"], claims["aud"], claims["appidacr"]) == (IDENTITY_OBJECT, "https://vault.azure.net", "2")
+    assert claims["xms_mirid"].endswith("/userAssignedIdentities/orders")
+    assert (issued.client_id, issued.not_before, issued.expires_on) == (IDENTITY, claims["nbf"], claims["exp"])
+
+
+@pytest.mark.parametrize(
+    ("principal", "resource", "text"),
+    [
+        ("nobody", "https://vault.azure.net", "Identity not found"),
+        (DISABLED[::-1], "https://vault.azure.net", "Identity not found"),
+        (IDENTITY_OBJECT, "api://nothing", "AADSTS500011: The resource principal named api://nothing"),
+    ],
+)
+def test_the_platform_vouches_for_nobody_else(world: World, principal: str, resource: str, text: str) -> None:
+    refused = world.entra.issue(TENANT, principal, resource)
+    assert isinstance(refused, ImdsError)
+    assert refused.description.startswith(text)

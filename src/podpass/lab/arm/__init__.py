@@ -17,13 +17,14 @@ section 2.7.
 
 from collections.abc import Callable
 
-from podpass.lab.arm import vaults
+from podpass.lab.arm import compute, vaults
 from podpass.lab.arm.authorization import Allowed, Denied
 from podpass.lab.arm.catalogue import TYPES
 from podpass.lab.arm.endpoint import PUBLIC, Endpoint
 from podpass.lab.arm.errors import ArmError
-from podpass.lab.arm.estate import Estate
+from podpass.lab.arm.estate import DELETING, Estate, parsed_id
 from podpass.lab.arm.http import ArmHttp
+from podpass.lab.arm.model import Resource
 from podpass.lab.arm.seeding import Seeding
 from podpass.lab.arm.vaults import Vault
 from podpass.lab.clock import Clock
@@ -56,6 +57,13 @@ class Arm:
     def vault(self, name: str) -> Vault | None:
         """The vault of this name; None when there is none, or only a deleted one."""
         return vaults.vault(self.estate, name)
+
+    def machine(self, resource_id: str) -> tuple[Resource, str] | None:
+        """The virtual machine with its tenant; None when there is none, or it is being deleted."""
+        found = self.estate.get(parsed_id(resource_id)) if resource_id else None
+        if found is None or found.type != compute.MACHINE or found.busy == DELETING:
+            return None
+        return found, self.estate.subscription_of(found).tenant_id
 
     def on_vault_purged(self, tell: Callable[[str], None]) -> None:
         """Have *tell* called with the instance of each vault that is gone for good."""

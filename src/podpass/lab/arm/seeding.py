@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from podpass.azure.clouds import PUBLIC
 from podpass.azure.resourceids import ResourceId, resource_group
-from podpass.lab.arm import vaults
+from podpass.lab.arm import compute, vaults
 from podpass.lab.arm.access import AssignmentProperties, assign
 from podpass.lab.arm.assignments import RoleAssignment
 from podpass.lab.arm.errors import ArmError
@@ -114,6 +114,16 @@ class Seeding:
         made = vaults.vault(self._estate, name)
         assert made is not None
         return made
+
+    def put_machine(
+        self, group_id: str, name: str, *, system_assigned: bool = False, identities: Iterable[str] = ()
+    ) -> Resource:
+        """A virtual machine with its own identity, with user-assigned ones by their ids, with both, or with none."""
+        assigned: dict[str, dict[str, str]] = {one: {} for one in identities}
+        kinds = [*(["SystemAssigned"] if system_assigned else []), *(["UserAssigned"] if assigned else [])]
+        identity = {"type": ", ".join(kinds) or "None", "userAssignedIdentities": assigned}
+        content = {"location": self._location_of(group_id), "identity": identity}
+        return self._put(_in_group(group_id, compute.MACHINE, name), content)
 
     def put_role_assignment(self, scope: str, role: str, principal_id: str) -> RoleAssignment:
         """Give *role*, a name or a GUID, to the principal at *scope*."""

@@ -15,11 +15,15 @@ Contract: azure workload identity, section 5; azure HTTP surface, section 2.
 from dataclasses import dataclass
 
 from podpass.azure.clouds import PUBLIC
+from podpass.imds.errors import IDENTITY_NOT_FOUND, ImdsError
+from podpass.imds.responses import IssuedToken
 from podpass.lab.clock import Clock
 from podpass.lab.entra.access import AccessTokens
 from podpass.lab.entra.directory import Directory
+from podpass.lab.entra.errors import error_text, wire_code
 from podpass.lab.entra.http import EntraHttp, Faults
-from podpass.lab.entra.model import Rules
+from podpass.lab.entra.issuing import BACKDATED_SECONDS
+from podpass.lab.entra.model import Refusal, Rules, grant, of_identity
 from podpass.lab.entra.resources import known_resources
 from podpass.lab.entra.signing import SigningIdentity, open_signing_identity
 from podpass.lab.journal import Journal
@@ -67,7 +71,8 @@ class Entra:
         self.authority = authority.rstrip("/")
         rules = Rules(authority=self.authority, algorithms=algorithms, resources=known_resources(resources))
         self.access_tokens = AccessTokens(lambda: self.keys, clock, self.authority)
-        self.app: App = EntraHttp(
+        self._rules, self._clock = rules, clock
+        self._http = EntraHttp(
             clock=clock,
             journal=journal,
             directory=directory,
@@ -75,10 +80,24 @@ class Entra:
             signing=signing,
             rules=rules,
             faults=faults if faults is not None else NoFaults(),
-        ).app
+        )
+        self.app: App = self._http.app
         self._keys = signing.keys
 
     @property
     def keys(self) -> JwkSet:
         """The public keys of the access tokens."""
         return self._keys
+
+    def issue(self, tenant_id: str, principal_id: str, resource: str) -> IssuedToken | ImdsError:
+        """A token for *resource* of a managed identity that the platform vouches for, by its object id."""
+        application = self.directory.application_by_object_id(tenant_id, principal_id)
+        if application is None or not application.enabled:
+            return IDENTITY_NOT_FOUND
+        found = grant(of_identity(application, resource), directory=self.directory, rules=self._rules)
+        if isinstance(found, Refusal):
+            text = f"{wire_code(found.code)}: {error_text(found.code, found.values)}"
+            return ImdsError(400, "invalid_resource", text)
+        now = int(self._clock.now())
+        token = self._http.signed(found, now=now)
+        return IssuedToken(token, application.client_id, now - BACKDATED_SECONDS, now + found.expires_in + 1)

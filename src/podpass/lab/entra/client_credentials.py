@@ -63,6 +63,11 @@ class ClientCertificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Platform:
+    """Azure itself vouches for the client: it runs on the machine that holds the identity."""
+
+
+@dataclass(frozen=True, slots=True)
 class NotProven:
     """Why a secret or certificate does not count: the AADSTS code and the sentence's own values."""
 

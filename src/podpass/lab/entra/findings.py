@@ -7,7 +7,7 @@ import functools
 from typing import Any
 
 from podpass.azure.resourceids import NotAResourceId, ResourceId
-from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret
+from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret, Platform
 from podpass.lab.entra.errors import error_text, wire_code
 from podpass.lab.entra.model import Asked, Grant, Refusal
 from podpass.lab.journal import Hop
@@ -48,6 +48,8 @@ def why(outcome: Grant | Refusal) -> str:
         match outcome.credential:
             case ClientSecret(key_id=key_id):
                 return f"The client secret is the one with the key id {key_id}."
+            case Platform():
+                return "The platform vouches for the machine that holds the identity."
             case ClientCertificate(key_id=key_id):
                 return f"The key of the certificate with the key id {key_id} made the signature."
         return (

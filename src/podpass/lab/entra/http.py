@@ -157,11 +157,15 @@ class EntraHttp:
         except DiscoveryFailed as error:
             return error
 
-    def _granted(self, request: Request, grant: model.Grant) -> Response:
-        now = int(self._clock.now())
+    def signed(self, grant: model.Grant, *, now: int) -> str:
+        """The access token of a grant."""
         claims = issuing.access_claims(grant, authority=self._rules.authority, now=now, entropy=os.urandom(40))
         header = self._header_v1 if grant.version == 1 else self._header_v2
-        token = jwt.sign_with_header(header, claims, self._signing.key)
+        return jwt.sign_with_header(header, claims, self._signing.key)
+
+    def _granted(self, request: Request, grant: model.Grant) -> Response:
+        now = int(self._clock.now())
+        token = self.signed(grant, now=now)
         self._record(findings.hop(grant, issued=fingerprint(token)))
         trace_id = str(uuid.uuid4())
         headers = (errors.JSON_UTF8, *NO_STORE, ("x-ms-request-id", trace_id), *_echoed(request))

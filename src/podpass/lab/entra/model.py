@@ -23,6 +23,7 @@ from podpass.lab.entra.client_credentials import (
     ClientCertificate,
     ClientSecret,
     NotProven,
+    Platform,
     check_certificate,
     check_secret,
 )
@@ -127,7 +128,7 @@ class Candidate:
         return read.issuer(self.token.claims)
 
 
-Credential = FederatedCredential | ClientSecret | ClientCertificate
+Credential = FederatedCredential | ClientSecret | ClientCertificate | Platform
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +249,12 @@ def grant(proven: Proven, *, directory: Lookup, rules: Rules) -> Grant | Refusal
         if offered.token_version == 2:
             audience, version = offered.client_id, 2
     return Grant(asked, application, proven.credential, audience, version, lifetime)
+
+
+def of_identity(application: Application, resource: str) -> Proven:
+    """The request of a managed identity that the platform vouches for, for a token for *resource*."""
+    asked = Asked(application.tenant_id, 1, application.client_id, resource, resource, application)
+    return Proven(asked, application, Platform())
 
 
 def peek(form: Mapping[str, str]) -> jwt.Token | None:

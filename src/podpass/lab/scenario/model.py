@@ -55,6 +55,16 @@ class IdentityEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualMachineEntry:
+    name: str
+    resource_group: str
+    system_assigned: bool = False
+    identities: tuple[str, ...] = ()
+    host: bool = False
+    """Programs on this machine run on it: the metadata service answers them in its name."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SecretEntry:
     name: str
     value: str | None = field(default=None, repr=False)
@@ -94,6 +104,7 @@ class Scenario:
     identities: tuple[IdentityEntry, ...] = ()
     vaults: tuple[VaultEntry, ...] = ()
     role_assignments: tuple[RoleAssignmentEntry, ...] = ()
+    virtual_machines: tuple[VirtualMachineEntry, ...] = ()
 
 
 DEFAULT = Scenario(

@@ -17,6 +17,7 @@ _GROUP = re.compile(r"[\w.()-]{1,90}(?<!\.)")
 _IDENTITY = re.compile(r"[A-Za-z0-9][\w-]{2,127}")
 _CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}")
 _VAULT = re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
+_MACHINE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
 _SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
 _REGION = re.compile(r"[a-z0-9]{2,30}")
 _PERMISSIONS = ("all", "get", "list", "set", "delete", "backup", "restore", "recover", "purge")
@@ -54,10 +55,13 @@ def read(text: str, *, source: str = "scenario") -> model.Scenario:
         resource_groups=section.each("resourceGroups", reader.resource_group),
         identities=section.each("identities", reader.identity),
         vaults=section.each("vaults", reader.vault),
+        virtual_machines=section.each("virtualMachines", reader.virtual_machine),
         role_assignments=section.each("roleAssignments", reader.role_assignment),
     )
     if len(scenario.clusters) > 1:
         section.fault("clusters", "a lab has one cluster so far")
+    if sum(machine.host for machine in scenario.virtual_machines) > 1:
+        section.fault("virtualMachines", "only one machine can be the host")
     section.close()
     reader.check_references(scenario)
     if faults.found:
@@ -146,6 +150,17 @@ class _Reader:
             authorization="rbac" if authorization == "rbac" else "accessPolicies",
             secrets=section.each("secrets", self.secret),
             access_policies=section.each("accessPolicies", self.access_policy),
+        )
+
+    def virtual_machine(self, section: Section) -> model.VirtualMachineEntry:
+        identities = section.texts("identities")
+        self._uses.extend((section, "identities", "identities", name) for name in identities)
+        return model.VirtualMachineEntry(
+            name=self._name(section, "virtualMachines", _MACHINE, "a virtual machine's name"),
+            resource_group=self._use(section, "resourceGroup", "resourceGroups"),
+            system_assigned=section.text("systemAssigned", default="false", one_of=("true", "false")) == "true",
+            identities=identities,
+            host=section.text("host", default="false", one_of=("true", "false")) == "true",
         )
 
     def secret(self, section: Section) -> model.SecretEntry:
