@@ -117,17 +117,9 @@ class PodLoop:
         return self._containers.state
 
     @property
-    def _state(self) -> PodState:
-        return self._containers.state
-
-    @_state.setter
-    def _state(self, state: PodState) -> None:
-        self._containers.state = state
-
-    @property
     def needs_address(self) -> bool:
         """False for a pod that was refused, or whose containers have ended for good and whose network is gone."""
-        return self._state.network_ready or (not self._over and phase(self._state) in ("Pending", "Running"))
+        return self.state.network_ready or (not self._over and phase(self.state) in ("Pending", "Running"))
 
     @property
     def images(self) -> dict[str, ResolvedImage]:
@@ -149,7 +141,7 @@ class PodLoop:
 
     def network_lost(self) -> None:
         self._network_made = False
-        self._state = replace(self._state, network_ready=False)
+        self._containers.state = replace(self.state, network_ready=False)
 
     def wake(self) -> None:
         """Look again at everything that depends on time."""
@@ -200,15 +192,15 @@ class PodLoop:
     async def _turn(self) -> float | None:
         """Do what is due; how many seconds until something else may be, None when the pod is gone for good."""
         pod = self._pod
-        self._state = lifecycle.seen(self._state, pod)
+        self._containers.state = lifecycle.seen(self.state, pod)
         if self._gone or objects.being_deleted(pod):
             return await self._end(pod)
         if self._over:
             return self._tools.sync_seconds
         self._look_at_deadline()
-        if self._state.rejected is not None:
-            self._reports.event("Warning", self._state.rejected[0], self._state.rejected[1])
-        elif phase(self._state) in ("Pending", "Running"):
+        if self.state.rejected is not None:
+            self._reports.event("Warning", self.state.rejected[0], self.state.rejected[1])
+        elif phase(self.state) in ("Pending", "Running"):
             problem = await self._prepare(pod)
             if problem is not None:
                 await self._write_status()
@@ -218,25 +210,25 @@ class PodLoop:
         return wait
 
     def _look_at_deadline(self) -> None:
-        at = lifecycle.overdue_at(self._state)
-        if at is None or self._state.overdue is not None or phase(self._state) not in ("Pending", "Running"):
+        at = lifecycle.overdue_at(self.state)
+        if at is None or self.state.overdue is not None or phase(self.state) not in ("Pending", "Running"):
             return
         if self._tools.clock.now() >= at:
-            self._state = replace(self._state, overdue=lifecycle.DEADLINE)
+            self._containers.state = replace(self.state, overdue=lifecycle.DEADLINE)
             self._reports.event("Normal", *lifecycle.DEADLINE)
 
     async def _act(self) -> float:
         wait = self._tools.sync_seconds
         now = self._tools.clock.now()
-        if phase(self._state) in ("Pending", "Running"):
-            for due in (self._volumes.next_refresh, lifecycle.overdue_at(self._state)):
+        if phase(self.state) in ("Pending", "Running"):
+            for due in (self._volumes.next_refresh, lifecycle.overdue_at(self.state)):
                 if due is not None:
                     wait = min(wait, max(0.01, due - now))
-        elif self._state.network_ready and self._containers.idle:
+        elif self.state.network_ready and self._containers.idle:
             # A pod that is over keeps its address in the status, and nothing else.
             await self._tools.runtime.remove_pod(self.uid)
-            self._state = replace(self._state, network_ready=False)
-        for action in lifecycle.next_actions(self._state, now):
+            self._containers.state = replace(self.state, network_ready=False)
+        for action in lifecycle.next_actions(self.state, now):
             match action:
                 case Start():
                     await self._start(action.name)
@@ -272,8 +264,8 @@ class PodLoop:
             self._volumes.forget_references()
             return problem
         self._mounted = True
-        if not self._state.network_ready:
-            self._state = replace(self._state, network_ready=True, pod_ip=self.address)
+        if not self.state.network_ready:
+            self._containers.state = replace(self.state, network_ready=True, pod_ip=self.address)
         return None
 
     async def _make_network(self, pod: Obj) -> NotYet | None:
@@ -367,7 +359,7 @@ class PodLoop:
         elif not self._over:
             # The grace may have been cut since the last turn.
             self._containers.hurry(lifecycle.grace_seconds(pod))
-            for stop in lifecycle.stop_all(self._state, lifecycle.grace_seconds(pod)):
+            for stop in lifecycle.stop_all(self.state, lifecycle.grace_seconds(pod)):
                 self._containers.stop(stop)
         if not self._containers.idle:
             if not self._gone:
@@ -386,7 +378,7 @@ class PodLoop:
     # What others see
 
     async def _write_status(self) -> None:
-        status = pod_status(self._state, self._tools.clock.now())
+        status = pod_status(self.state, self._tools.clock.now())
         if status == self._written:
             return
         await self._tools.api.write_status(self._pod, status)
@@ -397,7 +389,7 @@ class PodLoop:
         others = [condition for condition in before.get("conditions") or () if condition.get("type") not in own]
         merged = {**before, **status, "conditions": [*status["conditions"], *others]}
         self._pod = {**self._pod, "status": merged}
-        self._state = replace(self._state, pod=self._pod)
+        self._containers.state = replace(self.state, pod=self._pod)
 
     def _sandbox(self, pod: Obj) -> PodSandbox:
         return pod_processes.sandbox(pod, self.address, self.directory, self._tools.nameserver)
