@@ -134,6 +134,10 @@ def kubernetes_rates() -> list[Figure]:
         at_least("Kubernetes API, creates", found.creates.per_core, 1_000, "/s/core"),
         at_least("Kubernetes API, gets", found.gets.per_core, 2_000, "/s/core"),
         at_most("Kubernetes API, a list of 10,000 pods", found.list_seconds * 1_000, 150, "ms"),
+        at_most("  a change told to 1,000 watchers, p99", found.told_p99_seconds * 1_000, 250, "ms"),
+        at_most("  the server meanwhile, of a core", found.told_cpu, 1.0, "cores"),
+        at_most("  start to first answer, all stored", found.restart_seconds, 1.0, "s"),
+        at_most("  its CPU time", found.restart_cpu_seconds, 1.0, "s"),
     ]
 
 

@@ -76,7 +76,7 @@ async def measure(
                 left -= 1
                 sent = time.perf_counter()
                 writer.write(request)
-                await _answer(reader)
+                await answer(reader)
                 waits.append(time.perf_counter() - sent)
         finally:
             writer.close()
@@ -90,7 +90,8 @@ async def measure(
     return Rate(len(waits), seconds, max(used, 1 / _TICKS), waits[int(len(waits) * 0.99)])
 
 
-async def _answer(reader: asyncio.StreamReader) -> None:
+async def answer(reader: asyncio.StreamReader) -> None:
+    """Read one whole answer. Raises RuntimeError unless it is 200 or 201."""
     head = await reader.readuntil(b"\r\n\r\n")
     if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 201")):
         raise RuntimeError(head.partition(b"\r\n")[0].decode())

@@ -19,6 +19,7 @@ Key = tuple[str, str]
 """Namespace and name."""
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
+_NEAR = 16
 _LAST_TEXT = "\U0010ffff"
 
 _decode = msgspec.json.Decoder().decode
@@ -127,7 +128,14 @@ class Collection:
         """Raises Compacted."""
         if rv < self.compacted:
             raise Compacted(rv, self.compacted)
-        return self.history[bisect_right(self.history, rv, key=_rv_of) :]
+        history = self.history
+        at = len(history)
+        # Who keeps up is only a few changes behind.
+        for _ in range(_NEAR):
+            if not at or history[at - 1].rv <= rv:
+                return history[at:]
+            at -= 1
+        return history[bisect_right(history, rv, hi=at, key=_rv_of) :]
 
     def as_of(self, rv: int) -> dict[Key, Stored | None]:
         """What differs from now at *rv*: for each key the state then, None where it did not exist. Raises Compacted."""

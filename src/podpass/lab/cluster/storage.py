@@ -3,9 +3,13 @@
 Contract: Kubernetes API surface, sections 2.1, 2.4, 2.5, 8.4.
 """
 
+import contextlib
+import gc
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -282,26 +286,47 @@ class Storage:
         ).fetchone()
         self.rv = newest or 0
         self._compacted_at_start = max((oldest or 1) - 1, 0)
+        with _no_collections():
+            self._load_objects(connection)
+            self._load_history(connection)
+
+    def _load_objects(self, connection: Any) -> None:
         rows = connection.execute(
             "SELECT api_group, resource, namespace, name, rv, body FROM cluster_objects WHERE cluster=?"
             " ORDER BY api_group, resource, namespace, name",
             (self._cluster,),
         )
-        for group, plural, namespace, name, rv, body in rows:
-            collection = self._collection_at(group, plural)
-            self._index(collection, "ADDED", Stored((namespace, name), rv, body), None)
-            collection.version = max(collection.version, rv)
-            self.rv = max(self.rv, rv)
-        events = connection.execute(
+        dependents = self._dependents
+        for place, found in groupby(rows, key=itemgetter(0, 1)):
+            collection = self._collection_at(*place)
+            objects, keys, newest = collection.objects, collection.keys, 0
+            # They come in the order of their keys, so nothing is to be sorted or looked up.
+            for _, _, namespace, name, rv, body in found:
+                key = (namespace, name)
+                stored = objects[key] = Stored(key, rv, body)
+                keys.append(key)
+                if rv > newest:
+                    newest = rv
+                for owner in stored.owner_uids():
+                    dependents.setdefault(owner, set()).add((place, key))
+            collection.version = max(collection.version, newest)
+            self.rv = max(self.rv, newest)
+
+    def _load_history(self, connection: Any) -> None:
+        rows = connection.execute(
             "SELECT rv, api_group, resource, namespace, name, type, time, body, prev_rv, prev_body FROM cluster_events"
             " WHERE cluster=? ORDER BY rv",
             (self._cluster,),
         )
-        for rv, group, plural, namespace, name, kind, time, body, prev_rv, prev_body in events:
-            collection = self._collection_at(group, plural)
+        collections: dict[tuple[str, str], Collection] = {}
+        for rv, group, plural, namespace, name, kind, time, body, prev_rv, prev_body in rows:
+            collection = collections.get((group, plural))
+            if collection is None:
+                collection = collections[group, plural] = self._collection_at(group, plural)
             key = (namespace, name)
-            now = collection.objects.get(key)
-            stored = now if now is not None and now.rv == rv else Stored(key, rv, body)
+            stored = collection.objects.get(key)
+            if stored is None or stored.rv != rv:
+                stored = Stored(key, rv, body)
             previous = Stored(key, prev_rv, prev_body) if prev_body is not None else None
             collection.history.append(Change(rv, kind, collection.resource, stored, previous, time))
             collection.version = rv
@@ -309,3 +334,15 @@ class Storage:
     def _collection_at(self, group: str, plural: str) -> Collection:
         # The resource's other members are not stored; they arrive with the first request for it.
         return self.collection(Resource(group, "", plural, "", False))
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Objects that all stay are no reason for the garbage collector to look through them again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

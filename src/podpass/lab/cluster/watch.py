@@ -29,6 +29,9 @@ BOOKMARK_BEFORE_END_SECONDS = 2.0
 UNREAD_SECONDS = 60.0
 """A client that takes nothing for so long is disconnected."""
 CHUNK_BYTES = 256 * 1024
+FEW_WATCHES = 20
+"""So many are woken by every write; more of them together, after a pause that grows with their number."""
+PAUSE_PER_WATCH_SECONDS, LONGEST_PAUSE_SECONDS = 0.000_05, 0.05
 
 _encode = msgspec.json.Encoder().encode
 IncludeObject = Literal["None", "Metadata", "Object"]
@@ -40,6 +43,8 @@ class Watches:
     def __init__(self, verbs: Verbs) -> None:
         self._verbs = verbs
         self._open: set[asyncio.Event] = set()
+        self._bells: dict[Collection, _Bell] = {}
+        self._unread = _Unread()
         self.closing = False
 
     def close(self) -> None:
@@ -82,7 +87,10 @@ class Watches:
             )
             wake = asyncio.Event()
             self._open.add(wake)
-            lines.collection.wakers.add(wake.set)
+            bell = self._bells.get(lines.collection)
+            if bell is None:
+                bell = self._bells[lines.collection] = _Bell(lines.collection)
+            bell.watches.add(wake)
             try:
                 async with asyncio.TaskGroup() as group:
                     gone = group.create_task(_until_gone(receive, wake))
@@ -91,7 +99,7 @@ class Watches:
                     finally:
                         gone.cancel()
             finally:
-                lines.collection.wakers.discard(wake.set)
+                bell.watches.discard(wake)
                 self._open.discard(wake)
 
         return app
@@ -99,39 +107,52 @@ class Watches:
     async def _run(
         self, lines: "_Lines", options: WatchOptions, wake: asyncio.Event, gone: "asyncio.Task[None]", send: Send
     ) -> None:
-        loop = asyncio.get_running_loop()
+        loop, sending = asyncio.get_running_loop(), self._unread.sending(send)
+        alarm: asyncio.TimerHandle | None = None
         seconds = options.timeout_seconds or random.randint(*DEFAULT_TIMEOUT_SECONDS)  # noqa: S311 no secret
         end = loop.time() + seconds
         next_bookmark = loop.time() + min(BOOKMARK_SECONDS, max(seconds - BOOKMARK_BEFORE_END_SECONDS, 0))
         try:
             for chunk in _chunks(lines.initial()):
-                await _send(send, chunk)
+                await sending(chunk)
             while not self.closing and not gone.done():
                 wake.clear()
                 for chunk in _chunks(lines.fresh()):
-                    await _send(send, chunk)
+                    await sending(chunk)
                 if wake.is_set():
                     continue
                 if not lines.current():
                     break
                 until = min(end, next_bookmark) if options.bookmarks else end
-                try:
-                    async with asyncio.timeout_at(until):
-                        await wake.wait()
-                except TimeoutError:
-                    if loop.time() >= end:
-                        break
-                    await _send(send, lines.bookmark())
-                    next_bookmark = loop.time() + BOOKMARK_SECONDS
-                    if next_bookmark > end - BOOKMARK_BEFORE_END_SECONDS > loop.time():
-                        next_bookmark = end - BOOKMARK_BEFORE_END_SECONDS
+                if loop.time() < until:
+                    # One timer for many waits: with thousands of watches, timers would cost more than the lines.
+                    if alarm is None or alarm.cancelled() or alarm.when() != until:
+                        if alarm is not None:
+                            alarm.cancel()
+                        alarm = loop.call_at(until, wake.set)
+                    await wake.wait()
+                    continue
+                if loop.time() >= end:
+                    break
+                await sending(lines.bookmark())
+                next_bookmark = loop.time() + BOOKMARK_SECONDS
+                if next_bookmark > end - BOOKMARK_BEFORE_END_SECONDS > loop.time():
+                    next_bookmark = end - BOOKMARK_BEFORE_END_SECONDS
+            if not gone.done():
+                await sending(b"", more=False)
         except Compacted as error:
-            await _send(send, lines.expired(error))
-        except TimeoutError:
+            await sending(lines.expired(error))
+            await sending(b"", more=False)
+        except asyncio.CancelledError:
+            if not sending.given_up:
+                raise
             # The client does not read. Ending the answer in the middle tells it, when it comes back.
-            return
-        if not gone.done():
-            await _send(send, b"", more=False)
+            task = asyncio.current_task()
+            assert task is not None
+            task.uncancel()
+        finally:
+            if alarm is not None:
+                alarm.cancel()
 
 
 async def _until_gone(receive: Receive, wake: asyncio.Event) -> None:
@@ -140,9 +161,83 @@ async def _until_gone(receive: Receive, wake: asyncio.Event) -> None:
     wake.set()
 
 
-async def _send(send: Send, body: bytes, *, more: bool = True) -> None:
-    async with asyncio.timeout(UNREAD_SECONDS):
-        await send({"type": "http.response.body", "body": body, "more_body": more})
+class _Bell:
+    """Wakes the watches of one collection: few of them at each write, many of them a few times a second.
+
+    So writers are never slower for those who watch, and a burst of writes is sent as one piece.
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        self.watches: set[asyncio.Event] = set()
+        self._pause: asyncio.TimerHandle | None = None
+        self._rung = 0.0
+        collection.wakers.add(self.ring)
+
+    def ring(self) -> None:
+        number = len(self.watches)
+        if self._pause is not None or not number:
+            return
+        if number <= FEW_WATCHES:
+            self._wake()
+            return
+        loop = asyncio.get_running_loop()
+        wait = self._rung + min(number * PAUSE_PER_WATCH_SECONDS, LONGEST_PAUSE_SECONDS) - loop.time()
+        self._pause = loop.call_later(max(wait, 0), self._wake)
+
+    def _wake(self) -> None:
+        if self._pause is not None:
+            self._pause = None
+            self._rung = asyncio.get_running_loop().time()
+        for watch in self.watches:
+            watch.set()
+
+
+class _Unread:
+    """Cancels those who have been sending one piece for too long. One look at all of them is cheaper than timers."""
+
+    def __init__(self) -> None:
+        self._since: dict[_Sending, float] = {}
+        self._next: asyncio.TimerHandle | None = None
+
+    def sending(self, send: Send) -> "_Sending":
+        return _Sending(send, self)
+
+    def began(self, sending: "_Sending") -> None:
+        loop = asyncio.get_running_loop()
+        self._since[sending] = loop.time()
+        if self._next is None:
+            self._next = loop.call_later(UNREAD_SECONDS / 2, self._look)
+
+    def ended(self, sending: "_Sending") -> None:
+        self._since.pop(sending, None)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        for sending, since in list(self._since.items()):
+            if loop.time() - since >= UNREAD_SECONDS:
+                sending.give_up()
+        self._next = loop.call_later(UNREAD_SECONDS / 2, self._look) if self._since else None
+
+
+class _Sending:
+    """The pieces of one watch's answer, on their way to a client that may not take them."""
+
+    def __init__(self, send: Send, unread: _Unread) -> None:
+        self._send, self._unread = send, unread
+        self._task = asyncio.current_task()
+        self.given_up = False
+
+    async def __call__(self, body: bytes, *, more: bool = True) -> None:
+        self._unread.began(self)
+        try:
+            await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        finally:
+            self._unread.ended(self)
+
+    def give_up(self) -> None:
+        if not self.given_up and self._task is not None:
+            self.given_up = True
+            self._task.cancel()
 
 
 def _chunks(lines: Iterable[bytes]) -> Iterator[bytes]:
