@@ -72,6 +72,12 @@ INDEXED = {"completionMode": "Indexed", "completions": 3}
         pytest.param(
             a_job(podReplacementPolicy="Failed"), [tracked("a", deleting=True)], [], id="unless-only-failures-count"
         ),
+        pytest.param(
+            a_job(podReplacementPolicy="Failed"),
+            [tracked("a", deleting=True, grace=0)],
+            ["create a pod", "release a"],
+            id="or-the-node-has-let-go",
+        ),
         pytest.param(a_job(suspend=True), [tracked("a")], ["delete a"], id="suspended"),
         pytest.param(
             a_job(**INDEXED, parallelism=2),
@@ -189,6 +195,20 @@ def test_an_ignored_failure_is_not_counted() -> None:
     found = job.decide(owner, [tracked("a", "Failed", conditions=("DisruptionTarget",))], NOW)
     assert steps(found) == ["create a pod", "release a"]
     assert found.status["uncountedTerminatedPods"] == {}
+
+
+def test_pods_that_are_no_longer_needed_did_not_fail() -> None:
+    policy = {"rules": [{"succeededIndexes": "0"}]}
+    first = job.decide(
+        a_job(**INDEXED, parallelism=2, successPolicy=policy), [indexed(0, "Succeeded"), indexed(1)], NOW
+    )
+    assert steps(first) == ["delete p1", "release p0"]
+    owner = a_job(first.status, **INDEXED, parallelism=2, successPolicy=policy)
+    then = job.decide(owner, [a_pod("p0", phase="Succeeded"), indexed(1, deleting=True)], NOW)
+    assert steps(then) == ["release p1"]
+    assert "failed" not in then.status
+    done = job.decide({**owner, "status": then.status}, [a_pod("p0", phase="Succeeded")], NOW)
+    assert "Complete SuccessPolicy" in holds(done)
 
 
 def test_no_pod_is_counted_twice() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
-from podpass.kube.resources import CRONJOBS, DEPLOYMENTS, JOBS, PODS, REPLICASETS
+from podpass.kube.resources import CRONJOBS, DEPLOYMENTS, JOBS, PERSISTENTVOLUMECLAIMS, PODS, REPLICASETS
 from podpass.lab.cluster.signing_keys import SIGNING_FILE
 from podpass.tokens.keys import SigningKey
 from tests.lab.cluster.api_server import kubectls
@@ -17,11 +17,12 @@ from tests.lab.cluster.workload_world import World, world
 
 
 @pytest.fixture
-async def shop(tmp_path: Path, signing_key: SigningKey) -> AsyncIterator[World]:
+async def shop(request: pytest.FixtureRequest, tmp_path: Path, signing_key: SigningKey) -> AsyncIterator[World]:
+    """Asked with the kubectl that is installed with the tests, or that the test wants."""
     keys = tmp_path / "keys"
     keys.mkdir(mode=0o700)
     (keys / SIGNING_FILE).write_bytes(signing_key.to_pem())
-    async with world(tmp_path, kubectls()[0]) as made:
+    async with world(tmp_path, getattr(request, "param", kubectls()[0])) as made:
         yield made
 
 
@@ -29,6 +30,7 @@ def images(shop: World) -> list[str]:
     return sorted({pod["spec"]["containers"][0]["image"] for pod in shop.pods()})
 
 
+@pytest.mark.parametrize("shop", kubectls(), indirect=True, ids=lambda path: path.replace("/", "-").strip("-"))
 async def test_a_deployment_is_rolled_out_undone_and_restarted(shop: World) -> None:
     await shop.kubectl("create deployment web --image=nginx:1.25 --replicas=3")
     done = 'deployment "web" successfully rolled out\n'
@@ -224,6 +226,25 @@ async def test_a_statefulset_has_numbered_pods_and_a_history(shop: World) -> Non
     assert "Create Pod db-0 in StatefulSet db successful" in await shop.kubectl("describe statefulset db")
     said = await shop.fails('patch statefulset db --type=merge -p {"spec":{"serviceName":"other"}}')
     assert "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals'" in said
+
+
+async def test_the_claims_of_a_statefulset_stay_or_go_as_it_says(shop: World) -> None:
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    policy = {"whenScaled": "Delete", "whenDeleted": "Retain"}
+    spec = {"replicas": 2, "volumeClaimTemplates": [claim], "persistentVolumeClaimRetentionPolicy": policy}
+    await shop.kubectl("apply -f -", workload("StatefulSet", "db", serviceName="db", **spec))
+    await shop.kubectl("rollout status statefulset/db")
+    volume = next(each for each in shop.pods()[1]["spec"]["volumes"] if each["name"] == "data")
+    assert volume["persistentVolumeClaim"] == {"claimName": "data-db-1"}
+    assert len((await shop.kubectl("get pvc -o name")).split()) == 2
+    await shop.kubectl("scale statefulset/db --replicas=1")
+    await shop.until(lambda: len(shop.cluster.verbs.list(PERSISTENTVOLUMECLAIMS)) == 1)
+    await shop.kubectl("delete statefulset db")
+    await shop.until(lambda: not shop.pods())
+    assert await shop.kubectl("get pvc -o name") == "persistentvolumeclaim/data-db-0\n"
 
 
 async def test_a_daemonset_follows_the_nodes(shop: World) -> None:

@@ -19,6 +19,7 @@ def a_pod(
     age: float = 7200,
     restarts: int = 0,
     deleting: bool = False,
+    grace: int = 30,
     labels: dict[str, str] | None = None,
     annotations: dict[str, str] | None = None,
     finalizers: tuple[str, ...] = (),
@@ -42,7 +43,7 @@ def a_pod(
             "annotations": annotations or {},
             "finalizers": list(finalizers),
             "creationTimestamp": rfc3339(NOW - age),
-            **({"deletionTimestamp": rfc3339(NOW)} if deleting else {}),
+            **({"deletionTimestamp": rfc3339(NOW), "deletionGracePeriodSeconds": grace} if deleting else {}),
         },
         "spec": {"nodeName": node} if node else {},
         "status": {

@@ -10,6 +10,7 @@ from podpass.kube.resources import (
     CLUSTERROLES,
     CONFIGMAPS,
     EVENTS,
+    JOBS,
     LEASES,
     NODES,
     PODS,
@@ -161,3 +162,33 @@ async def test_pods_outlive_a_restart_of_the_node_but_their_processes_do_not(jou
     # What was over stays as it was, with its log.
     assert (await journey.client.get(PODS, "job", "default"))["status"]["phase"] == "Succeeded"
     assert await journey.kubectl("logs", "job") == "done\n"
+
+
+async def test_workloads_run_on_the_node(journey: Journey) -> None:
+    """A Deployment serves until it is deleted, and a Job of two indexes does its work and ends."""
+    serve = ("sh", "-c", "trap exit TERM; sleep 300 & wait")
+    await journey.kubectl("create", "deployment", "web", "--image=busybox", "--replicas=2", "--", *serve)
+    await journey.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    assert "2 available | 0 unavailable" in await journey.kubectl("describe", "deployment", "web")
+    job = {
+        "metadata": {"name": "count"},
+        "spec": {
+            "completions": 2,
+            "parallelism": 2,
+            "completionMode": "Indexed",
+            "template": {
+                "spec": {
+                    "restartPolicy": "Never",
+                    "containers": [
+                        {"name": "c", "image": "busybox", "command": ["sh", "-c", "echo index $JOB_COMPLETION_INDEX"]}
+                    ],
+                }
+            },
+        },
+    }
+    await journey.client.create(JOBS, job, "default")
+    await journey.kubectl("wait", "--for=condition=complete", "job/count", "--timeout=20s")
+    said = await journey.kubectl("logs", "--prefix=false", "-l", "job-name=count")
+    assert sorted(said.splitlines()) == ["index 0", "index 1"]
+    await journey.kubectl("delete", "deployment/web", "job/count", "--cascade=foreground", "--timeout=20s")
+    assert await journey.kubectl("get", "pods", "-o", "name") == ""

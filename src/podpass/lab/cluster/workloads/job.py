@@ -190,7 +190,7 @@ def _count(job: Obj, pods: Sequence[Pod]) -> _Count:
     failed_indexes = set(indexes.read(status.get("failedIndexes"), completions)) if indexed else set()
     found = _Count(
         active=[pod for pod in pods if pod.active],
-        terminating=[pod for pod in pods if pod.deleting and not pod.over],
+        terminating=[pod for pod in pods if pod.deleting and not pod.over and not pod.let_go],
         succeeded=int(status.get("succeeded") or 0),
         failed=int(status.get("failed") or 0),
         uncounted_succeeded=[],
@@ -223,6 +223,13 @@ def _count(job: Obj, pods: Sequence[Pod]) -> _Count:
                 completed.add(number)
             found.uncounted_succeeded.append(pod.uid)
             found.release.append(pod)
+        elif (
+            pod.deleting
+            and pod.phase != "Failed"
+            and conditions.is_true(status.get("conditions"), "SuccessCriteriaMet")
+        ):
+            # Ended because the others are enough: that is no failure.
+            found.release.append(pod)
         elif _failed(job, pod):
             _count_failure(job, pod, found, failed_indexes)
     if indexed:
@@ -249,7 +256,7 @@ def _failed(job: Obj, pod: Pod) -> bool:
     if pod.phase == "Failed":
         return True
     # A pod that is on its way out counts at once, unless only those that failed are replaced.
-    return pod.deleting and objects.spec(job).get("podReplacementPolicy") != "Failed"
+    return pod.deleting and (pod.let_go or objects.spec(job).get("podReplacementPolicy") != "Failed")
 
 
 def index_of(pod: Pod) -> int | None:

@@ -63,6 +63,7 @@ class _Metadata(msgspec.Struct, gc=False):
     finalizers: tuple[str, ...] | None = None
     creationTimestamp: str | None = None  # noqa: N815
     deletionTimestamp: str | None = None  # noqa: N815
+    deletionGracePeriodSeconds: int | None = None  # noqa: N815
 
 
 class _Spec(msgspec.Struct, gc=False):
@@ -95,6 +96,8 @@ class Pod(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     node: str
     phase: str
     deleting: bool
+    let_go: bool
+    """Its node has done with it; only finalizers keep the object."""
     over: bool
     """Its containers have ended for good."""
     active: bool
@@ -148,6 +151,7 @@ def decode(body: bytes) -> Pod:
         node=found.spec.nodeName or "",
         phase=phase,
         deleting=deleting,
+        let_go=deleting and not meta.deletionGracePeriodSeconds,
         over=over,
         active=not over and not deleting,
         ready=ready is not None,
