@@ -19,9 +19,18 @@ from cryptography.hazmat.primitives import serialization
 from podpass.lab.arm import Vault
 from podpass.lab.clock import Clock
 from podpass.lab.keyvault import certificate_making as making
+from podpass.lab.keyvault import certificate_records as records
 from podpass.lab.keyvault import errors, key_material
 from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
+from podpass.lab.keyvault.certificate_bodies import (
+    CancelParameters,
+    CreateParameters,
+    ImportParameters,
+    MergeParameters,
+    UpdateParameters,
+)
 from podpass.lab.keyvault.certificate_making import SELF, UNKNOWN, NotACertificate, Policy
+from podpass.lab.keyvault.certificate_records import Pending, Records
 from podpass.lab.keyvault.key_material import NotAKey, PrivateKey, base64url_bytes, base64url_text
 from podpass.lab.keyvault.keys import DEFAULT_OPERATIONS, KeyBody, Keys
 from podpass.lab.keyvault.model import (
@@ -34,10 +43,9 @@ from podpass.lab.keyvault.model import (
 from podpass.lab.keyvault.objects import Objects
 from podpass.lab.keyvault.rendering import common
 from podpass.lab.keyvault.secrets import SecretBody, Secrets
-from podpass.lab.keyvault.shelves import SERVICE, Body, Shelf, Version, updated
+from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store
 
-_POLICY, _PENDING = "certificate-policy", "certificate-pending"
 _KEY_OPERATIONS_BY_USE = {
     "digitalSignature": ("sign", "verify"),
     "keyEncipherment": ("wrapKey", "unwrapKey"),
@@ -55,72 +63,12 @@ class CertificateBody(Body, frozen=True, kw_only=True, omit_defaults=True):
 CertificateVersion = Version[CertificateBody]
 
 
-class CreateParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a request to create a certificate."""
-
-    policy: Policy | None = None
-    tags: dict[str, str] | None = None
-    attributes: Attributes = Attributes()
-
-
-class ImportParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a request to import a certificate. It does not show the private key."""
-
-    value: str
-    pwd: str | None = None
-    policy: Policy | None = None
-    tags: dict[str, str] | None = None
-    attributes: Attributes = Attributes()
-
-    def __repr__(self) -> str:
-        return "ImportParameters()"
-
-
-class MergeParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a request to merge what an issuer has signed, the own certificate first."""
-
-    x5c: list[str]
-    tags: dict[str, str] | None = None
-    attributes: Attributes = Attributes()
-
-
-class UpdateParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a request to update a version; what is absent stays."""
-
-    policy: Policy | None = None
-    tags: dict[str, str] | None = None
-    attributes: Attributes = Attributes()
-
-
-class CancelParameters(msgspec.Struct, frozen=True, kw_only=True):
-    """The body of a request to cancel an operation."""
-
-    cancellation_requested: bool
-
-
-class _Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An operation on a certificate, as it is kept. The private key waits here for its certificate."""
-
-    name: str
-    """As the request wrote it."""
-    request_id: str
-    issuer: making.Issuer
-    csr: str
-    status: str = "completed"
-    key: str = ""
-    tags: dict[str, str] | None = None
-    attributes: Attributes = Attributes()
-    canceled: bool = False
-
-    def __repr__(self) -> str:
-        return f"_Pending(status={self.status!r})"
-
-
 class Certificates(Objects[CertificateBody]):
     """All certificates of the lab, and with them their keys and secrets."""
 
     def __init__(self, store: Store, clock: Clock, secrets: Secrets, keys: Keys) -> None:
         self._store, self._clock = store, clock
+        self._records = Records(store)
         self._secrets, self._keys = secrets, keys
         shelf = Shelf(store, clock, ObjectType.CERTIFICATE, CertificateBody)
         self._backing: tuple[Shelf[Any], ...] = (keys.shelf, secrets.shelf)
@@ -163,26 +111,25 @@ class Certificates(Objects[CertificateBody]):
                 return Result(self.bundle(self._update(call, given), given))
             case CertificateOperation.GET_POLICY:
                 self.shelf.get(given.vault, call.name)
-                return Result(self._shown_policy(given, call.name))
+                policy = self._records.policy(given.vault, call.name) or Policy()
+                return Result(records.shown_policy(policy, call.name, given.origin))
             case CertificateOperation.UPDATE_POLICY:
                 return Result(self._update_policy(call, given))
             case CertificateOperation.GET_PENDING:
-                return Result(_operation(given, self._pending(given.vault, call.name)))
+                return Result(records.shown_operation(self._pending(call, given), given.origin))
             case CertificateOperation.CANCEL:
                 return Result(self._cancel(call, given))
             case CertificateOperation.DELETE_PENDING:
-                pending = self._pending(given.vault, call.name)
-                self._store.delete(SERVICE, _PENDING, _place(given.vault, call.name))
-                return Result(_operation(given, pending))
+                pending = self._pending(call, given)
+                self._records.forget_pending(given.vault, call.name)
+                return Result(records.shown_operation(pending, given.origin))
         return await super().run(call, given)
 
     def drop(self, instance: str) -> None:
         """Forget everything that a purged vault held."""
         with self._store.transaction():
             self.shelf.drop(instance)
-            for kind in (_POLICY, _PENDING):
-                for key, _ in self._store.items(SERVICE, kind, f"{instance}/"):
-                    self._store.delete(SERVICE, kind, key)
+            self._records.drop(instance)
 
     # Making
 
@@ -190,7 +137,7 @@ class Certificates(Objects[CertificateBody]):
         wanted = parameters(given.body, CreateParameters)
         vault, name = given.vault, call.name
         self._check(name, wanted.tags, wanted.attributes)
-        policy = wanted.policy or self._policy(vault, name)
+        policy = wanted.policy or self._records.policy(vault, name)
         if policy is None:
             raise errors.bad_parameter("The property policy is missing.")
         issuer = policy.issuer.name.lower()
@@ -200,14 +147,14 @@ class Certificates(Objects[CertificateBody]):
         self._check_free(vault, name)
         reused = self._reused(vault, name, policy)
         key = await asyncio.to_thread(key_material.make, policy.key) if reused is None else reused
-        pending = _Pending(
+        pending = Pending(
             name=name,
             request_id=uuid.uuid4().hex,
             issuer=policy.issuer,
             csr=base64.b64encode(making.request(policy, key)).decode(),
         )
         with self._store.transaction():
-            self._keep_policy(vault, name, policy)
+            self._records.keep_policy(vault, name, policy)
             if issuer == UNKNOWN:
                 pending = msgspec.structs.replace(
                     pending,
@@ -219,9 +166,9 @@ class Certificates(Objects[CertificateBody]):
             else:
                 certificate = making.self_signed(policy, key, now=self._clock.now())
                 self._put(vault, name, key, certificate, (), policy, wanted.tags, wanted.attributes)
-            self._store.put(SERVICE, _PENDING, _place(vault, name), msgspec.to_builtins(pending))
+            self._records.keep_pending(vault, pending)
         # azure-keyvault-certificates fetches the certificate only after an operation that it saw in progress.
-        return _operation(given, pending, status="inProgress")
+        return records.shown_operation(pending, given.origin, status="inProgress")
 
     def _reused(self, vault: Vault, name: str, policy: Policy) -> PrivateKey | None:
         """The newest version's key pair, when the policy wants no new one."""
@@ -249,7 +196,7 @@ class Certificates(Objects[CertificateBody]):
             raise errors.bad_parameter("The content type of the secret is not supported.")
         self._check_free(given.vault, call.name)
         with self._store.transaction():
-            self._keep_policy(given.vault, call.name, policy)
+            self._records.keep_policy(given.vault, call.name, policy)
             return self._put(
                 given.vault,
                 call.name,
@@ -264,7 +211,7 @@ class Certificates(Objects[CertificateBody]):
     def _merge(self, call: Call, given: Input) -> CertificateVersion:
         wanted = parameters(given.body, MergeParameters)
         self._check(call.name, wanted.tags, wanted.attributes)
-        pending, policy = self._pending(given.vault, call.name), self._policy(given.vault, call.name)
+        pending, policy = self._pending(call, given), self._records.policy(given.vault, call.name)
         if not pending.key or policy is None:
             raise errors.bad_parameter("The certificate has no operation in progress to merge into.")
         key = key_material.opened(pending.key)
@@ -278,7 +225,7 @@ class Certificates(Objects[CertificateBody]):
         tags = wanted.tags if wanted.tags is not None else pending.tags
         attributes = wanted.attributes if wanted.attributes != Attributes() else pending.attributes
         with self._store.transaction():
-            self._store.put(SERVICE, _PENDING, _place(given.vault, call.name), msgspec.to_builtins(done))
+            self._records.keep_pending(given.vault, done)
             return self._put(
                 given.vault, call.name, key, certificates[0], tuple(certificates[1:]), policy, tags, attributes
             )
@@ -341,7 +288,7 @@ class Certificates(Objects[CertificateBody]):
             _checked(wanted.policy)
         with self._store.transaction():
             if wanted.policy is not None:
-                self._keep_policy(given.vault, call.name, wanted.policy)
+                self._records.keep_policy(given.vault, call.name, wanted.policy)
             for shelf in self._backing:
                 body = shelf.get(given.vault, call.name, present.version).body
                 shelf.change(given.vault, call.name, present.version, updated(body, attributes, wanted.tags, now=now))
@@ -369,12 +316,11 @@ class Certificates(Objects[CertificateBody]):
             result = super()._purge(call, given)
             for shelf in self._backing:
                 shelf.purge(given.vault, call.name)
-            for kind in (_POLICY, _PENDING):
-                self._store.delete(SERVICE, kind, _place(given.vault, call.name))
+            self._records.forget(given.vault, call.name)
             return result
 
     def _backup(self, call: Call, given: Input) -> Result:
-        name, policy = call.name, self._policy(given.vault, call.name)
+        name, policy = call.name, self._records.policy(given.vault, call.name)
         backup = _Backup(
             certificate=self.shelf.backup(given.vault, name),
             backing=[shelf.backup(given.vault, name) for shelf in self._backing],
@@ -392,38 +338,32 @@ class Certificates(Objects[CertificateBody]):
             for shelf, blob in zip(self._backing, backup.backing, strict=True):
                 if shelf.restore(given.vault, blob).name != restored.name:
                     raise errors.bad_parameter("The backup blob holds objects of several names.")
-            self._keep_policy(given.vault, restored.name, backup.policy)
+            self._records.keep_policy(given.vault, restored.name, backup.policy)
         return Result(self.bundle(restored, given))
 
     # Policies and operations
 
-    def _policy(self, vault: Vault, name: str) -> Policy | None:
-        kept = self._store.get(SERVICE, _POLICY, _place(vault, name))
-        return None if kept is None else msgspec.convert(kept, Policy)
-
-    def _keep_policy(self, vault: Vault, name: str, policy: Policy) -> None:
-        self._store.put(SERVICE, _POLICY, _place(vault, name), msgspec.to_builtins(policy))
-
     def _update_policy(self, call: Call, given: Input) -> dict[str, Any]:
         self.shelf.get(given.vault, call.name)
-        self._keep_policy(given.vault, call.name, _checked(parameters(given.body, Policy)))
-        return self._shown_policy(given, call.name)
+        policy = _checked(parameters(given.body, Policy))
+        self._records.keep_policy(given.vault, call.name, policy)
+        return records.shown_policy(policy, call.name, given.origin)
 
-    def _pending(self, vault: Vault, name: str) -> _Pending:
-        self.shelf.check_name(name)
-        kept = self._store.get(SERVICE, _PENDING, _place(vault, name))
-        if kept is None:
-            raise errors.pending_certificate_not_found(name)
-        return msgspec.convert(kept, _Pending)
+    def _pending(self, call: Call, given: Input) -> Pending:
+        self.shelf.check_name(call.name)
+        found = self._records.pending(given.vault, call.name)
+        if found is None:
+            raise errors.pending_certificate_not_found(call.name)
+        return found
 
     def _cancel(self, call: Call, given: Input) -> dict[str, Any]:
         wanted = parameters(given.body, CancelParameters)
-        pending = self._pending(given.vault, call.name)
+        pending = self._pending(call, given)
         if pending.status != "inProgress":
             raise errors.bad_parameter("An operation that is no longer in progress can't be cancelled.")
         changed = msgspec.structs.replace(pending, canceled=wanted.cancellation_requested)
-        self._store.put(SERVICE, _PENDING, _place(given.vault, call.name), msgspec.to_builtins(changed))
-        return _operation(given, changed)
+        self._records.keep_pending(given.vault, changed)
+        return records.shown_operation(changed, given.origin)
 
     def _check(self, name: str, tags: dict[str, str] | None, attributes: Attributes) -> None:
         self.shelf.check_name(name)
@@ -450,33 +390,15 @@ class Certificates(Objects[CertificateBody]):
             "cer": one.value.text,
             **common(one.body, given.vault),
         }
-        if self._policy(given.vault, one.name) is not None:
-            document["policy"] = self._shown_policy(given, one.name)
-        if self._store.get(SERVICE, _PENDING, _place(given.vault, one.name)) is not None:
+        if (policy := self._records.policy(given.vault, one.name)) is not None:
+            document["policy"] = records.shown_policy(policy, one.name, given.origin)
+        if self._records.pending(given.vault, one.name) is not None:
             document["pending"] = {"id": f"{given.origin}/certificates/{one.name}/pending"}
         return document
 
     def item(self, one: CertificateVersion, given: Input, *, with_version: bool) -> dict[str, Any]:
         identifier = self.identifier(one, given, with_version=with_version)
         return {"id": identifier, "x5t": one.body.thumbprint, **common(one.body, given.vault)}
-
-    def _shown_policy(self, given: Input, name: str) -> dict[str, Any]:
-        policy = self._policy(given.vault, name) or Policy()
-        # What the service decided shows too, as it does in Azure.
-        shown: dict[str, Any] = msgspec.to_builtins(policy)
-        shown["key_props"] = {
-            "exportable": policy.key_props.exportable,
-            "kty": policy.key_props.kty,
-            "reuse_key": policy.key_props.reuse_key,
-            **shown.get("key_props", {}),
-        }
-        shown["secret_props"] = {"contentType": policy.secret_props.content_type}
-        shown["x509_props"] = {
-            "validity_months": policy.x509_props.validity_months,
-            **shown.get("x509_props", {}),
-        }
-        shown["issuer"] = {"name": policy.issuer.name, **shown.get("issuer", {})}
-        return {"id": f"{given.origin}/certificates/{name}/policy", **shown}
 
 
 class _Backup(msgspec.Struct):
@@ -488,23 +410,6 @@ class _Backup(msgspec.Struct):
 
 
 _backup = msgspec.json.Decoder(_Backup).decode
-
-
-def _operation(given: Input, pending: _Pending, *, status: str = "") -> dict[str, Any]:
-    base = f"{given.origin}/certificates/{pending.name}"
-    document: dict[str, Any] = {
-        "id": f"{base}/pending",
-        "issuer": {"name": pending.issuer.name, **msgspec.to_builtins(pending.issuer)},
-        "csr": pending.csr,
-        "cancellation_requested": pending.canceled,
-        "status": status or pending.status,
-        "request_id": pending.request_id,
-    }
-    if (status or pending.status) == "completed":
-        document["target"] = base
-    elif pending.key:
-        document["status_details"] = "Pending certificate created. Please Perform Merge to complete the request."
-    return document
 
 
 def _checked(policy: Policy) -> Policy:
@@ -523,7 +428,3 @@ def _key_operations(policy: Policy, key_type: str) -> tuple[str, ...]:
         return DEFAULT_OPERATIONS[key_type]
     found = [operation for usage in usages for operation in _KEY_OPERATIONS_BY_USE.get(usage, ())]
     return tuple(found) or DEFAULT_OPERATIONS[key_type]
-
-
-def _place(vault: Vault, name: str) -> str:
-    return f"{vault.instance}/{name.lower()}"
