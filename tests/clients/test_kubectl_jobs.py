@@ -111,6 +111,7 @@ def test_a_budget_holds_an_eviction_back(kubectl: Kubectl) -> None:
     ("line", "said"),
     [
         pytest.param("create quota q --hard=pods=4", "resourcequota/q created", id="quota"),
+        pytest.param("create ingress i --rule=a.example.test/x=web:80", "ingress.networking.k8s.io/i", id="ingress"),
         pytest.param("create priorityclass NAMESPACE --value=5", "priorityclass.scheduling.k8s.io/", id="priority"),
     ],
 )

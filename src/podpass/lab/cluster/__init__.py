@@ -44,6 +44,7 @@ from podpass.lab.cluster.kinds.configuration import secrets as secret_kind
 from podpass.lab.cluster.kinds.endpoints import endpoint_slices, endpoints
 from podpass.lab.cluster.kinds.events import event_kinds
 from podpass.lab.cluster.kinds.identities import namespaces, service_accounts
+from podpass.lab.cluster.kinds.networking import networking_kinds
 from podpass.lab.cluster.kinds.nodes import leases, nodes
 from podpass.lab.cluster.kinds.pods import pods
 from podpass.lab.cluster.kinds.policies import policy_kinds
@@ -244,6 +245,7 @@ class Cluster:
             definition_kind(),
             *storage_kinds(),
             *bound_kinds(),
+            *networking_kinds(),
             *review_kinds(self._authorizer, self._authenticator, clock),
         ):
             self.registry.add(kind)

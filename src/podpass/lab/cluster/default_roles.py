@@ -75,6 +75,7 @@ _VIEW = (
     _rule(_READ, ["batch"], ["cronjobs", "jobs"]),
     _rule(_READ, ["discovery.k8s.io"], ["endpointslices"]),
     _rule(_READ, ["events.k8s.io"], ["events"]),
+    _rule(_READ, ["networking.k8s.io"], ["ingresses", "networkpolicies"]),
     _rule(_READ, ["policy"], ["poddisruptionbudgets"]),
 )
 _EDIT = (
@@ -102,6 +103,7 @@ _EDIT = (
     _rule(_WRITE, ["apps"], _WORKLOADS),
     _rule(_WRITE, ["batch"], ["cronjobs", "jobs"]),
     _rule([*_READ, *_WRITE], ["coordination.k8s.io"], ["leases"]),
+    _rule(_WRITE, ["networking.k8s.io"], ["ingresses", "networkpolicies"]),
     _rule(_WRITE, ["policy"], ["poddisruptionbudgets"]),
 )
 _ADMIN = (
