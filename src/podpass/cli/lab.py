@@ -39,6 +39,7 @@ def up(
     kubeconfig: Path | None = None,
     context: str = "",
     dry_run: Annotated[bool, Parameter(negative=())] = False,
+    nodes: int = 0,
     output: Output = "table",
 ) -> int:
     """Start a lab and return when it is ready. A lab that was stopped or killed goes on where it was.
@@ -63,6 +64,8 @@ def up(
         Which context of that file; its current one by default.
     dry_run:
         Only list what the lab would do to that cluster.
+    nodes:
+        How many nodes the cluster has; 0 keeps the last number, one at first.
     """
     paths = _paths(name)
     if dry_run:
@@ -76,6 +79,7 @@ def up(
         proxy_port=proxy_port,
         kubeconfig=kubeconfig,
         context=context,
+        nodes=nodes,
     )
     if output == "table":
         _print_status(status)

@@ -36,7 +36,7 @@ from podpass.lab.journal import Journal
 from podpass.lab.keyvault import KeyVault
 from podpass.lab.listeners import LOOPBACK, Listeners, port_of
 from podpass.lab.lock import only_process
-from podpass.lab.node.addresses import API_ADDRESS, DOORS
+from podpass.lab.node.addresses import API_ADDRESS, DOORS, MOST_NODES
 from podpass.lab.pod_runtime import RUNTIMES
 from podpass.lab.private_files import replace_file
 from podpass.lab.remembered import Remembered
@@ -56,7 +56,8 @@ class Lab:
 
     *scenario* fills it at its first start, and again whenever it is given. *home* is the directory of all labs. A lab
     of the same name and home goes on where the last one stopped, however it stopped. *kubeconfig*, with one of its
-    contexts, names a cluster to use instead of the embedded one. Entering raises PodpassError.
+    contexts, names a cluster to use instead of the embedded one; *nodes* is how many that one has, 0: as many as last
+    time, or one. Entering raises PodpassError.
     """
 
     def __init__(
@@ -70,11 +71,16 @@ class Lab:
         proxy_port: int = 0,
         kubeconfig: Path | None = None,
         context: str = "",
+        nodes: int = 0,
         log: Logger | None = None,
     ) -> None:
         if runtime not in RUNTIMES:
             reason = f"There is no runtime {runtime!r}."
             raise PodpassError("PP109", reason=reason, remedy=f"Choose one of {', '.join(RUNTIMES)}.")
+        if not 0 <= nodes <= MOST_NODES:
+            reason = f"A lab has between 1 and {MOST_NODES} nodes."
+            raise PodpassError("PP109", reason=reason, remedy="Choose another number.")
+        self._wanted_nodes = nodes
         self._home = home or state_home(os.environ)
         self.paths = LabPaths.of(name, home=self._home)
         self._scenario = scenario
@@ -228,7 +234,14 @@ class Lab:
             issuer=f"https://{entry.region}.oic.prod-aks.azure.com/{tenant_id}/{guid}/",
             runtime=self._wanted_runtime,
             host_paths=tuple(map(Path, entry.host_paths)),
+            nodes=self._number_of_nodes(),
         )
+
+    def _number_of_nodes(self) -> int:
+        """What was asked for, else as many as last time."""
+        number = self._wanted_nodes or self._remembered.nodes
+        self._remembered.keep_nodes(number)
+        return number
 
     async def _serve_clouds(self, signing: SigningIdentity) -> None:
         """Entra, ARM and Key Vault behind the doors."""

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--proxy-port", type=int, default=0)
     parser.add_argument("--kubeconfig", type=Path)
     parser.add_argument("--context", default="")
+    parser.add_argument("--nodes", type=int, default=0)
     parser.add_argument("--ready-fd", type=int)
     options = parser.parse_args()
 
@@ -62,6 +63,7 @@ def _run(lab_class: "type[Lab]", options: argparse.Namespace) -> None:
             proxy_port=options.proxy_port,
             kubeconfig=options.kubeconfig,
             context=options.context,
+            nodes=options.nodes,
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

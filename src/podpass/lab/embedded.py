@@ -17,9 +17,12 @@ from podpass.lab.doors.dns import Services
 from podpass.lab.environment import Endpoints, host_variables
 from podpass.lab.installing import install_operator, install_webhook, register_webhook
 from podpass.lab.listeners import LOOPBACK, port_of
-from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS
+from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS, NodeNetwork
+from podpass.lab.node.images import Catalogue
 from podpass.lab.node.loop import Node
+from podpass.lab.nodes import Nodes
 from podpass.lab.pod_runtime import open_runtime
+from podpass.lab.scheduler.loop import Scheduler
 from podpass.lab.services.loop import ServiceLoop
 from podpass.lab.supervision import Supervision
 from podpass.lab.surroundings import Surroundings
@@ -35,13 +38,21 @@ class EmbeddedCluster:
     """The cluster of a lab that was given none. *host_paths* are what hostPath volumes may show of this machine."""
 
     def __init__(
-        self, lab: Surroundings, *, name: str, issuer: str, runtime: str, host_paths: Sequence[Path] = ()
+        self,
+        lab: Surroundings,
+        *,
+        name: str,
+        issuer: str,
+        runtime: str,
+        host_paths: Sequence[Path] = (),
+        nodes: int = 1,
     ) -> None:
         self._lab = lab
         self._host_paths = host_paths
         self._name = name
         self._wanted_runtime = runtime
-        self._nodes: list[Node] = []
+        self._number_of_nodes = nodes
+        self._nodes: Nodes | None = None
         self._services: ServiceLoop | None = None
         self.issuer = issuer
         self.server = f"https://{LOOPBACK}:{port_of(lab.listeners.api)}"
@@ -121,7 +132,8 @@ class EmbeddedCluster:
         return {"name": self._opened.runtime.kind, "why": self._opened.why}
 
     def images_in_use(self) -> list[dict[str, str]]:
-        return [image for node in self._nodes for image in node.images_in_use()]
+        nodes = self._nodes.by_name.values() if self._nodes is not None else ()
+        return [image for node in nodes for image in node.images_in_use()]
 
     def kubeconfig(self) -> str:
         """The file with which programs on the host are the cluster's administrator."""
@@ -147,12 +159,12 @@ class EmbeddedCluster:
     # Its life
 
     async def start(self, tenant_id: str) -> Supervision:
-        """Controllers, the webhook, the node. Returns when a pod could be created and would run."""
+        """Controllers, the webhook, the scheduler, the nodes. Returns when a pod could be created and would run."""
         lab = self._lab
         kube = await self._client(self._cluster.admin_token)
         await install_operator(kube)
         webhook_client = await self._client(await install_webhook(kube))
-        node_client = await self._client(self._cluster.node_token)
+        scheduler = Scheduler(await self._client(self._cluster.token_of_scheduler()), lab.clock)
         # Entered after the clients, so that the loops end before what they call with.
         supervision = await lab.stack.enter_async_context(Supervision(lab.log))
         if self._opened.runtime.kind == "sandbox":
@@ -161,23 +173,30 @@ class EmbeddedCluster:
         self._start_services(supervision, kube)
         webhook = start_webhook(supervision, lab.listeners, lab.ca, webhook_client, tenant_id=tenant_id, log=lab.log)
         await register_webhook(kube, url=webhook.url, ca_bundle=webhook.ca_bundle)
-        node = Node(
-            name=NODE_NAME,
-            client=node_client,
+        supervision.start("scheduler", scheduler.run)
+        nodes = self._cluster.node = self._nodes = Nodes(self._make_node, supervision)
+        started = [await nodes.start(number) for number in range(self._number_of_nodes)]
+        async with asyncio.timeout(READY_SECONDS):
+            await webhook.ready.wait()
+            for node in started:
+                await node.ready.wait()
+        return supervision
+
+    async def _make_node(self, name: str, network: NodeNetwork) -> Node:
+        lab, first = self._lab, name == NODE_NAME
+        token = self._cluster.node_token if first else self._cluster.token_of_node(name)
+        return Node(
+            name=name,
+            client=await self._client(token),
             runtime=self._opened.runtime,
             clock=lab.clock,
             journal=lab.journal,
-            state_directory=lab.paths.node,
+            state_directory=lab.paths.node if first else lab.paths.node / name,
+            network=network,
+            images=Catalogue.of(lab.paths.node),
             why=self._opened.why,
             host_roots=self._host_paths,
         )
-        self._nodes.append(node)
-        self._cluster.node = node
-        supervision.start("node", node.run)
-        async with asyncio.timeout(READY_SECONDS):
-            await webhook.ready.wait()
-            await node.ready.wait()
-        return supervision
 
     def _start_services(self, supervision: Supervision, kube: Client) -> None:
         events = EventRecorder(kube, "service-controller", now=self._lab.clock.now)

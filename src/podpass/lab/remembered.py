@@ -39,6 +39,15 @@ class Remembered:
             self._store.put(_SERVICE, "port", what, port)
 
     @property
+    def nodes(self) -> int:
+        """How many nodes the lab had last."""
+        return int(self._store.get(_SERVICE, "nodes", "number") or 1)
+
+    def keep_nodes(self, number: int) -> None:
+        if self.nodes != number:
+            self._store.put(_SERVICE, "nodes", "number", number)
+
+    @property
     def offset_seconds(self) -> float:
         """How far the lab's clock was advanced."""
         return float(self._store.get(_SERVICE, "clock", "offset_seconds") or 0.0)

@@ -27,7 +27,7 @@ class Supervision:
     def __init__(self, log: Logger) -> None:
         self._log = log
         self._loops: dict[str, _Loop] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -35,14 +35,21 @@ class Supervision:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def start(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run *loop* now; when it ends or fails, run it again after a wait that doubles up to half a minute."""
         state = self._loops[name] = _Loop()
-        self._tasks.append(asyncio.create_task(self._keep(name, loop, state), name=name))
+        self._tasks[name] = asyncio.create_task(self._keep(name, loop, state), name=name)
+
+    async def stop(self, name: str) -> None:
+        """End the loop of that name, and wait until it has ended."""
+        task = self._tasks.pop(name)
+        self._loops.pop(name, None)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
     def report(self) -> dict[str, dict[str, Any]]:
         """Each loop: whether it runs, how often it failed, and of what last."""

@@ -16,7 +16,8 @@ from podpass.lab.clock import rfc3339
 from podpass.lab.cluster import Cluster
 from podpass.lab.cluster.collection import Change
 from podpass.lab.cluster.controllers.loop import Loop, Task
-from podpass.lab.node.scheduling import Bind, schedule
+from podpass.lab.scheduler.decide import Bind, schedule
+from podpass.lab.scheduler.model import node_state
 from tests.lab.cluster.api_server import ApiServer, Ran, api_server
 
 Behaviour = Callable[[Obj], str]
@@ -73,12 +74,8 @@ class Nodes:
             await self._verbs.update(PODS, {**pod, "status": status}, subresource="status")
 
     def _choose(self, pod: Obj) -> str:
-        for node in self._verbs.list(NODES):
-            if objects.spec(node).get("unschedulable"):
-                continue
-            if isinstance(found := schedule(pod, objects.name(node), objects.labels(node)), Bind):
-                return found.node
-        return ""
+        found = schedule(pod, [node_state(node) for node in self._verbs.list(NODES)])
+        return found.node if isinstance(found, Bind) else ""
 
     def _status(self, pod: Obj, what: str) -> Obj:
         old = objects.status(pod)

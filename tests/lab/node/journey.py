@@ -25,6 +25,7 @@ from podpass.lab.journal import Journal
 from podpass.lab.node.loop import Node
 from podpass.lab.node.runtime import Runtime
 from podpass.lab.node.sandbox import SandboxRuntime
+from podpass.lab.scheduler.loop import Scheduler
 from podpass.lab.store import Store
 from podpass.serving.server import bind_tcp, bind_unix, serving
 
@@ -130,6 +131,7 @@ async def journey(sandboxed, tmp_path: Path, journal_and_clock) -> AsyncIterator
         serving(cluster.app, [listener, bind_unix(tmp_path / "api")], tls=tls),
         Client(access(cluster.admin_token)) as admin,
         Client(access(cluster.node_token)) as node_client,
+        Client(access(cluster.token_of_scheduler())) as scheduler_client,
         cluster,
     ):
         await runtime.start()
@@ -147,11 +149,13 @@ async def journey(sandboxed, tmp_path: Path, journal_and_clock) -> AsyncIterator
 
             async with asyncio.TaskGroup() as tasks:
                 controllers = tasks.create_task(cluster.run())
+                scheduler = tasks.create_task(Scheduler(scheduler_client, clock).run())
                 made = Journey(cluster, admin, node_client, kubeconfig, clock, make_node, tasks)
                 await made.start_node()
                 yield made
                 await made.stop_node()
                 controllers.cancel()
+                scheduler.cancel()
         finally:
             await runtime.close()
 

@@ -1,4 +1,4 @@
-"""The node as a whole, against an API of a few lines: registration, scheduling, pods, logs, stop."""
+"""The node and the scheduler, against an API of a few lines: registration, scheduling, pods, logs, stop."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from podpass.lab.node import registration
 from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions
 from podpass.lab.node.loop import Node, NoLog
+from podpass.lab.scheduler.loop import Scheduler
 from tests.lab.node.memory_api import InMemoryApi
 
 
@@ -24,16 +25,20 @@ class SmallCluster(InMemoryApi):
         super().__init__()
         self.access = Access(server="https://127.0.0.1:6443")
         self.pods: dict[str, dict[str, Any]] = {}
+        self.nodes: dict[str, dict[str, Any]] = {}
         self.created: list[tuple[str, str]] = []
-        self._changes: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        self._watchers: list[tuple[str, asyncio.Queue[WatchEvent]]] = []
         self._version = 1
 
     async def pages(self, resource, namespace=None, **options) -> AsyncIterator[Listing]:
-        yield Listing(list(self.pods.values()), str(self._version))
+        found = self.pods if resource.plural == "pods" else self.nodes
+        yield Listing(list(found.values()), str(self._version))
 
     async def watch(self, resource, namespace=None, **options) -> AsyncIterator[WatchEvent]:
+        changes: asyncio.Queue[WatchEvent] = asyncio.Queue()
+        self._watchers.append((resource.plural, changes))
         while True:
-            yield await self._changes.get()
+            yield await changes.get()
 
     def apply(self, pod: dict[str, Any], kind: str = "MODIFIED") -> None:
         self._version += 1
@@ -43,15 +48,30 @@ class SmallCluster(InMemoryApi):
             self.pods.pop(name, None)
         else:
             self.pods[name] = pod
-        self._changes.put_nowait(WatchEvent(kind, pod, str(self._version)))
+        self._tell_watchers("pods", kind, pod)
+
+    def _tell_watchers(self, plural: str, kind: str, obj: dict[str, Any]) -> None:
+        for watched, changes in self._watchers:
+            if watched == plural:
+                changes.put_nowait(WatchEvent(kind, obj, str(self._version)))
+
+    def _apply_node(self, node: dict[str, Any], kind: str) -> None:
+        self._version += 1
+        node = {**node, "metadata": {**node["metadata"], "resourceVersion": str(self._version)}}
+        self.nodes[node["metadata"]["name"]] = node
+        self._tell_watchers("nodes", kind, node)
 
     async def create(self, resource, obj, namespace=None) -> dict[str, Any]:
         self.created.append((resource.plural, obj["metadata"]["name"]))
+        if resource.plural == "nodes":
+            self._apply_node(obj, "ADDED")
         return await super().create(resource, obj, namespace) if resource.plural == "events" else obj
 
     async def patch(self, resource, name, patch, namespace=None, **options) -> dict[str, Any]:
         if resource.plural == "leases" and ("leases", name) not in self.created:
             raise ApiError(404, "NotFound", "no lease")
+        if resource.plural == "nodes" and "status" in patch:
+            self._apply_node({**self.nodes[name], "status": patch["status"]}, "MODIFIED")
         if resource.plural != "pods":
             return patch
         if name not in self.pods:
@@ -93,14 +113,16 @@ def make_node(api, clock, journal, plain, tmp_path) -> Callable[..., Node]:
 
 
 @pytest.fixture
-async def node(make_node) -> AsyncIterator[Node]:
+async def node(make_node, api, clock) -> AsyncIterator[Node]:
     made = make_node(times=BackOffTimes(0.02, 0.05), retry_seconds=0.02)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(made.run())
+        scheduling = tasks.create_task(Scheduler(api, clock).run())
         async with asyncio.timeout(10):
             await made.ready.wait()
         yield made
         running.cancel()
+        scheduling.cancel()
 
 
 def unbound(pod: dict[str, Any]) -> dict[str, Any]:
@@ -135,10 +157,13 @@ async def test_a_pod_that_fits_no_node_stays_pending(node, api, pod_object, cont
     assert (condition["status"], condition["reason"]) == ("False", "Unschedulable")
 
 
-async def test_a_full_node_keeps_a_pod_waiting_until_there_is_room(
-    node, api, pod_object, container, monkeypatch
-) -> None:
+@pytest.fixture
+def room_for_one(monkeypatch) -> None:
     monkeypatch.setattr(registration, "MOST_PODS", 1)
+
+
+@pytest.mark.usefixtures("room_for_one")
+async def test_a_full_node_keeps_a_pod_waiting_until_there_is_room(api, node, pod_object, container) -> None:
     first = pod_object(container("exec sleep 300"), name="first")
     api.apply(first, "ADDED")
     await api.until(lambda: "Started" in api.reasons())

@@ -286,10 +286,10 @@ async def test_a_restarted_node_starts_running_containers_again(pod_loop, pod_ob
     assert status["startTime"] == "2026-01-01T00:00:00Z"
 
 
-async def test_a_pod_that_needs_the_hosts_network_is_refused(pod_loop, pod_object, container, api) -> None:
-    pod_loop(pod_object(container("exit 0"), hostNetwork=True))
+async def test_a_pod_that_needs_the_hosts_processes_is_refused(pod_loop, pod_object, container, api) -> None:
+    pod_loop(pod_object(container("exit 0"), hostPID=True))
     status = await api.status(lambda status: status["phase"] == "Failed")
-    assert "hostNetwork" in status["message"]
+    assert "hostPID" in status["message"]
 
 
 async def test_a_pod_in_the_sandbox_has_exact_paths(pod_loop, pod_object, container, api, sandbox: object) -> None:

@@ -1,4 +1,4 @@
-"""Status, next actions, scheduling, images, the choice of a runtime: pure tables."""
+"""Status, next actions, images, the choice of a runtime: pure tables."""
 
 import itertools
 from dataclasses import replace
@@ -11,7 +11,6 @@ from podpass.lab.node.images import Catalogue, Image, NoImage, ResolvedImage, ma
 from podpass.lab.node.lifecycle import BackOffTimes, Start, Stop, Wait, after_restart, crash_loop, next_actions
 from podpass.lab.node.rootfs import arguments, find_program, layout
 from podpass.lab.node.runtime import CannotStart, Mount, Probe, choose_runtime
-from podpass.lab.node.scheduling import Bind, Unschedulable, schedule
 from podpass.lab.node.status import BackOff, Container, PodState, Running, Terminated, Waiting, phase, pod_status
 
 POD = {"metadata": {"name": "p", "namespace": "n", "uid": "u", "generation": 2}, "spec": {}}
@@ -270,38 +269,6 @@ def test_a_sidecar_counts_for_readiness_and_its_start_for_initialization() -> No
     assert conditions["Ready"]["message"] == "containers with unready status: [i0]"
 
 
-@pytest.mark.parametrize(
-    ("spec", "fits"),
-    [
-        ({}, True),
-        ({"nodeSelector": {"kubernetes.io/os": "linux"}}, True),
-        ({"nodeSelector": {"kubernetes.io/os": "windows"}}, False),
-        ({"nodeSelector": {"disk": "ssd"}}, False),
-        ({"operator": "In", "key": "kubernetes.io/os", "values": ["linux"]}, True),
-        ({"operator": "NotIn", "key": "kubernetes.io/os", "values": ["linux"]}, False),
-        ({"operator": "Exists", "key": "gpu"}, False),
-        ({"operator": "DoesNotExist", "key": "gpu"}, True),
-        ({"operator": "Gt", "key": "cores", "values": ["3"]}, True),
-        ({"operator": "Lt", "key": "cores", "values": ["3"]}, False),
-    ],
-)
-def test_scheduling(spec: dict, fits: bool) -> None:
-    if "operator" in spec:
-        terms = [{"matchExpressions": [spec]}]
-        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-        spec = {"affinity": {"nodeAffinity": required}}
-    decision = schedule({"spec": spec}, "lab-node", {"kubernetes.io/os": "linux", "cores": "4"})
-    assert isinstance(decision, Bind if fits else Unschedulable)
-
-
-def test_a_full_node_takes_no_pod() -> None:
-    decision = schedule({"spec": {}}, "lab-node", {}, room=False)
-    assert decision == Unschedulable(
-        "0/1 nodes are available: 1 Too many pods."
-        " preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod."
-    )
-
-
 def test_addresses_are_given_until_none_is_left() -> None:
     taken: set[str] = set()
     while (address := FIRST.free_address(taken)) is not None:
@@ -331,19 +298,6 @@ def test_an_address_tells_its_node(number: int) -> None:
 )
 def test_a_pod_keeps_its_address_where_that_is_free(wanted: str, given: str) -> None:
     assert FIRST.free_address({"10.244.0.5"}, wanted) == given
-
-
-@pytest.mark.parametrize(
-    "pod",
-    [
-        {"spec": {"nodeName": "other"}},
-        {"spec": {"schedulerName": "mine"}},
-        {"spec": {"schedulingGates": [{"name": "g"}]}},
-        {"metadata": {"deletionTimestamp": "x"}, "spec": {}},
-    ],
-)
-def test_pods_that_are_not_the_schedulers(pod: dict) -> None:
-    assert schedule(pod, "lab-node", {}) is None
 
 
 @pytest.mark.parametrize(

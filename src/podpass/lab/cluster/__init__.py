@@ -25,13 +25,14 @@ from podpass.lab.cluster.controllers.garbage import GarbageCollector
 from podpass.lab.cluster.controllers.kubernetes_service import KubernetesService
 from podpass.lab.cluster.controllers.loop import Loop
 from podpass.lab.cluster.controllers.namespaces import NamespaceFurniture, NamespaceLifecycle
+from podpass.lab.cluster.controllers.nodes import NodeLifecycle
 from podpass.lab.cluster.controllers.pod_index import PodIndex
 from podpass.lab.cluster.controllers.workloads import workload_loops
 from podpass.lab.cluster.customresources.controller import DefinitionController
 from podpass.lab.cluster.customresources.definitions import definition_kind
 from podpass.lab.cluster.customresources.publishing import Publisher
 from podpass.lab.cluster.customresources.scale import ScaleRequests
-from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, default_access
+from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, SCHEDULER_USER, default_access
 from podpass.lab.cluster.evictions import Evictions
 from podpass.lab.cluster.extension import User
 from podpass.lab.cluster.fieldvalidation import validate_fields
@@ -97,6 +98,7 @@ class Cluster:
     ) -> None:
         self.name = name
         self.keys = keys
+        self._keys_directory = Path()
         self.admin_token, self.node_token = tokens["admin"], tokens["node"]
         self.registry = Registry()
         self.storage = Storage(store, clock, cluster=name, limits=history)
@@ -135,6 +137,8 @@ class Cluster:
             *workload_loops(self.verbs, self._pods),
         ]
         self._expiry = Expiry(self.verbs)
+        self._node_lifecycle = NodeLifecycle(self.verbs)
+        self.storage.listen(self._node_lifecycle.notice)
         for loop in self._loops:
             self.storage.listen(loop.notice)
         self.app: App = KubernetesApi(
@@ -187,6 +191,7 @@ class Cluster:
             resolve_service=resolve_service,
             history=history,
         )
+        cluster._keys_directory = keys_directory
         await cluster._fill()
         return cluster
 
@@ -198,6 +203,18 @@ class Cluster:
     ) -> None:
         await self.close_watches()
         await self._webhooks.close()
+
+    def token_of_node(self, name: str) -> str:
+        """The token of the node of that name."""
+        return self._token_of(f"node-{name}", User(f"system:node:{name}", groups=(NODES_GROUP, AUTHENTICATED)))
+
+    def token_of_scheduler(self) -> str:
+        return self._token_of("scheduler", User(SCHEDULER_USER, groups=(AUTHENTICATED,)))
+
+    def _token_of(self, who: str, user: User) -> str:
+        token = _static_token(self._keys_directory / f"{who}.token")
+        self._authenticator.add(token, user)
+        return token
 
     def advertise(self, address: str, port: int) -> None:
         """Name where the API server answers inside the pods' network, for its Service; before `run`."""
@@ -211,6 +228,7 @@ class Cluster:
                 for loop in self._loops:
                     group.create_task(loop.run())
                 group.create_task(self._expiry.run())
+                group.create_task(self._node_lifecycle.run())
         finally:
             await self.close_watches()
 

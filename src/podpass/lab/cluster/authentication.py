@@ -44,6 +44,10 @@ class Authenticator:
         self._tokens = tokens
         self._authorizer = authorizer
 
+    def add(self, token: str, user: User) -> None:
+        """Know another static token."""
+        self._static[_digest(token)] = user
+
     def authenticate(self, request: Request) -> User | None:
         """Who asks; None for credentials that are wrong. Raises StatusError 403 for a name one may not use."""
         user = self._user(request.headers.get("authorization"))

@@ -13,6 +13,7 @@ from podpass.lab.cluster.kinds.access import GROUP
 
 NODES_GROUP = "system:nodes"
 NODE_ROLE = "system:node"
+SCHEDULER_USER = "system:kube-scheduler"
 NODE_LEASE_NAMESPACE = "kube-node-lease"
 
 _BOOTSTRAPPING = {"kubernetes.io/bootstrapping": "rbac-defaults"}
@@ -60,12 +61,15 @@ def _role(name: str, rules: Iterable[Obj], namespace: str = "") -> Obj:
     return {"metadata": _metadata(name, namespace), "rules": list(rules)}
 
 
-def _binding(name: str, role: str, groups: Iterable[str], namespace: str = "") -> Obj:
+def _binding(name: str, role: str, groups: Iterable[str], namespace: str = "", *, users: Iterable[str] = ()) -> Obj:
     """Of a ClusterRole for the whole cluster, or of a Role in *namespace*."""
     return {
         "metadata": _metadata(name, namespace),
         "roleRef": {"apiGroup": GROUP, "kind": "Role" if namespace else "ClusterRole", "name": role},
-        "subjects": [{"apiGroup": GROUP, "kind": "Group", "name": group} for group in groups],
+        "subjects": [
+            *({"apiGroup": GROUP, "kind": "Group", "name": group} for group in groups),
+            *({"apiGroup": GROUP, "kind": "User", "name": user} for user in users),
+        ],
     }
 
 
@@ -112,16 +116,23 @@ _ADMIN = (
     _rule([*_READ, *_WRITE], [GROUP], ["rolebindings", "roles"]),
 )
 
-# Upstream lets the node authorizer narrow a node to what its own pods name. This is the role of the one node of a
-# cluster, which is its scheduler too, so all pods are its own.
+# Upstream lets the node authorizer narrow a node to what its own pods name. A node of a lab is a part of the lab
+# itself, and nobody else has its token.
 _NODE = (
     _rule(_READ, [""], ["services"]),
     _rule(["get"], [""], ["persistentvolumeclaims", "persistentvolumes"]),
     _rule(["create", "patch"], [""], ["nodes", "nodes/status"]),
     _rule(["delete", "list", "watch"], [""], ["pods"]),
     _rule(["patch"], [""], ["pods/status"]),
-    _rule(["create"], [""], ["pods/binding", "serviceaccounts/token"]),
+    _rule(["create"], [""], ["serviceaccounts/token"]),
     _rule(["get"], [""], ["configmaps", "secrets"]),
+    _rule(["create", "patch"], [""], ["events"]),
+)
+
+_SCHEDULER = (
+    _rule(_READ, [""], ["nodes", "pods"]),
+    _rule(["create"], [""], ["pods/binding"]),
+    _rule(["patch"], [""], ["pods/status"]),
     _rule(["create", "patch"], [""], ["events"]),
 )
 
@@ -151,6 +162,7 @@ CLUSTER_ROLES: tuple[Obj, ...] = (
         ],
     ),
     _role(NODE_ROLE, _NODE),
+    _role(SCHEDULER_USER, _SCHEDULER),
 )
 
 CLUSTER_ROLE_BINDINGS: tuple[Obj, ...] = (
@@ -167,6 +179,7 @@ CLUSTER_ROLE_BINDINGS: tuple[Obj, ...] = (
         ["system:serviceaccounts", "system:unauthenticated", "system:authenticated"],
     ),
     _binding(NODE_ROLE, NODE_ROLE, [NODES_GROUP]),
+    _binding(SCHEDULER_USER, SCHEDULER_USER, [], users=[SCHEDULER_USER]),
 )
 
 NODE_LEASES: tuple[tuple[Resource, Obj], ...] = (

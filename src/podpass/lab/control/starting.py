@@ -36,6 +36,7 @@ def start(
     proxy_port: int = 0,
     kubeconfig: Path | None = None,
     context: str = "",
+    nodes: int = 0,
 ) -> dict[str, Any]:
     """Start the lab and return its status once every endpoint answers.
 
@@ -45,7 +46,7 @@ def start(
     read_end, write_end = os.pipe()
     command = [sys.executable, "-m", "podpass.lab.daemon", paths.name, "--home", str(home)]
     command += ["--runtime", runtime, "--ready-fd", str(write_end)]
-    command += ["--api-port", str(api_port), "--proxy-port", str(proxy_port)]
+    command += ["--api-port", str(api_port), "--proxy-port", str(proxy_port), "--nodes", str(nodes)]
     if kubeconfig is not None:
         command += ["--kubeconfig", str(kubeconfig.absolute())]
     if context:

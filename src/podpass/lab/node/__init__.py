@@ -1,6 +1,6 @@
 """The lab's node: pods of the Kubernetes API run as real processes of this machine.
 
-It does what the scheduler and the kubelet do for the objects the lab needs: binding, the Node object and its Lease,
+It does what the kubelet does for the objects the lab needs: the Node object and its Lease,
 volumes, environment, container lifecycle, status, events and logs. Two runtimes start the processes: the *sandbox*
 (Linux namespaces and bubblewrap; exact paths, own network, no way out) and *plain* processes, where namespaces are
 not to be had.

@@ -19,11 +19,9 @@ from podpass.kube.resources import (
     SERVICES,
     Resource,
 )
-from podpass.lab.clock import rfc3339
 from podpass.lab.node import container_environment, volumes
 from podpass.lab.node.container_environment import References
 from podpass.lab.node.registration import LEASE_NAMESPACE, lease_spec
-from podpass.lab.node.scheduling import binding
 from podpass.lab.node.token_refresh import ProjectedToken
 from podpass.lab.node.volumes import TokenKey
 
@@ -88,22 +86,6 @@ class NodeClient:
         granted = objects.spec(answer).get("expirationSeconds") or key.seconds
         expires_at = datetime.fromisoformat(status["expirationTimestamp"]).timestamp()
         return ProjectedToken(status["token"], int(granted), now, expires_at)
-
-    async def bind(self, pod: Obj) -> None:
-        await self._client.create_subresource(
-            PODS, objects.name(pod), "binding", binding(pod, self._node), objects.namespace(pod)
-        )
-
-    async def unschedulable(self, pod: Obj, message: str, now: float) -> None:
-        condition = {
-            "type": "PodScheduled",
-            "status": "False",
-            "lastProbeTime": None,
-            "lastTransitionTime": rfc3339(now),
-            "reason": "Unschedulable",
-            "message": message,
-        }
-        await self.write_status(pod, {"conditions": [condition]})
 
     async def write_status(self, pod: Obj, status: Obj) -> None:
         """Set the members of *status*. Conditions that it does not name stay: others may hold a readiness gate."""

@@ -216,7 +216,7 @@ def out_of_pods(used: int, most: int) -> tuple[str, str] | None:
 def unsupported(pod: Obj) -> tuple[str, str] | None:
     """Reason and message when this node can't run *pod* as written; better than running it otherwise."""
     spec = objects.spec(pod)
-    for member in ("hostNetwork", "hostPID", "hostIPC"):
+    for member in ("hostPID", "hostIPC"):
         if spec.get(member):
             return "Unsupported", f"the lab's node does not run pods with {member}: true"
     if (spec.get("os") or {}).get("name", "linux") != "linux":

@@ -1,6 +1,7 @@
-"""The node: registers itself, schedules pods, and owns one loop for each pod that is bound to it."""
+"""The node: registers itself, and owns one loop for each pod that is bound to it."""
 
 import asyncio
+import contextlib
 import random
 import shutil
 import socket
@@ -30,10 +31,10 @@ from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions, read
 from podpass.lab.node.pod_loop import PodLoop, Tools
 from podpass.lab.node.runtime import Runtime
-from podpass.lab.node.scheduling import Bind, Unschedulable, is_over, schedule
 from podpass.lab.node.status import Running, Waiting
 from podpass.lab.node.streams import READ_AHEAD_BYTES, Connection, NoContainer, RunningContainer
 from podpass.lab.node.token_refresh import MOST_JITTER_SECONDS
+from podpass.lab.scheduler.decide import is_over
 
 _log = structlog.get_logger(__name__)
 
@@ -89,9 +90,9 @@ class Node:
         self._labels = registration.node_labels(name, self._machine)
         self._network = network
         self._host_ip = network.address if runtime.kind == "sandbox" else "127.0.0.1"
+        self._pods_range = network.pods_range if runtime.kind == "sandbox" else ""
         self._api = NodeClient(client, name)
         self._events = EventRecorder(client, "kubelet", host=name, now=clock.now)
-        self._scheduler_events = EventRecorder(client, "default-scheduler", now=clock.now)
         self._tools = Tools(
             api=self._api,
             runtime=runtime,
@@ -111,29 +112,33 @@ class Node:
             sync_seconds=sync_seconds,
             retry_seconds=retry_seconds,
         )
-        self._pods: Reflector[Obj] = Reflector(client, PODS, on_change=self._changed, first_wait_seconds=0.1)
+        self._pods: Reflector[Obj] = Reflector(
+            client,
+            PODS,
+            field_selector=f"spec.nodeName={name}",
+            on_change=self._changed,
+            first_wait_seconds=0.1,
+        )
         self._loops: dict[str, PodLoop] = {}
         self._loop_tasks: asyncio.TaskGroup | None = None
-        self._to_schedule: asyncio.Queue[Obj] = asyncio.Queue()
-        self._said_unschedulable: dict[str, str] = {}
         self._places: set[str] = set()
         """The pods, by uid, that count against the most that this node runs."""
         self._tidied = asyncio.Event()
+        self._renew = asyncio.Event()
         self.ready = asyncio.Event()
         """Set once the node is registered, has seen every pod and removed what earlier ones left."""
 
     async def run(self) -> None:
         """Until cancelled; then every container is ended before this returns."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await self._runtime.add_node(self._network)
         # Read before any pod can add to it.
         left_behind = [entry for kind in ("pods", "logs") for entry in _entries(self._directory / kind)]
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._loop_tasks = tasks
                 tasks.create_task(self._events.run())
-                tasks.create_task(self._scheduler_events.run())
                 tasks.create_task(self._pods.run())
-                tasks.create_task(self._schedule())
                 tasks.create_task(self._keep_registered())
                 tasks.create_task(self._watch_clock())
                 tasks.create_task(self._watch_runtime())
@@ -212,6 +217,10 @@ class Node:
         connection.setblocking(False)
         return await asyncio.open_connection(sock=connection, limit=READ_AHEAD_BYTES)
 
+    def has(self, namespace: str, pod: str) -> bool:
+        """Whether a pod of that name is on this node."""
+        return self._find(namespace, pod) is not None
+
     def _find(self, namespace: str, name: str) -> PodLoop | None:
         found = [loop for loop in self._loops.values() if objects.key(loop.pod) == (namespace, name)]
         # While an old pod of that name still ends, the newest counts.
@@ -222,30 +231,17 @@ class Node:
     def _changed(self, change: Change[Obj]) -> None:
         before, after = change.before, change.after
         if before is not None and (after is None or objects.uid(after) != objects.uid(before)):
-            self._said_unschedulable.pop(objects.uid(before), None)
             if loop := self._loops.get(objects.uid(before)):
                 loop.deleted()
-            self._release(objects.uid(before))
+            self._places.discard(objects.uid(before))
         if after is None:
             return
         if is_over(after):
-            self._release(objects.uid(after))
-        bound_to = objects.spec(after).get("nodeName")
-        if not bound_to:
-            self._to_schedule.put_nowait(after)
-        elif bound_to == self.name:
+            self._places.discard(objects.uid(after))
+        if objects.spec(after).get("nodeName") == self.name:
             if not is_over(after):
                 self._places.add(objects.uid(after))
             self._take(after)
-
-    def _release(self, uid: str) -> None:
-        """A pod's place is free again: those that found none are scheduled anew."""
-        if uid not in self._places:
-            return
-        self._places.discard(uid)
-        for pod in self._pods.items():
-            if objects.uid(pod) in self._said_unschedulable:
-                self._to_schedule.put_nowait(pod)
 
     def _take(self, pod: Obj) -> None:
         uid = objects.uid(pod)
@@ -286,49 +282,14 @@ class Node:
             await loop.stop(0)
         self._loops.pop(uid, None)
 
-    async def _schedule(self) -> None:
-        while True:
-            waiting = await self._to_schedule.get()
-            pod = self._pods.get(*objects.key(waiting))
-            if pod is None or objects.uid(pod) != objects.uid(waiting) or objects.uid(pod) in self._places:
-                continue
-            room = len(self._places) < registration.MOST_PODS
-            decision = schedule(pod, self.name, self._labels, room=room)
-            try:
-                await self._carry_out(pod, decision)
-            except _Failures as error:
-                if isinstance(error, ApiError) and (error.not_found or error.conflict):
-                    continue
-                _log.warning("node.scheduling.failed", pod=objects.name(pod), error=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
-                latest = self._pods.get(*objects.key(pod))
-                if latest is not None:
-                    self._to_schedule.put_nowait(latest)
-
-    async def _carry_out(self, pod: Obj, decision: Bind | Unschedulable | None) -> None:
-        match decision:
-            case Bind():
-                await self._api.bind(pod)
-                self._said_unschedulable.pop(objects.uid(pod), None)
-                # Counted before the watch shows it: the next decision comes first.
-                if (present := self._pods.get(*objects.key(pod))) and objects.uid(present) == objects.uid(pod):
-                    self._places.add(objects.uid(pod))
-                message = f"Successfully assigned {objects.namespace(pod)}/{objects.name(pod)} to {self.name}"
-                self._scheduler_events.record(_as_pod(pod), "Normal", "Scheduled", message)
-            case Unschedulable():
-                if self._said_unschedulable.get(objects.uid(pod)) == decision.message:
-                    return
-                self._said_unschedulable[objects.uid(pod)] = decision.message
-                await self._api.unschedulable(pod, decision.message, self._clock.now())
-                self._scheduler_events.record(_as_pod(pod), "Warning", "FailedScheduling", decision.message)
-
     # The node itself
 
     async def _keep_registered(self) -> None:
         since = self._clock.now()
         registered = False
         while True:
-            now = self._clock.now()
+            now, began = self._clock.now(), time.monotonic()
+            self._renew.clear()
             try:
                 if not registered:
                     status = registration.node_status(
@@ -340,7 +301,9 @@ class Node:
                         now=now,
                         since=since,
                     )
-                    await self._api.register(registration.node_object(self.name, self._machine), status)
+                    await self._api.register(
+                        registration.node_object(self.name, self._machine, self._pods_range), status
+                    )
                     registered = True
                     await self._tidied.wait()
                     self.ready.set()
@@ -348,8 +311,12 @@ class Node:
             except _Failures as error:
                 _log.warning("node.registration.failed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
+                # Who was not heard of for long has been given up, and says anew that all is well.
+                registered = registered and time.monotonic() - began < registration.LEASE_SECONDS
                 continue
-            await asyncio.sleep(registration.RENEW_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(registration.RENEW_SECONDS):
+                    await self._renew.wait()
 
     async def _watch_clock(self) -> None:
         """Look at every pod again when the lab's clock was moved: tokens and back-offs may be due."""
@@ -359,6 +326,8 @@ class Node:
             latest = self._clock.now() - time.time()
             if abs(latest - offset) > CLOCK_CHECK_SECONDS:
                 offset = latest
+                # By the new time the lease may be long over.
+                self._renew.set()
                 self.resync()
 
     async def _watch_runtime(self) -> None:

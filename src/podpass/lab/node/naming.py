@@ -33,6 +33,8 @@ class Resolver:
 
 def hostname(pod: Obj) -> str:
     """The pod's short host name: its own, or the pod's name, cut to what a host name may be."""
+    if objects.spec(pod).get("hostNetwork"):
+        return str(objects.spec(pod).get("nodeName") or "")
     wanted = str(objects.spec(pod).get("hostname") or objects.name(pod))
     return wanted[:LONGEST_HOSTNAME].rstrip("-.")
 
@@ -59,7 +61,10 @@ def kernel_hostname(pod: Obj) -> str:
 def resolver(pod: Obj, nameserver: str) -> Resolver:
     """The settings for *pod* where *nameserver* answers for the cluster and for everything else."""
     spec = objects.spec(pod)
-    match spec.get("dnsPolicy") or "ClusterFirst":
+    policy = spec.get("dnsPolicy") or "ClusterFirst"
+    if policy == "ClusterFirst" and spec.get("hostNetwork"):
+        policy = "Default"
+    match policy:
         case "None":
             found = Resolver()
         case "Default":

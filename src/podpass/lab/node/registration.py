@@ -62,12 +62,13 @@ def allocatable(machine: Machine) -> dict[str, str]:
     }
 
 
-def node_object(name: str, machine: Machine) -> Obj:
+def node_object(name: str, machine: Machine, pods_range: str = "") -> Obj:
+    """The node as it registers; *pods_range* is where its pods' addresses come from."""
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": node_labels(name, machine)},
-        "spec": {},
+        "spec": {"podCIDR": pods_range, "podCIDRs": [pods_range]} if pods_range else {},
     }
 
 

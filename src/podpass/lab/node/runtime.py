@@ -182,6 +182,8 @@ class FabricRuntime:
     def __init__(self, *, sandboxed: bool) -> None:
         self._sandboxed = sandboxed
         self.fabric = Fabric(sandboxed=sandboxed)
+        self._starting = asyncio.Lock()
+        self._started = False
 
     @property
     def lost(self) -> asyncio.Event:
@@ -192,10 +194,18 @@ class FabricRuntime:
         return self.fabric.pid
 
     async def start(self) -> None:
-        """Raises FabricFailed."""
-        if self.fabric.lost.is_set():
-            self.fabric = Fabric(sandboxed=self._sandboxed)
-        await self.fabric.start()
+        """Start the helper, or another one for a lost one; who comes second finds it done. Raises FabricFailed."""
+        async with self._starting:
+            if self._started and not self.fabric.lost.is_set():
+                return
+            if self.fabric.lost.is_set():
+                self.fabric = Fabric(sandboxed=self._sandboxed)
+            await self.fabric.start()
+            await self._furnish()
+            self._started = True
+
+    async def _furnish(self) -> None:
+        """Make what is to be there before any pod. Raises FabricFailed."""
 
     async def close(self) -> None:
         await self.fabric.close()

@@ -56,9 +56,8 @@ class SandboxRuntime(FabricRuntime):
         self._served: dict[str, Sequence[Listening]] = {}
         super().__init__(sandboxed=True)
 
-    async def start(self) -> None:
+    async def _furnish(self) -> None:
         """Raises FabricFailed when this machine does not allow it; an empty container is tried to be sure."""
-        await super().start()
         await make_hub(self.fabric, relays=self._relays, dns=self._dns)
         for node in self._nodes.values():
             await make_node(self.fabric, node)
