@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from podpass.cli.output import DONE, Format, note, print_value
-from podpass.kube.config import ConfigError
 from podpass.lab.environment import LabPaths
 
 if TYPE_CHECKING:
@@ -14,6 +13,7 @@ if TYPE_CHECKING:
 
 def plan_up(paths: LabPaths, kubeconfig: Path | None, context: str, output: Format) -> int:
     """Print what `podpass lab up` would do to the cluster. Raises PodpassError."""
+    from podpass.kube.config import ConfigError
     from podpass.lab.existing.chosen import choose, kept
 
     before = kept(paths)
