@@ -188,7 +188,7 @@ def _unescape(value: str, whole: str) -> str:
     for character in value:
         if escaped:
             if character not in "\\,=":
-                raise SelectorSyntax(f"invalid field selector: invalid escape sequence: \\{character} in '{whole}'")
+                raise SelectorSyntax(f"invalid field selector: invalid escape sequence: \\{character}")
             out += character
             escaped = False
         elif character == "\\":
@@ -230,12 +230,20 @@ class _Parser:
         self._next = 0
 
     def requirements(self) -> list[Requirement]:
+        if not self._begins_requirement():
+            raise SelectorSyntax(f"found '{self._peek() or ''}', expected: !, identifier, or 'end of string'")
         found = [self._requirement()]
         while (word := self._take()) is not None:
             if word != ",":
                 raise SelectorSyntax(f"found '{word}', expected: ',' or 'end of string'")
+            if not self._begins_requirement():
+                raise SelectorSyntax(f"found '{self._peek() or ''}', expected: identifier after ','")
             found.append(self._requirement())
         return found
+
+    def _begins_requirement(self) -> bool:
+        word = self._peek()
+        return word is not None and (word == "!" or word not in _SPECIAL)
 
     def _requirement(self) -> Requirement:
         word = self._take()
@@ -257,7 +265,9 @@ class _Parser:
             case ">" | "<":
                 value = self._exact_value(key)
                 if not _is_integer(value):
-                    raise _fault("for 'Gt', 'Lt' operators, the value must be an integer")
+                    raise _fault(
+                        f"values[0]: Invalid value: \"{value}\": for 'Gt', 'Lt' operators, the value must be an integer"
+                    )
                 return Requirement(key, operator, (value,))
             case "in" | "notin":
                 return Requirement(key, operator, self._values(key))
@@ -267,7 +277,7 @@ class _Parser:
         if word is None or word in _SPECIAL:
             raise _fault(f"found '{word or ''}', expected: !, identifier, or 'end of string'")
         if fault := label_key_fault(word):
-            raise _fault(f'key: Invalid value: "{word}": {fault}')
+            raise _fault(f'<nil>: Invalid value: "{word}": {fault}')
         return word
 
     def _exact_value(self, key: str) -> str:
@@ -282,18 +292,18 @@ class _Parser:
         if (word := self._take()) != "(":
             raise _fault(f"found '{word or ''}' expected: '('")
         values: set[str] = set()
-        value = ""
+        value, expected = "", "',', ')' or identifier"
         while True:
             word = self._take()
             if word in (",", ")"):
                 values.add(self._checked(key, value) if value else "")
-                value = ""
+                value, expected = "", "',', or identifier"
                 if word == ")":
                     return tuple(sorted(values))
             elif word is None or word in _SPECIAL or value:
-                raise _fault(f"found '{word or ''}', expected: ',', ')' or identifier")
+                raise _fault(f"found '{word or ''}', expected: {expected}")
             else:
-                value = word
+                value, expected = word, "',' or ')'"
 
     @staticmethod
     def _checked(key: str, value: str) -> str:

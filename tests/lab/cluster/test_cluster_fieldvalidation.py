@@ -101,10 +101,19 @@ def test_a_lease_keeps_microseconds() -> None:
     assert found.obj["spec"]["renewTime"] == "2026-02-03T04:05:06.500000Z"
 
 
-def test_a_secret_that_is_not_base64_is_refused() -> None:
-    found = check({"data": {"k": "not base64!"}}, "v1", "Secret")
-    assert found.mistyped is not None
-    assert found.mistyped.expected == "illegal base64 data"
+@pytest.mark.parametrize(
+    ("text", "place"), [("not base64!", 3), ("!!", 0), ("YWJj!!", 4), ("YWJ", 0), ("YWJjYQ", 4), ("YW=", 0)]
+)
+def test_a_secret_that_is_not_base64_is_refused_with_the_place(text: str, place: int) -> None:
+    found = check({"data": {"k": text}}, "v1", "Secret")
+    assert str(found.mistyped) == f"illegal base64 data at input byte {place}"
+
+
+@pytest.mark.parametrize("amount", ["x", "1x", "", "1 Gi", "--1"])
+def test_what_is_no_quantity_is_refused_before_the_object_is_looked_at(amount: str) -> None:
+    container = {"name": "c", "resources": {"limits": {"cpu": amount}}}
+    found = check({"spec": {"containers": [container]}}, "v1", "Pod")
+    assert str(found.mistyped).startswith("quantities must match the regular expression")
 
 
 def test_numbers_and_text_are_both_quantities_and_ports() -> None:

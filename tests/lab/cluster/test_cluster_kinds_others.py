@@ -177,8 +177,7 @@ def test_a_cluster_role_binding_binds_no_role() -> None:
 
 def test_a_bindings_role_can_not_be_changed() -> None:
     assert changed(BINDING, binding(), binding(roleRef={"kind": "Role", "name": "r"})) == [
-        'roleRef: Invalid value: {"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"r"}:'
-        " cannot change roleRef"
+        'roleRef: Invalid value: {"APIGroup":"rbac.authorization.k8s.io","Kind":"Role","Name":"r"}: field is immutable'
     ]
 
 

@@ -9,7 +9,7 @@ from podpass.lab.clock import LabClock, rfc3339
 from podpass.lab.cluster.kinds.access import access_kinds
 from podpass.lab.cluster.kinds.configuration import configmaps, secrets
 from podpass.lab.cluster.kinds.events import event_kinds
-from podpass.lab.cluster.kinds.identities import namespaces, service_accounts
+from podpass.lab.cluster.kinds.identities import namespaces
 from podpass.lab.cluster.kinds.nodes import leases, nodes
 from podpass.lab.cluster.kinds.pods import pods, summary
 from podpass.lab.cluster.kinds.webhooks import webhook_kinds
@@ -258,7 +258,6 @@ def test_the_same_event_in_its_newer_group() -> None:
             id="secret",
         ),
         pytest.param(configmaps(), {"data": {"a": ""}, "binaryData": {"b": ""}}, {"Data": 2}, id="configmap"),
-        pytest.param(service_accounts(), {"secrets": [{"name": "x"}]}, {"Secrets": 1}, id="serviceaccount"),
         pytest.param(namespaces(), {"status": {"phase": "Active"}}, {"Status": "Active"}, id="namespace"),
         pytest.param(leases(), {"spec": {"holderIdentity": "me"}}, {"Holder": "me"}, id="lease"),
         pytest.param(webhook_kinds()[0], {"webhooks": [{}, {}]}, {"Webhooks": 2}, id="webhooks"),

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podpass.kube.objects import Obj
+from podpass.kube.quantity import parse_quantity
 from podpass.kube.status import StatusError
 from podpass.lab.cluster import fields
 from podpass.lab.cluster.fields import Field
@@ -34,6 +35,8 @@ _GO_TYPES = {
     "bytes": "[]uint8",
     "double": "float64",
 }
+
+NO_QUANTITY = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,9 +255,10 @@ class _Walk:
                     return self._wrong(owner, path, value, _go_type(kind), said)
                 value = written
         elif kind == "bytes":
-            good = isinstance(value, str) and _is_base64(value)
-            if isinstance(value, str) and not good:
-                return self._wrong(owner, path, value, "illegal base64 data")
+            good = isinstance(value, str)
+            if good and (place := _base64_fault(value)) is not None:
+                said = f"illegal base64 data at input byte {place}"
+                return self._wrong(owner, path, value, "[]uint8", said)
         elif kind == "bool":
             good = isinstance(value, bool)
         elif kind in ("int32", "int64"):
@@ -264,6 +268,8 @@ class _Walk:
                 value = int(value)
         elif kind in (fields.QUANTITY, fields.INT_OR_STRING):
             good = isinstance(value, str | int | float) and not isinstance(value, bool)
+            if kind == fields.QUANTITY and good and not _is_quantity(value):
+                return self._wrong(owner, path, value, _go_type(kind), NO_QUANTITY)
         elif kind in fields.EXTRA_VALUES:
             good = isinstance(value, list)
         elif kind == "double":
@@ -316,9 +322,20 @@ def _whole(value: Any) -> bool:
     return isinstance(value, float) and value.is_integer()
 
 
-def _is_base64(value: str) -> bool:
+def _is_quantity(value: str | int | float) -> bool:
     try:
-        base64.b64decode("".join(value.split()), validate=True)
-    except (binascii.Error, ValueError):
+        parse_quantity(value)
+    except ValueError:
         return False
     return True
+
+
+def _base64_fault(value: str) -> int | None:
+    """Where Go's decoder stops at *value*: a character that can't be there, or the group that is not whole."""
+    compact = value.replace("\r", "").replace("\n", "")
+    try:
+        base64.b64decode(compact, validate=True)
+    except (binascii.Error, ValueError):
+        wrong = re.search(r"[^A-Za-z0-9+/]", compact.rstrip("="))
+        return wrong.start() if wrong else len(compact.rstrip("=")) // 4 * 4
+    return None

@@ -182,9 +182,14 @@ def continue_token(rv: int, namespace: str, last: Key) -> str:
 
 def _read_continue(token: str, namespace: str) -> tuple[int, Key]:
     try:
-        found = _decode_continue(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
-    except (binascii.Error, ValueError, msgspec.MsgspecError) as error:
+        decoded = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError) as error:
         raise _bad_continue("illegal base64 data at input byte 0") from error
+    try:
+        found = _decode_continue(decoded)
+    except (ValueError, msgspec.MsgspecError) as error:
+        first = decoded.lstrip()[:1].decode("latin-1")
+        raise _bad_continue(f"invalid character {first!r} looking for beginning of value") from error
     if found.v != _CONTINUE_VERSION:
         raise _bad_continue(f"server does not recognize this encoded version {found.v[:40]}")
     if found.rv == 0:

@@ -88,8 +88,10 @@ def _subject_causes(path: str, subject: Obj) -> Iterator[Cause]:
 def _binding_update_causes(new: Obj, old: Obj, *, namespaced: bool) -> Iterator[Cause]:
     if new.get("roleRef") != old.get("roleRef"):
         reference = new.get("roleRef") or {}
-        shown = {member: reference.get(member) or "" for member in ("apiGroup", "kind", "name")}
-        yield invalid("roleRef", shown, "cannot change roleRef")
+        # The API server shows its own struct.
+        shown = {member[0].upper() + member[1:]: reference.get(member) or "" for member in ("apiGroup", "kind", "name")}
+        shown["APIGroup"] = shown.pop("ApiGroup")
+        yield invalid("roleRef", dict(sorted(shown.items())), "field is immutable")
     yield from _binding_causes(new, namespaced=namespaced)
 
 

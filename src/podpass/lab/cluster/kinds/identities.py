@@ -75,15 +75,6 @@ def service_accounts(subresources: Mapping[str, Subresource] | None = None) -> K
         validate_create=lambda obj: list(_account_causes(obj)),
         validate_update=lambda new, _: list(_account_causes(new)),
         returns_object_on_delete=True,
-        columns=(
-            NAME,
-            Column(
-                "Secrets",
-                lambda obj, _: len(obj.get("secrets") or ()),
-                type="integer",
-                description="The number of secrets that pods of this account may use.",
-            ),
-            AGE,
-        ),
+        columns=(NAME, AGE),
         subresources=subresources or {},
     )

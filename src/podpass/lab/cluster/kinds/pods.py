@@ -181,11 +181,21 @@ def _grace_seconds(pod: Obj) -> int:
     return int(objects.spec(pod).get("terminationGracePeriodSeconds") or 0)
 
 
+def _changed_by_its_owner(new: Obj, old: Obj) -> bool:
+    """A pod that is bound to a node is still of its first generation."""
+
+    def without_node(pod: Obj) -> Obj:
+        return {member: value for member, value in objects.spec(pod).items() if member != "nodeName"}
+
+    return without_node(new) != without_node(old)
+
+
 def pods(subresources: Mapping[str, Subresource] | None = None) -> Kind:
     return Kind(
         resource=resources.PODS,
         has_status=True,
         has_generation=True,
+        generation_changed=_changed_by_its_owner,
         default=default_pod,
         prepare_create=prepare_pod,
         prepare_update=refuse_what_has_a_path_of_its_own,

@@ -22,6 +22,7 @@ PENDING = "<pending>"
 
 
 def default_service(service: Obj) -> None:
+    service.setdefault("status", {}).setdefault("loadBalancer", {})
     spec = service.setdefault("spec", {})
     spec["sessionAffinity"] = spec.get("sessionAffinity") or "None"
     if spec["sessionAffinity"] == "None":
