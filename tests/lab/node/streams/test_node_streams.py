@@ -1,71 +1,13 @@
-"""What is written and read by programs in containers, on both runtimes and both event loops."""
+"""What is written and read by programs in containers, on both runtimes."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from podpass.lab.clock import LabClock
-from podpass.lab.node.container_run import ContainerRun
-from podpass.lab.node.images import ResolvedImage
-from podpass.lab.node.logs import ContainerLog
-from podpass.lab.node.runtime import ContainerProcess, PodSandbox, Runtime
-from podpass.lab.node.streams import Streams
-
-_SECONDS = 20.0
-Start = Callable[..., Awaitable[ContainerRun]]
-
-
-@pytest.fixture(params=["plain", "sandbox"])
-def runtime(request: pytest.FixtureRequest) -> Runtime:
-    return request.getfixturevalue(request.param)  # type: ignore[no-any-return]
-
-
-@pytest.fixture
-async def start(
-    runtime: Runtime, pod: PodSandbox, image: ResolvedImage, clock: LabClock, tmp_path: Path
-) -> AsyncIterator[Start]:
-    """Starts a container, whose log is the file `log`."""
-
-    async def begin(script: str = "exec sleep 60", **members: bool) -> ContainerRun:
-        process = ContainerProcess("c1", pod, image, ("sh", "-c", script), {"PATH": "/usr/bin:/bin"})
-        await runtime.create_pod(pod)
-        log = ContainerLog(tmp_path / "log", clock)
-        return await ContainerRun.start("app", replace(process, **members), runtime, log)  # type: ignore[arg-type]
-
-    async with asyncio.timeout(_SECONDS):
-        yield begin
-
-
-class Client:
-    """Reads what comes, and can be told not to."""
-
-    def __init__(self, streams: Streams) -> None:
-        self.streams = streams
-        self.seen: dict[int, bytes] = {1: b"", 2: b""}
-        self.reads = asyncio.Event()
-        self.reads.set()
-        self.came = asyncio.Condition()
-        self.copying = asyncio.create_task(streams.copy_output(self._sink))
-
-    async def _sink(self, number: int, data: bytes) -> None:
-        await self.reads.wait()
-        self.seen[number] += data
-        async with self.came:
-            self.came.notify_all()
-
-    async def see(self, text: bytes, number: int = 1) -> None:
-        async with self.came:
-            await self.came.wait_for(lambda: text in self.seen[number])
-
-    async def leave(self) -> None:
-        self.copying.cancel()
-        await asyncio.wait([self.copying])
-        await self.streams.close()
-
+from tests.lab.node.streams.client import Client
+from tests.lab.node.streams.conftest import Start
 
 # --- exec
 
@@ -145,36 +87,6 @@ async def test_a_program_is_killed_when_its_client_leaves(start: Start) -> None:
     assert await client.streams.ended() == 137
 
 
-async def test_a_terminal_shows_everything_to_the_last_line(start: Start) -> None:
-    run = await start()
-    script = "tty; i=0; while [ $i -lt 200 ]; do echo line $i; i=$((i+1)); done; printf the-end"
-    client = Client(await run.execute(["sh", "-c", script], stdin=True, tty=True))
-    await client.copying
-    assert client.seen[1].startswith(b"/dev/pts/")
-    assert client.seen[1].endswith(b"line 199\r\nthe-end")
-    await client.leave()
-
-
-async def test_what_is_typed_is_read_and_signals(start: Start) -> None:
-    run = await start()
-    client = Client(await run.execute(["sh", "-c", "read x; echo got $x; exec sleep 60"], stdin=True, tty=True))
-    await client.streams.write(b"word\r")
-    await client.see(b"got word")
-    await client.streams.write(b"\x03")
-    assert await client.streams.ended() == 130
-    await client.leave()
-
-
-async def test_a_terminal_has_the_size_it_is_given(start: Start) -> None:
-    run = await start()
-    wait = "trap 'stty size; exit' WINCH; echo ready; while :; do sleep 0.05; done"
-    client = Client(await run.execute(["sh", "-c", wait], stdin=True, tty=True))
-    await client.see(b"ready")
-    client.streams.resize(99, 44)
-    await client.see(b"44 99")
-    await client.leave()
-
-
 # --- attach
 
 
@@ -252,20 +164,6 @@ async def test_a_client_that_leaves_lets_the_container_go_on(start: Start) -> No
     await client.leave()
     await run.finished()
     assert await run.ended == 0
-
-
-async def test_a_containers_own_terminal_is_that_of_its_session(start: Start) -> None:
-    run = await start(
-        "trap 'echo interrupted; exit 7' INT; stty size; echo ready; while :; do sleep 0.05; done", stdin=True, tty=True
-    )
-    client = Client(run.attach(stdin=True))
-    await client.see(b"ready")
-    await client.streams.write(b"\x03")
-    await run.finished()
-    assert await run.ended == 7
-    await client.copying
-    assert client.seen[1].endswith(b"interrupted\r\n")
-    assert client.seen[2] == b""
 
 
 async def test_descriptors_do_not_pile_up(start: Start) -> None:
