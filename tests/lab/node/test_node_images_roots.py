@@ -10,10 +10,13 @@ from pathlib import Path
 import pytest
 
 from podpass.lab.node.container_environment import References
+from podpass.lab.node.container_run import ContainerRun
+from podpass.lab.node.execution import Finished, run_to_end
 from podpass.lab.node.fields import Place
 from podpass.lab.node.images import Catalogue, ResolvedImage
 from podpass.lab.node.images.adding import add_archive
 from podpass.lab.node.images.kept import Kept
+from podpass.lab.node.logs import ContainerLog
 from podpass.lab.node.pod_processes import Prepared, prepare
 from podpass.lab.node.runtime import CannotStart, ContainerProcess
 from tests.lab.node.image_archives import HERE, Made, layout, tar
@@ -203,3 +206,41 @@ def test_who_the_container_runs_as(tmp_path, pod, pod_object, container, image_u
     else:
         assert isinstance(found, Prepared)
         assert (found.process.user, found.process.group, found.process.environment["HOME"]) == expected
+
+
+async def test_a_command_joins_the_root_with_what_was_changed_in_it(sandbox, pod, own_image, output) -> None:
+    process = ContainerProcess(
+        container_id="c1",
+        pod=pod,
+        image=own_image,
+        argv=("sh", "-c", "echo 3 >three; echo written >/written; exec sleep 60"),
+        environment={"HOME": "/root", **own_image.environment},
+    )
+    await sandbox.create_pod(pod)
+    await sandbox.run(process, output.writing, output.writing)
+    wait = "until test -s /written; do sleep 0.01; done; cat /written three /etc/motd; echo $COLOUR >new"
+    done = await run_to_end(sandbox, process, ["sh", "-c", wait], seconds=20)
+    assert done == Finished(0, b"written\n3\nwelcome")
+    assert (await run_to_end(sandbox, process, ["cat", "new"], seconds=20)).output == b"blue\n"
+
+
+async def test_a_containers_own_terminal_needs_no_program_of_the_image(
+    sandbox, pod, own_image, clock, tmp_path
+) -> None:
+    process = ContainerProcess(
+        container_id="c1",
+        pod=pod,
+        image=own_image,
+        argv=("sh", "-c", "read x; echo got $x; ls /dev/console"),
+        environment=dict(own_image.environment),
+        stdin=True,
+        tty=True,
+    )
+    await sandbox.create_pod(pod)
+    run = await ContainerRun.start("app", process, sandbox, ContainerLog(tmp_path / "log", clock))
+    attached = run.attach(stdin=True)
+    await attached.write(b"word\r")
+    async with asyncio.timeout(20):
+        await run.finished()
+        assert await run.ended == 0
+    assert "got word" in (tmp_path / "log").read_text()
