@@ -1,10 +1,12 @@
 """Who set which member of an object: `metadata.managedFields`, and server-side apply on top of it.
 
 A set of fields is a set of paths; a path is a tuple of elements as FieldsV1 spells them: `f:spec`, `k:{"name":"c"}`,
-`v:"x"`, and `.` for a list's item itself. Contract: Kubernetes API surface, section 2.7.
+`v:"x"`. What holds others is in the set when its own path is, which FieldsV1 writes as `.` below it.
+Contract: Kubernetes API surface, section 2.7.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +29,18 @@ _NOT_OWNED = frozenset(
 )  # fmt: skip
 _DEFAULT_KEYS = {"protocol": "TCP"}
 _MAP = MapRule()
+_HOLDS = object()
+"""The value of what only holds other fields: it is there, and nothing about it can differ."""
+_ALWAYS_THERE = frozenset(
+    {
+        ("f:spec",), ("f:status",), ("f:spec", "f:template"), ("f:spec", "f:template", "f:metadata"),
+        ("f:spec", "f:template", "f:spec"), ("f:spec", "f:template", "f:spec", "f:containers"),
+        ("f:spec", "f:containers"), ("f:spec", "f:strategy"), ("f:spec", "f:updateStrategy"),
+        ("f:spec", "f:jobTemplate"), ("f:spec", "f:jobTemplate", "f:spec"), ("f:spec", "f:jobTemplate", "f:metadata"),
+        ("f:template",), ("f:template", "f:spec"), ("f:template", "f:metadata"),
+    }
+)  # fmt: skip
+"""Members that an object of a built-in kind has before anybody sets them, so nobody owns them as such."""
 _encode = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -71,37 +85,46 @@ class Applied:
     """Fields that others own with another value; unless forced, nothing may be written."""
 
 
-def leaves(obj: Mapping[str, Any], rules: MapRule) -> dict[Path, Any]:
-    """Every field of *obj* that somebody can own, with its value."""
+def leaves(obj: Mapping[str, Any], rules: MapRule, *, holders: bool = False) -> dict[Path, Any]:
+    """Every field of *obj* that somebody can own, with its value.
+
+    *holders*: also the maps and lists that only hold other fields, which whoever makes them by an update owns.
+    """
     found: dict[Path, Any] = {}
     for name, value in obj.items():
-        if name in ("apiVersion", "kind"):
+        if name in ("apiVersion", "kind") or (name == "status" and value is None):
             continue
         if name == "metadata" and isinstance(value, Mapping):
             value = {member: each for member, each in value.items() if member not in _NOT_OWNED}
             if not value:
                 continue
-        _collect(value, rules.of(name), (f"f:{name}",), found)
+        _collect(value, rules.of(name), (f"f:{name}",), found, holders)
     return found
 
 
-def _collect(value: Any, rule: Rule | None, path: Path, found: dict[Path, Any]) -> None:
+def _collect(value: Any, rule: Rule | None, path: Path, found: dict[Path, Any], holders: bool) -> None:
     if isinstance(value, dict) and value and not (isinstance(rule, MapRule) and rule.atomic):
+        if holders:
+            found[path] = _HOLDS
         below = rule if isinstance(rule, MapRule) else _MAP
         for name, each in value.items():
-            _collect(each, below.of(name), (*path, f"f:{name}"), found)
+            _collect(each, below.of(name), (*path, f"f:{name}"), found, holders)
         return
     if isinstance(value, list) and value and isinstance(rule, ListRule):
         if rule.is_set:
+            if holders:
+                found[path] = _HOLDS
             for each in value:
                 found[*path, _member(each)] = each
             return
         if rule.keys and all(isinstance(item, dict) for item in value):
+            if holders:
+                found[path] = _HOLDS
             for item in value:
                 place = (*path, _item(item, rule))
-                found[*place, "."] = True
+                found[place] = _HOLDS
                 for name, each in item.items():
-                    _collect(each, rule.item.of(name), (*place, f"f:{name}"), found)
+                    _collect(each, rule.item.of(name), (*place, f"f:{name}"), found, holders)
             return
     found[path] = value
 
@@ -122,10 +145,14 @@ def _member(value: Any) -> str:
 def encode(fields: Iterable[Path]) -> Obj:
     """The set as FieldsV1."""
     root: Obj = {}
-    for path in sorted(fields):
+    paths = sorted(fields)
+    for path, following in zip(paths, [*paths[1:], ()], strict=False):
         node = root
         for element in path:
             node = node.setdefault(element, {})
+        # Itself in the set, and others below it too.
+        if following[: len(path)] == path:
+            node["."] = {}
     return root
 
 
@@ -137,25 +164,29 @@ def decode(fields: Any) -> Fields:
 def _paths(node: Any, path: Path) -> Iterator[Path]:
     if not isinstance(node, dict):
         return
-    if not node and path:
+    if path and (not node or "." in node):
         yield path
     for element, below in node.items():
-        yield from _paths(below, (*path, element))
+        if element != ".":
+            yield from _paths(below, (*path, element))
 
 
-def track(new: Obj, old: Obj | None, manager: Manager, rules: MapRule, *, time: str) -> None:
+def track(new: Obj, old: Obj | None, manager: Manager, rules: MapRule, *, time: str, built_in: bool = True) -> None:
     """Write into *new* who owns what after *manager* turned *old* into it.
 
     A client clears the list by sending it empty or with one empty entry; any other list it sends is ignored.
     """
     sent = new["metadata"].pop("managedFields", None)
     if old is None:
-        new["metadata"]["managedFields"] = [manager.entry(leaves(new, rules), time)]
+        made = _held(leaves(new, rules, holders=True), built_in)
+        if made:
+            new["metadata"]["managedFields"] = [manager.entry(made, time)]
         return
     entries = list(old["metadata"].get("managedFields") or ())
     if sent is not None and (sent == [] or sent == [{}]) and entries:
         entries = []
-    after, before = leaves(new, rules), leaves(old, rules)
+    after = _held(leaves(new, rules, holders=True), built_in)
+    before = _held(leaves(old, rules, holders=True), built_in)
     changed = frozenset(path for path, value in after.items() if path not in before or before[path] != value)
     touched = changed.union(path for path in before if path not in after)
     if not touched:
@@ -176,6 +207,15 @@ def track(new: Obj, old: Obj | None, manager: Manager, rules: MapRule, *, time: 
         kept.append(manager.entry(own | changed, time))
     if kept:
         new["metadata"]["managedFields"] = sorted(kept, key=_order)
+
+
+def _held(fields: dict[Path, Any], built_in: bool) -> dict[Path, Any]:
+    """Without the holders that nobody made."""
+    return {
+        path: value
+        for path, value in fields.items()
+        if value is not _HOLDS or not (path == ("f:metadata",) or (built_in and path in _ALWAYS_THERE))
+    }
 
 
 def _order(entry: Mapping[str, Any]) -> tuple[str, ...]:
@@ -241,8 +281,7 @@ def apply(live: Obj | None, config: Obj, manager: Manager, rules: MapRule, *, ti
     merged = _merge(live, config, rules)
     assert isinstance(merged, dict)
     # An item goes before its members do: without its keys it could not be found any more.
-    for path in sorted(before - paths, key=lambda path: (-len(path), path[-1] != ".", path)):
-        place = path[:-1] if path[-1] == "." else path
+    for place in sorted(before - paths, key=_deepest_first):
         if not any(other[: len(place)] == place for other in (*owned_by_others, *paths)):
             _remove(merged, rules, place)
     if previous_entry is not None and before == paths:
@@ -251,6 +290,11 @@ def apply(live: Obj | None, config: Obj, manager: Manager, rules: MapRule, *, ti
         entries.append(manager.entry(paths, time))
     merged["metadata"] = {**merged["metadata"], "managedFields": sorted(entries, key=_order)}
     return Applied(merged, () if force else tuple(conflicts))
+
+
+def _deepest_first(path: Path) -> tuple[int, bool, Path]:
+    item = path[-1].startswith("k:")
+    return -len(path) - item, not item, path
 
 
 def _conflict(entry: Mapping[str, Any], path: Path) -> Cause:
@@ -285,14 +329,36 @@ def _merge(live: Any, config: Any, rule: Rule | None) -> Any:
         return merged
     if isinstance(config, list) and isinstance(live, list) and isinstance(rule, ListRule):
         if rule.is_set:
-            return [*live, *(each for each in config if each not in live)]
+            by_member = {_member(each): each for each in (*live, *config)}
+            order = _interleaved([_member(each) for each in live], [_member(each) for each in config])
+            return [by_member[place] for place in order]
         if rule.keys and all(isinstance(item, dict) for item in (*live, *config)):
             by_key = {_item(item, rule): item for item in live}
             applied = {_item(item, rule): item for item in config}
-            # Items of the configuration come in its order; those of others keep theirs, behind.
-            own = [_merge(by_key[key], item, rule.item) if key in by_key else item for key, item in applied.items()]
-            return [*own, *(item for key, item in by_key.items() if key not in applied)]
+            merged_items = {
+                key: _merge(by_key[key], item, rule.item) if key in by_key else item for key, item in applied.items()
+            }
+            return [merged_items.get(key) or by_key[key] for key in _interleaved([*by_key], [*applied])]
     return config
+
+
+def _interleaved(live: Sequence[str], applied: Sequence[str]) -> list[str]:
+    """The order of a merged list: that of what is applied, with the others where they stand before the next of it."""
+    wanted, present = set(applied), set(live)
+    shared = deque(key for key in applied if key in present)
+    order: list[str] = []
+    at = 0
+    for key in applied:
+        while at < len(live) and live[at] != key and (live[at] not in wanted or live[at] != shared[0]):
+            if live[at] not in wanted:
+                order.append(live[at])
+            at += 1
+        if at < len(live) and live[at] == key:
+            at += 1
+        if shared and shared[0] == key:
+            shared.popleft()
+        order.append(key)
+    return [*order, *(key for key in live[at:] if key not in wanted)]
 
 
 def _remove(obj: Any, rule: Rule | None, path: Path) -> None:

@@ -164,7 +164,12 @@ class Verbs:
             obj.pop("status", None)
         kind.prepare_create(obj)
         kind.default(obj)
-        given = meta.get("managedFields") if applied else None
+        now = rfc3339(self.clock.now())
+        if not applied:
+            # What admission adds has no owner, and neither has a status that the client can't have sent.
+            own = obj if kind.keeps_status_on_create or not kind.has_status else {**obj, "status": None}
+            managedfields.track(own, None, _manager(kind, write), _rules(kind), time=now, built_in=kind.built_in)
+        owners = meta.get("managedFields")
         attributes = self._attributes(kind, "CREATE", namespace, meta.get("name") or "", write)
         if self.admission is not None:
             obj = await self.admission.admit(attributes, obj, None) or obj
@@ -182,7 +187,6 @@ class Verbs:
             # Some defaults are made from the name.
             kind.default(obj)
             meta = obj["metadata"]
-        now = rfc3339(self.clock.now())
         obj["metadata"] = {**meta, "uid": str(uuid.uuid4()), "creationTimestamp": now}
         kind.complete_create(obj)
         meta = obj["metadata"]
@@ -191,10 +195,8 @@ class Verbs:
             raise StatusError.invalid(kind.resource, meta.get("name") or "", causes)
         if kind.has_generation:
             meta["generation"] = 1
-        if given is not None:
-            meta["managedFields"] = given
-        else:
-            managedfields.track(obj, None, _manager(kind, write), _rules(kind), time=now)
+        if owners is not None:
+            meta["managedFields"] = owners
         if self.admission is not None:
             await self.admission.validate(attributes, obj, None)
         write.warnings.extend(kind.warn(obj, None))
@@ -254,6 +256,10 @@ class Verbs:
         if not write.subresource:
             kind.prepare_update(new, old)
         kind.default(new)
+        if not applied:
+            now = rfc3339(self.clock.now())
+            managedfields.track(new, old, _manager(kind, write), _rules(kind), time=now, built_in=kind.built_in)
+        owners = new["metadata"].get("managedFields")
         attributes = self._attributes(kind, "UPDATE", current.key[0], name, write)
         if self.admission is not None:
             new = await self.admission.admit(attributes, new, old) or new
@@ -268,9 +274,10 @@ class Verbs:
             meta["generation"] = int(meta["generation"] or 0) + 1
         if meta["generation"] is None:
             del meta["generation"]
-        if not applied:
-            now = rfc3339(self.clock.now())
-            managedfields.track(new, old, _manager(kind, write), _rules(kind), time=now)
+        if owners is not None:
+            meta["managedFields"] = owners
+        else:
+            meta.pop("managedFields", None)
         if self.admission is not None:
             await self.admission.validate(attributes, new, old)
         write.warnings.extend(each for each in kind.warn(new, old) if each not in write.warnings)
