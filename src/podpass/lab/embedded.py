@@ -19,6 +19,7 @@ from podpass.lab.installing import install_operator, install_webhook, register_w
 from podpass.lab.listeners import LOOPBACK, port_of
 from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS, NodeNetwork
 from podpass.lab.node.images import Catalogue
+from podpass.lab.node.images.kept import Kept
 from podpass.lab.node.loop import Node
 from podpass.lab.nodes import Nodes
 from podpass.lab.pod_runtime import open_runtime
@@ -69,6 +70,10 @@ class EmbeddedCluster:
                 )
             )
             cluster = opening.create_task(self._open_cluster())
+            images = Kept(self._lab.paths.node / "images")
+            if images.directory.is_dir():
+                # Nothing runs from one yet.
+                opening.create_task(asyncio.to_thread(images.sweep))
         self._opened, self._cluster = runtime.result(), cluster.result()
         self._lab.stack.push_async_callback(self._opened.runtime.close)
 

@@ -230,6 +230,21 @@ def test_what_no_name_refers_to_is_removed_unless_it_is_in_use(tmp_path, kept, c
     assert not root.exists()
 
 
+def test_a_starting_lab_removes_what_no_name_refers_to_unless_somebody_is_at_work(tmp_path, kept, catalogue) -> None:
+    add(kept, layout(tmp_path / "a", SHOP), "shop:2")
+    root = catalogue.resolve("shop:2").root
+    remove(kept, ["shop:2", "ghcr.io/acme/shop:1.0"], in_use=lambda: frozenset([root]))
+    add(kept, layout(tmp_path / "b", OTHER))
+    with kept.changing():
+        kept.sweep()
+    assert root.is_dir()
+    kept.sweep()
+    assert not root.exists()
+    assert catalogue.resolve("other:2").root.is_dir()
+    Kept(tmp_path / "nowhere").sweep()
+    assert not (tmp_path / "nowhere").exists()
+
+
 def test_an_entry_without_an_archive_is_an_image_too(tmp_path, kept, catalogue) -> None:
     add_entry(kept, KeptEntry(pattern="ghcr.io/acme/tool", added="", command=("env",), environment={"A": "1"}))
     found = catalogue.resolve("ghcr.io/acme/tool:7")

@@ -63,7 +63,11 @@ class NamespaceFurniture:
         wanted = {"ca.crt": self._certificate}
         found = self._verbs.find(CONFIGMAPS, ROOT_CA_CONFIGMAP, namespace)
         if found is None:
-            note = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints."
+            note = (
+                "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints"
+                " such as the internal service IP or kubernetes.default.svc. No other usage is guaranteed across"
+                " distributions of Kubernetes clusters."
+            )
             body: Obj = {
                 "metadata": {
                     "name": ROOT_CA_CONFIGMAP,

@@ -155,24 +155,29 @@ class Kept:
         return self.directory / image.directory / "root"
 
     @contextlib.contextmanager
-    def changing(self) -> Iterator["Changing"]:
-        """Waits until no other process changes anything. Raises OSError, IndexUnreadable."""
+    def changing(self, *, wait: bool = True) -> Iterator["Changing"]:
+        """One process at a time; another one waits, or without *wait* gets BlockingIOError.
+
+        Raises OSError, IndexUnreadable.
+        """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             for left in self.directory.glob(f"{_STAGING}*"):
                 _remove(left)
             yield Changing(self)
         finally:
             os.close(descriptor)
 
-    def sweep(self, in_use: Iterable[Path] = ()) -> None:
-        """Remove the images that no name refers to, but for those whose roots are *in_use*."""
-        if not self.directory.is_dir():
-            return
-        with self.changing() as change:
-            change.remove_unnamed(frozenset(in_use))
+    def sweep(self) -> None:
+        """Remove the images that no name refers to, where nothing runs: at the start of a lab.
+
+        What can't be removed now, because another process is at work or the disk refuses, is left for the next time.
+        """
+        if self.directory.is_dir():
+            with contextlib.suppress(OSError, IndexUnreadable), self.changing(wait=False) as change:
+                change.remove_unnamed()
 
 
 class Changing:
