@@ -12,6 +12,7 @@ import pytest
 
 from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.environment import LabPaths
+from podpass.lab.existing.chosen import Chosen, keep
 from tests.running_lab import RunningLab
 
 ROOT = Path(__file__).parents[2]
@@ -178,4 +179,12 @@ def test_a_cluster_that_does_not_answer_is_told_at_once(podpass, tmp_path: Path)
         done = podpass("lab", "up", "--kubeconfig", str(file), *more)
         assert done.returncode == 1
         assert "does not answer" in done.stderr
+        assert "Connection refused" in done.stderr
         assert "PP402" in done.stderr
+    # What never came to be, or whose cluster is gone, can still be reset.
+    paths = LabPaths.of("default", home=tmp_path)
+    keep(paths, Chosen(str(file), "gone", "owner"))
+    done = podpass("lab", "reset", "--yes")
+    assert done.returncode == 0
+    assert "nothing was taken away from the cluster" in done.stderr
+    assert not paths.directory.exists()

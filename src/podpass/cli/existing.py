@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from podpass.cli.output import DONE, Format, note, print_value
 from podpass.lab.environment import LabPaths
+from podpass.problems import PodpassError
 
 if TYPE_CHECKING:
     from podpass.lab.existing.actions import Action
@@ -44,6 +45,14 @@ def take_away(paths: LabPaths) -> bool:
     for action in done:
         note(f"{action} of {chosen.context}")
     return bool(done)
+
+
+def forget(paths: LabPaths) -> None:
+    """As `take_away`, for a lab that is about to go: a cluster that is gone itself keeps nobody from it."""
+    try:
+        take_away(paths)
+    except PodpassError as error:
+        note(f"note: nothing was taken away from the cluster: {error.cause}")
 
 
 def _ask(chosen: "Chosen", *, install: bool, carry_out: bool = False) -> "list[Action]":

@@ -132,7 +132,7 @@ def reset(*, name: Name = "default", yes: Yes = False) -> int:
     if Control(paths).running():
         stop(paths)
     else:
-        existing.take_away(paths)
+        existing.forget(paths)
     delete(paths)
     note(f"lab {name} is gone")
     return 0

@@ -4,6 +4,7 @@ Contract: Kubernetes API surface, section 2.3.
 """
 
 import asyncio
+import os
 
 import msgspec
 
@@ -90,4 +91,8 @@ def reason(error: BaseException) -> str:
     """Why a connection failed, in a few words."""
     if isinstance(error, TimeoutError | asyncio.TimeoutError):
         return "no answer in time"
+    # What aiohttp says of a failed connection shows objects of Python.
+    cause = getattr(error, "os_error", None)
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno)
     return redact_text(str(error))[:256] or type(error).__name__
