@@ -36,6 +36,8 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
         if piece.last:
             if message == b"bye":
                 break
+            if message == b"ping":
+                await websocket.ping()
             await websocket.send(message)
     await websocket.close(1000)
 
@@ -75,6 +77,16 @@ async def test_a_ping_is_answered() -> None:
         await websocket.ping(b"there?")
         answer = await websocket.receive()
         assert (answer.type, answer.data) == (aiohttp.WSMsgType.PONG, b"there?")
+
+
+async def test_a_ping_of_the_server_is_answered_and_disturbs_nothing() -> None:
+    async with client(autoping=False) as websocket:
+        await websocket.send_bytes(b"ping")
+        assert (await websocket.receive()).type is aiohttp.WSMsgType.PING
+        assert await websocket.receive_bytes() == b"ping"
+        await websocket.pong()
+        await websocket.send_bytes(b"on")
+        assert await websocket.receive_bytes() == b"on"
 
 
 async def test_the_clients_best_liked_subprotocol_is_chosen() -> None:

@@ -109,6 +109,14 @@ class WebSocket:
             raise ConnectionResetError("the websocket is closed") from error
         await self._stream.write(frame)
 
+    async def ping(self) -> None:
+        """Raises ConnectionResetError when the client has gone."""
+        try:
+            frame = self._connection.send(Ping())
+        except LocalProtocolError as error:
+            raise ConnectionResetError("the websocket is closed") from error
+        await self._stream.write(frame)
+
     async def close(self, code: int = NORMAL) -> None:
         """Say goodbye, unless that has been done, and close the connection."""
         with contextlib.suppress(LocalProtocolError, ConnectionResetError):

@@ -1,5 +1,6 @@
 """Exec and attach at the API server: what is asked for, what is refused, and the channels of websocket clients."""
 
+import asyncio
 import base64
 import itertools
 import json
@@ -16,7 +17,7 @@ from podpass.lab.cluster.streaming.channels import ChannelClient
 from podpass.lab.cluster.streaming.outcome import SUCCESS, exited, not_executed
 from podpass.lab.cluster.streaming.port_forward import StreamHead
 from podpass.lab.cluster.streaming.request import NoPort, StreamOptions, chosen_container, exec_options
-from podpass.lab.cluster.streaming.session import Input, InputEnd, Resize
+from podpass.lab.cluster.streaming.session import ClientLeft, Input, InputEnd, Resize, Stopped, carry
 from podpass.serving.spdy import Opened
 from podpass.serving.websocket import Piece
 from tests.lab.cluster.core_api import Api, opened
@@ -158,6 +159,46 @@ def test_a_forwarded_stream_names_its_port_and_its_kind(headers: dict[str, str],
 async def test_forwarding_that_can_not_be_is_refused(api: Api, path: str, words: str) -> None:
     answer = await api("POST", f"{PODS}/{path}")
     assert (answer.status, answer.body["message"]) == (400, words)
+
+
+class Deaf:
+    """Streams of a program that neither reads nor writes nor ends."""
+
+    async def write(self, data: bytes) -> None:
+        await asyncio.Event().wait()
+
+    async def copy_output(self, sink: object) -> None:
+        await asyncio.Event().wait()
+
+
+class Vanishing:
+    """A client that sends something and is gone, which shows only when it is sent something."""
+
+    def __init__(self, pings: int) -> None:
+        self._pings = pings
+
+    async def receive(self) -> Input:
+        return Input(b"much")
+
+    async def ping(self) -> None:
+        self._pings -= 1
+        if self._pings < 0:
+            raise ConnectionResetError
+
+
+async def test_a_client_that_is_gone_is_noticed_even_while_nobody_reads_it() -> None:
+    options = StreamOptions("a", stdin=True, stdout=True, stderr=True, tty=False)
+    async with asyncio.timeout(20):
+        with pytest.raises(ClientLeft):
+            await carry(Vanishing(2), Deaf(), options, asyncio.Event(), heartbeat_seconds=0.01)  # type: ignore[arg-type]
+
+
+async def test_a_session_ends_when_it_is_told_to() -> None:
+    options = StreamOptions("a", stdin=True, stdout=True, stderr=True, tty=False)
+    stop = asyncio.Event()
+    stop.set()
+    with pytest.raises(Stopped):
+        await carry(Vanishing(2), Deaf(), options, stop)  # type: ignore[arg-type]
 
 
 # --- channels

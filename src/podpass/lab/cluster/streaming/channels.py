@@ -86,6 +86,9 @@ class ChannelClient:
     async def send(self, number: int, data: bytes) -> None:
         await self._send(number, data)
 
+    async def ping(self) -> None:
+        await self._websocket.ping()
+
     async def finish(self, status: Obj) -> None:
         try:
             if self._with_status:

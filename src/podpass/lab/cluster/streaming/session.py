@@ -13,6 +13,7 @@ from podpass.lab.cluster.streaming.request import StreamOptions
 from podpass.lab.node.streams import Streams
 
 MOST_CELLS = 65535
+HEARTBEAT_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class RemoteClient(Protocol):
         """What was written to stdout (1) or stderr (2). Raises ConnectionResetError."""
         ...
 
+    async def ping(self) -> None:
+        """Say something that a client answers and nobody sees. Raises ConnectionResetError when it has gone."""
+        ...
+
     async def finish(self, status: Obj) -> None:
         """Tell how it ended, and close."""
         ...
@@ -59,7 +64,14 @@ class Stopped(Exception):
     """The cluster stops before the program's end."""
 
 
-async def carry(client: RemoteClient, streams: Streams, options: StreamOptions, stop: asyncio.Event) -> int | None:
+async def carry(
+    client: RemoteClient,
+    streams: Streams,
+    options: StreamOptions,
+    stop: asyncio.Event,
+    *,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
+) -> int | None:
     """Join *client* and *streams* to the program's end; the exit code that the client is told.
 
     Raises ClientLeft, Stopped once *stop* is set, FabricFailed.
@@ -67,13 +79,15 @@ async def carry(client: RemoteClient, streams: Streams, options: StreamOptions, 
     incoming = asyncio.create_task(_incoming(client, streams))
     outgoing = asyncio.create_task(_outgoing(client, streams, options))
     stopping = asyncio.create_task(stop.wait())
-    tasks: tuple[asyncio.Task[Any], ...] = (incoming, outgoing, stopping)
+    beating = asyncio.create_task(_heartbeat(client, heartbeat_seconds))
+    tasks: tuple[asyncio.Task[Any], ...] = (incoming, outgoing, stopping, beating)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         if outgoing in done:
             return outgoing.result()
-        if incoming in done:
-            incoming.result()
+        if incoming in done or beating in done:
+            for task in done:
+                task.result()
             # Only a client that has gone ends what comes from it.
             raise ClientLeft
         raise Stopped
@@ -81,6 +95,19 @@ async def carry(client: RemoteClient, streams: Streams, options: StreamOptions, 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _heartbeat(client: RemoteClient, seconds: float) -> None:
+    """Returns once the client has gone.
+
+    While a program does not read, neither is the client read, and its leaving shows only when something is sent.
+    """
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await client.ping()
+        except ConnectionResetError:
+            return
 
 
 async def _incoming(client: RemoteClient, streams: Streams) -> None:

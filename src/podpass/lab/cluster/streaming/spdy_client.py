@@ -108,6 +108,9 @@ class SpdyClient:
     async def send(self, number: int, data: bytes) -> None:
         await self._connection.send(self._numbers["stdout" if number == 1 else "stderr"], data)
 
+    async def ping(self) -> None:
+        await self._connection.ping()
+
     async def finish(self, status: Obj) -> None:
         text = b""
         if self._with_status:

@@ -13,6 +13,7 @@ from podpass.serving.websocket import WebSocket
 
 PROTOCOL = "spdy/3.1"
 _REFUSED_STREAM = 3
+_OUR_PING = 2
 _MOST_CHUNK = 64 * 1024
 
 
@@ -82,7 +83,9 @@ class SpdyConnection:
             while self._events:
                 event = self._events.pop(0)
                 if isinstance(event, Ping):
-                    await self._write(self._encoder.ping(event.number))
+                    # Those with even numbers are answers to ours.
+                    if event.number % 2:
+                        await self._write(self._encoder.ping(event.number))
                 elif isinstance(event, GoAway):
                     continue
                 else:
@@ -108,6 +111,10 @@ class SpdyConnection:
         """Raises ConnectionResetError."""
         assert len(data) <= MOST_DATA_BYTES
         await self._duplex.write(self._encoder.data(stream, data, ended=ended))
+
+    async def ping(self) -> None:
+        """Raises ConnectionResetError."""
+        await self._duplex.write(self._encoder.ping(_OUR_PING))
 
     async def close(self) -> None:
         await self._write(self._encoder.go_away(self._last))
