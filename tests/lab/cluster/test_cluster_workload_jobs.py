@@ -211,6 +211,14 @@ def test_pods_that_are_no_longer_needed_did_not_fail() -> None:
     assert "Complete SuccessPolicy" in holds(done)
 
 
+def test_a_suspended_job_that_wants_nothing_is_complete() -> None:
+    owner = a_job(suspend=True, completions=0)
+    del owner["status"]["startTime"]
+    found = job.decide(owner, [], NOW)
+    assert "Complete CompletionsReached" in holds(found)
+    assert found.status["startTime"] == found.status["completionTime"]
+
+
 def test_no_pod_is_counted_twice() -> None:
     """In two steps: its uid first, then, without the finalizer, into the number."""
     pod = tracked("a", "Succeeded")

@@ -225,7 +225,7 @@ async def test_a_statefulset_has_numbered_pods_and_a_history(shop: World) -> Non
     assert row.split()[:2] == ["db", "1/1"]
     assert "Create Pod db-0 in StatefulSet db successful" in await shop.kubectl("describe statefulset db")
     said = await shop.fails('patch statefulset db --type=merge -p {"spec":{"serviceName":"other"}}')
-    assert "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals'" in said
+    assert 'spec.serviceName: Invalid value: "other": field is immutable' in said
 
 
 async def test_the_claims_of_a_statefulset_stay_or_go_as_it_says(shop: World) -> None:

@@ -19,6 +19,7 @@ from podpass.lab.cluster.kinds.templates import (
     number,
     selected_template_causes,
     selector_causes,
+    status_causes,
     wide_columns,
 )
 from podpass.lab.cluster.registry import Column, Kind
@@ -94,6 +95,9 @@ def _strategy_causes(strategy: Obj) -> Iterator[Cause]:
 
 
 def _update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    yield from status_causes(
+        new, old, (*_ALWAYS_SHOWN, "updatedNumberScheduled", "numberAvailable", "numberUnavailable")
+    )
     if objects.spec(new) == objects.spec(old):
         return
     yield from _causes(new)

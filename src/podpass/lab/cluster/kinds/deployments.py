@@ -19,6 +19,7 @@ from podpass.lab.cluster.kinds.templates import (
     number,
     selected_template_causes,
     selector_causes,
+    status_causes,
     wide_columns,
 )
 from podpass.lab.cluster.registry import Column, Kind, Subresource, spec_changed
@@ -82,6 +83,8 @@ def _strategy_causes(strategy: Obj) -> Iterator[Cause]:
 
 
 def _deployment_update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    counts = ("replicas", "updatedReplicas", "readyReplicas", "availableReplicas", "unavailableReplicas")
+    yield from status_causes(new, old, counts, within=counts[1:4])
     if objects.spec(new) == objects.spec(old):
         return
     yield from _deployment_causes(new)
@@ -150,6 +153,8 @@ def _replicaset_causes(replicaset: Obj) -> Iterator[Cause]:
 
 
 def _replicaset_update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    counts = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+    yield from status_causes(new, old, counts, within=counts[1:])
     if objects.spec(new) == objects.spec(old):
         return
     yield from _replicaset_causes(new)

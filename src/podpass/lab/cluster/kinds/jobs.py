@@ -100,10 +100,14 @@ def _generated(job: Obj) -> dict[str, str]:
     return {**{OLD_LABELS[key]: value for key, value in found.items()}, **found}
 
 
+def _create_causes(job: Obj) -> Iterator[Cause]:
+    if not objects.spec(job).get("manualSelector"):
+        yield from _generated_causes(job)
+    yield from _causes(job)
+
+
 def _causes(job: Obj) -> Iterator[Cause]:
     spec = objects.spec(job)
-    if not spec.get("manualSelector"):
-        yield from _generated_causes(job)
     yield from job_spec_causes(spec, "spec")
     yield from selector_causes(spec.get("selector"), "spec.selector")
     yield from selected_template_causes(spec)
@@ -255,29 +259,55 @@ def _plain(path: str, text: str) -> Cause:
 
 
 def _update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    if objects.status(new) != objects.status(old):
+        yield from _status_causes(new)
     after, before = objects.spec(new), objects.spec(old)
     if after == before:
         return
     yield from _causes(new)
-    elastic = (
-        after.get("completionMode") == INDEXED
-        and after.get("completions") is not None
-        and after["completions"] == after.get("parallelism")
-    )
-    if not elastic:
+    if after.get("completionMode") != INDEXED or after.get("completions") is None:
         yield from rules.immutable("spec.completions", after.get("completions"), before.get("completions"))
+    elif after["completions"] != before.get("completions") and after["completions"] != after.get("parallelism"):
+        text = "can only be modified in tandem with spec.parallelism"
+        yield invalid("spec.completions", after["completions"], text)
     for member in _FROZEN:
-        yield from rules.immutable(f"spec.{member}", after.get(member), before.get(member))
+        if after.get(member) != before.get(member):
+            value = after.get(member)
+            shown = {"Rules": value.get("rules")} if member.endswith("Policy") and value else value
+            yield invalid(f"spec.{member}", shown, rules.IMMUTABLE)
     waiting = before.get("suspend") and not objects.status(old).get("startTime")
     template, kept = after.get("template") or {}, before.get("template") or {}
     if waiting:
-        template, kept = _without_directives(template), _without_directives(kept)
-    yield from rules.immutable("spec.template", template, kept)
+        yield from rules.immutable("spec.template.spec", _without_directives(template), _without_directives(kept))
+    else:
+        yield from rules.immutable("spec.template", template, kept)
 
 
 def _without_directives(template: Obj) -> Obj:
-    spec = {name: value for name, value in objects.spec(template).items() if name not in _DIRECTIVES}
-    return {**template, "metadata": None, "spec": spec}
+    return {name: value for name, value in objects.spec(template).items() if name not in _DIRECTIVES}
+
+
+def _status_causes(job: Obj) -> Iterator[Cause]:
+    """What no Job's status may say, whoever writes it."""
+    status = objects.status(job)
+    yield from not_negative(status, ("active", "succeeded", "failed", "ready", "terminating"), "status")
+    complete, failed = condition(job, "Complete"), condition(job, "Failed")
+    if complete and failed:
+        yield _plain("status.conditions", "cannot set Complete=True and Failed=true conditions")
+    if complete and not status.get("completionTime"):
+        yield required("status.completionTime", "completionTime is required for Complete jobs")
+    if status.get("completionTime") and not complete:
+        text = "cannot set completionTime when there is no Complete=True condition"
+        yield invalid("status.completionTime", status["completionTime"], text)
+    if failed and not condition(job, "FailureTarget"):
+        yield _plain("status.conditions", "cannot set Failed=True condition without the FailureTarget=true condition")
+    if complete and not condition(job, "SuccessCriteriaMet"):
+        text = "cannot set Complete=True condition without the SuccessCriteriaMet=true condition"
+        yield _plain("status.conditions", text)
+    if (complete or failed) and (status.get("active") or 0) > 0:
+        yield invalid("status.active", status["active"], "active>0 is invalid for finished job")
+    if (complete or failed) and not status.get("startTime"):
+        yield required("status.startTime", "startTime is required for finished job")
 
 
 def condition(job: Obj, kind: str) -> Obj | None:
@@ -325,7 +355,7 @@ def jobs() -> Kind:
         has_generation=True,
         default=_default,
         complete_create=_complete,
-        validate_create=lambda obj: list(_causes(obj)),
+        validate_create=lambda obj: list(_create_causes(obj)),
         validate_update=lambda new, old: list(_update_causes(new, old)),
         field_labels=lambda obj: {"status.successful": str(objects.status(obj).get("succeeded") or 0)},
         field_names=frozenset({"status.successful"}),
@@ -426,7 +456,7 @@ def cronjobs() -> Kind:
                 lambda obj, _: objects.spec(obj).get("timeZone") or NONE,
                 description="The time zone of the schedule; UTC when none is named.",
             ),
-            Column("Suspend", _suspend_cell, description="Whether no more Jobs are made."),
+            Column("Suspend", _suspend_cell, type="boolean", description="Whether no more Jobs are made."),
             Column(
                 "Active",
                 lambda obj, _: len(objects.status(obj).get("active") or ()),

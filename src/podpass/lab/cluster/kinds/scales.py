@@ -9,7 +9,7 @@ from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.status import StatusError, invalid
 from podpass.lab.cluster.extension import SubresourceCall
-from podpass.lab.cluster.fieldvalidation import typed_body
+from podpass.lab.cluster.fieldvalidation import cannot_be_handled, check
 from podpass.lab.cluster.kinds.templates import selector_of, written
 from podpass.lab.cluster.options import write_options
 from podpass.lab.cluster.registry import Subresource
@@ -78,7 +78,14 @@ class Scales:
         write.warnings = call.warnings
 
         def make(workload: Obj) -> Obj:
-            scale = typed_body(call.change(scale_of(workload)), API_VERSION, KIND)
-            return scaled(workload, scale)
+            checked = check(call.change(scale_of(workload)), API_VERSION, KIND)
+            if checked.mistyped is not None:
+                raise cannot_be_handled(API_VERSION, KIND, str(checked.mistyped))
+            texts = [f'unknown field "{path}"' for path in checked.unknown]
+            if texts and write.field_validation == "Strict":
+                raise StatusError.bad_request(f"strict decoding error: {', '.join(texts)}")
+            if write.field_validation == "Warn":
+                call.warnings.extend(text for text in texts if text not in call.warnings)
+            return scaled(workload, checked.obj)
 
         return scale_of(self.verbs.present(kind, await self.verbs.change(kind, call.namespace, call.name, make, write)))

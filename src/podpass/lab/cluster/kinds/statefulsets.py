@@ -18,6 +18,7 @@ from podpass.lab.cluster.kinds.templates import (
     not_negative,
     selected_template_causes,
     selector_causes,
+    status_causes,
     wide_columns,
 )
 from podpass.lab.cluster.registry import Column, Kind, Subresource
@@ -35,6 +36,8 @@ _CHANGEABLE = (
     "persistentVolumeClaimRetentionPolicy",
     "minReadySeconds",
 )
+_IMMUTABLE = ("podManagementPolicy", "serviceName", "selector")
+"""These are refused by name; what is neither here nor changeable, all together."""
 _FROZEN_TEXT = (
     "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy',"
     " 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden"
@@ -121,12 +124,16 @@ def _strategy_causes(strategy: Obj) -> Iterator[Cause]:
 
 
 def _update_causes(new: Obj, old: Obj) -> Iterator[Cause]:
+    counts = ("replicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
+    yield from status_causes(new, old, counts, within=counts[1:])
     after, before = objects.spec(new), objects.spec(old)
     if after == before:
         return
     yield from _causes(new)
-    frozen = {member: value for member, value in after.items() if member not in _CHANGEABLE}
-    if frozen != {member: value for member, value in before.items() if member not in _CHANGEABLE}:
+    for member in _IMMUTABLE:
+        yield from rules.immutable(f"spec.{member}", after.get(member), before.get(member))
+    frozen = {member: value for member, value in after.items() if member not in (*_CHANGEABLE, *_IMMUTABLE)}
+    if frozen != {member: value for member, value in before.items() if member not in (*_CHANGEABLE, *_IMMUTABLE)}:
         yield forbidden_field("spec", _FROZEN_TEXT)
 
 
@@ -180,9 +187,7 @@ def controllerrevisions() -> Kind:
         columns=(
             NAME,
             Column("Controller", _controller, description="Controller of the object"),
-            Column(
-                "Revision", lambda obj, _: obj.get("revision") or 0, type="integer", description="The state's number."
-            ),
+            Column("Revision", lambda obj, _: obj.get("revision") or 0, description="The state's number."),
             AGE,
         ),
     )

@@ -130,6 +130,18 @@ def not_negative(spec: Obj, members: Iterable[str], path: str = "spec") -> Itera
         yield from rules.at_least(f"{path}.{member}", spec.get(member), 0)
 
 
+def status_causes(new: Obj, old: Obj, counts: Iterable[str], *, within: Iterable[str] = ()) -> Iterator[Cause]:
+    """What is wrong with the *counts* of a status that changed; those *within* it are no more than its replicas."""
+    status = objects.status(new)
+    if status == objects.status(old):
+        return
+    yield from not_negative(status, counts, "status")
+    replicas = status.get("replicas") or 0
+    for member in within:
+        if (count := status.get(member) or 0) > replicas:
+            yield invalid(f"status.{member}", count, "cannot be greater than status.replicas")
+
+
 def amount_causes(value: Any, path: str) -> Iterator[Cause]:
     """What keeps *value* from being a number or a percentage."""
     if isinstance(value, int):

@@ -5,7 +5,6 @@ The texts of faults are those of the parser that Kubernetes uses.
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 MAX_SCHEDULE_CHARACTERS = 1024
 _DAYS_AHEAD = 5 * 366
@@ -106,6 +105,9 @@ def zone(name: str | None) -> tzinfo:
     """The time zone of that name, UTC for none. Raises CronSyntax."""
     if not name:
         return UTC
+    # Most schedules have no zone.
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:

@@ -154,6 +154,9 @@ def decide(job: Obj, pods: Sequence[Pod], now: float) -> Decision:
     settled = (
         not count.active and not count.terminating and not count.uncounted_succeeded and not count.uncounted_failed
     )
+    if settled and (failure or success) and not status.get("startTime"):
+        # A suspended Job may end as well: nothing was asked of it.
+        status["startTime"] = rfc3339(now)
     if settled and failure is not None:
         listed = conditions.with_condition(listed, _condition("Failed", "True", *failure, now))
         actions.append(Say("Warning", *failure))
