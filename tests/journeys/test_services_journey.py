@@ -7,9 +7,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.running_lab import RunningLab
 
@@ -82,6 +84,29 @@ def service(name: str, selector: dict[str, str], port: dict[str, Any], **spec: A
     body = {"selector": selector, "ports": [port], **spec}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": body}
 
+
+REFUSING = textwrap.dedent(
+    """
+    import http.server, json, ssl
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            answer = {"uid": asked["request"]["uid"], "allowed": False, "status": {"message": "said from a pod"}}
+            body = json.dumps({**asked, "response": answer}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+        def log_message(self, *_):
+            pass
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain("/tls/tls.crt", "/tls/tls.key")
+    server = http.server.ThreadingHTTPServer(("", 8443), Handler)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.serve_forever()
+    """
+)
 
 Kubectl = Callable[..., str]
 
@@ -229,3 +254,50 @@ def test_a_load_balancer_leaves_alone_what_another_lab_has(running_lab: RunningL
         assert given.startswith("127.0.1")
         assert given != "127.0.10.1"
     running_lab.kubectl("delete", "service", "elsewhere")
+
+
+def test_a_webhook_in_a_pod_is_asked_through_its_service(
+    kubectl: Kubectl, apply: Callable[..., str], running_lab: RunningLab, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    certificate = authority.issue_cert(f"webhook.{NAMESPACE}.svc")
+    certificate.cert_chain_pems[0].write_to_path(tmp_path / "tls.crt")
+    certificate.private_key_pem.write_to_path(tmp_path / "tls.key")
+    kubectl("create", "secret", "tls", "webhook", f"--cert={tmp_path / 'tls.crt'}", f"--key={tmp_path / 'tls.key'}")
+    webhook = pod("webhook", REFUSING, labels={"app": "webhook"})
+    (container,) = webhook["spec"]["containers"]
+    container["volumeMounts"] = [{"name": "tls", "mountPath": "/tls"}]
+    container["readinessProbe"] = {"tcpSocket": {"port": 8443}, "periodSeconds": 1}
+    webhook["spec"]["volumes"] = [{"name": "tls", "secret": {"secretName": "webhook"}}]
+    bundle = base64.b64encode(authority.cert_pem.bytes()).decode()
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["CREATE"]}
+    configuration = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "in-a-pod"},
+        "webhooks": [
+            {
+                "name": "in.a.pod",
+                "clientConfig": {"service": {"namespace": NAMESPACE, "name": "webhook"}, "caBundle": bundle},
+                "rules": [rule],
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
+                "objectSelector": {"matchLabels": {"ask": "me"}},
+                "sideEffects": "None",
+                "admissionReviewVersions": ["v1"],
+            }
+        ],
+    }
+    asking = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "asking", "labels": {"ask": "me"}}}
+    path = tmp_path / "asking.json"
+    path.write_text(json.dumps(asking))
+    apply(configuration)
+    try:
+        create = (str(Path(sys.executable).parent / "kubectl"), "-n", NAMESPACE, "create", "-f", str(path))
+        assert 'service "webhook" not found' in running_lab.run(*create, check=False).stderr
+        apply(webhook, service("webhook", {"app": "webhook"}, {"port": 443, "targetPort": 8443}))
+        kubectl("wait", "--for=condition=Ready", "pod/webhook", "--timeout=60s")
+        kubectl("wait", "--for=jsonpath={.subsets[0].addresses[0].ip}", "endpoints/webhook", "--timeout=30s")
+        said = running_lab.run(*create, check=False).stderr
+        assert 'admission webhook "in.a.pod" denied the request: said from a pod' in said
+    finally:
+        kubectl("delete", "validatingwebhookconfiguration", "in-a-pod")

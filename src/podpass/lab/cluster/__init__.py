@@ -27,6 +27,7 @@ from podpass.lab.cluster.controllers.loop import Loop
 from podpass.lab.cluster.controllers.namespaces import NamespaceFurniture, NamespaceLifecycle
 from podpass.lab.cluster.controllers.nodes import NodeLifecycle
 from podpass.lab.cluster.controllers.pod_index import PodIndex
+from podpass.lab.cluster.controllers.token_secrets import TokenSecrets
 from podpass.lab.cluster.controllers.workloads import workload_loops
 from podpass.lab.cluster.customresources.controller import DefinitionController
 from podpass.lab.cluster.customresources.definitions import definition_kind
@@ -132,6 +133,7 @@ class Cluster:
                     GarbageCollector(self.verbs),
                     DefinitionController(self.verbs),
                     EndpointsController(self.verbs),
+                    TokenSecrets(self.verbs, self.tokens, ca_pem),
                 )
             ),
             *workload_loops(self.verbs, self._pods),

@@ -3,6 +3,7 @@
 Contract: Kubernetes API surface, sections 4.1 to 4.3; Azure workload identity, section 4.3.
 """
 
+import base64
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ EXTENDED_SECONDS = 3607
 YEAR_SECONDS = 365 * 24 * 3600
 LEEWAY_SECONDS = 60
 PREFIX = "system:serviceaccount:"
+LASTING_ISSUER = "kubernetes/serviceaccount"
+"""Of tokens that live in Secrets, have no end, and hold as long as their Secret does."""
+_LASTING = "kubernetes.io/serviceaccount/"
 _API_VERSION = "authentication.k8s.io/v1"
 _EXTRA = "authentication.kubernetes.io/"
 _BINDABLE = {
@@ -212,6 +216,31 @@ class ServiceAccountTokens:
             "status": {"token": token, "expirationTimestamp": rfc3339(now + seconds)},
         }
 
+    def lasting(self, account: Obj, secret: str) -> str:
+        """The token of *account* that the Secret of that name is to hold."""
+        namespace, name = objects.key(account)
+        claims = {
+            "iss": LASTING_ISSUER,
+            f"{_LASTING}namespace": namespace,
+            f"{_LASTING}secret.name": secret,
+            f"{_LASTING}service-account.name": name,
+            f"{_LASTING}service-account.uid": objects.uid(account),
+            "sub": f"{PREFIX}{namespace}:{name}",
+        }
+        key = self._keys.signing
+        decision = {"issuer": LASTING_ISSUER, "subject": claims["sub"], "kid": key.kid, "bound_to": f"secret/{secret}"}
+        self._journal.record(
+            Hop(
+                who="tokens-controller",
+                whom="cluster",
+                what=f"token for {claims['sub']}",
+                outcome="granted",
+                why=f"for as long as secret {secret} is there",
+                decision=decision,
+            )
+        )
+        return jwt.sign(claims, key)
+
     def _bound(self, reference: Any, call: SubresourceCall) -> Bound | None:
         if not isinstance(reference, dict):
             return None
@@ -265,6 +294,8 @@ class ServiceAccountTokens:
             claims = jwt.verify_signature(token, self._keys.published, algorithms=jwt.ASYMMETRIC).claims
         except jwt.InvalidToken as error:
             return Disbelieved(f"invalid bearer token: {error}")
+        if read.issuer(claims) == LASTING_ISSUER:
+            return self._believe_lasting(token, claims, tuple(audiences) or self.api_audiences)
         if read.issuer(claims) != self.issuer:
             return Disbelieved("invalid bearer token: the token was issued by another issuer")
         now = self._clock.now()
@@ -280,6 +311,31 @@ class ServiceAccountTokens:
             given = _go_list(read.audiences(claims))
             return Disbelieved(f"token audiences {given} is invalid for the target audiences {_go_list(wanted)}")
         return self._believe(claims, meant, now)
+
+    def _believe_lasting(self, token: str, claims: read.Claims, wanted: tuple[str, ...]) -> Believed | Disbelieved:
+        """Whether the Secret still holds the token, and still for the same account."""
+        namespace, name = (
+            read.text(claims, f"{_LASTING}namespace"),
+            read.text(claims, f"{_LASTING}service-account.name"),
+        )
+        secret = self._objects.find(resources.SECRETS, read.text(claims, f"{_LASTING}secret.name"), namespace)
+        now = self._clock.now()
+        # It has no audience of its own; only those who mean the API server itself may take it.
+        meant = tuple(audience for audience in wanted if audience in self.api_audiences)
+        if not meant:
+            return Disbelieved(
+                f"token audiences {_go_list(self.api_audiences)} is invalid for the target audiences {_go_list(wanted)}"
+            )
+        held = (secret or {}).get("data") or {}
+        if secret is None or objects.being_deleted(secret) or held.get("token") != _encoded(token):
+            return Disbelieved("service account token has been invalidated")
+        account = self._objects.find(resources.SERVICEACCOUNTS, name, namespace)
+        uid = read.text(claims, f"{_LASTING}service-account.uid")
+        if account is None or _gone(account, now):
+            return Disbelieved(f'serviceaccounts "{name}" not found')
+        if objects.uid(account) != uid:
+            return Disbelieved(f"service account UID ({objects.uid(account)}) does not match claim ({uid})")
+        return Believed(User(f"{PREFIX}{namespace}:{name}", uid, account_groups(namespace)), meant)
 
     def _believe(self, claims: read.Claims, meant: tuple[str, ...], now: float) -> Believed | Disbelieved:
         private = read.kubernetes(claims)
@@ -311,6 +367,10 @@ class ServiceAccountTokens:
                 return Disbelieved("service account token has been invalidated")
         user = User(f"{PREFIX}{namespace}:{name}", uid, account_groups(namespace), extra)
         return Believed(user, meant)
+
+
+def _encoded(token: str) -> str:
+    return base64.b64encode(token.encode()).decode()
 
 
 def _check_request(call: SubresourceCall, body: Obj, account: Obj, seconds: int) -> None:
