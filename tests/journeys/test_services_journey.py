@@ -1,7 +1,9 @@
 """Services of a running lab: opened on this machine, found by name in pods, and gone with what is behind them."""
 
+import base64
 import json
 import socket
+import sys
 import textwrap
 import time
 import urllib.error

@@ -314,10 +314,8 @@ class ServiceAccountTokens:
 
     def _believe_lasting(self, token: str, claims: read.Claims, wanted: tuple[str, ...]) -> Believed | Disbelieved:
         """Whether the Secret still holds the token, and still for the same account."""
-        namespace, name = (
-            read.text(claims, f"{_LASTING}namespace"),
-            read.text(claims, f"{_LASTING}service-account.name"),
-        )
+        namespace = read.text(claims, f"{_LASTING}namespace")
+        name = read.text(claims, f"{_LASTING}service-account.name")
         secret = self._objects.find(resources.SECRETS, read.text(claims, f"{_LASTING}secret.name"), namespace)
         now = self._clock.now()
         # It has no audience of its own; only those who mean the API server itself may take it.
