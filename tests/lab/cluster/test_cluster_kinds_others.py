@@ -152,11 +152,7 @@ def binding(**members: Any) -> dict[str, Any]:
     ("obj", "expected"),
     [
         pytest.param(binding(subjects=[{"kind": "User", "name": "a"}]), [], id="good"),
-        pytest.param(
-            binding(subjects=[{"kind": "ServiceAccount", "name": "a"}]),
-            ["subjects[0].namespace: Required value"],
-            id="account-without-namespace",
-        ),
+        pytest.param(binding(subjects=[{"kind": "ServiceAccount", "name": "a"}]), [], id="account-of-here"),
         pytest.param(
             binding(subjects=[{"kind": "Robot", "name": "a"}]),
             ['subjects[0].kind: Unsupported value: "Robot": supported values: "Group", "ServiceAccount", "User"'],
@@ -172,6 +168,12 @@ def test_what_a_binding_needs(obj: dict[str, Any], expected: list[str]) -> None:
 def test_a_cluster_role_binding_binds_no_role() -> None:
     assert faults(CLUSTER_BINDING, binding(roleRef={"kind": "Role", "name": "r"})) == [
         'roleRef.kind: Unsupported value: "Role": supported values: "ClusterRole"'
+    ]
+
+
+def test_a_cluster_role_binding_names_the_namespace_of_an_account() -> None:
+    assert faults(CLUSTER_BINDING, binding(subjects=[{"kind": "ServiceAccount", "name": "a"}])) == [
+        "subjects[0].namespace: Required value"
     ]
 
 

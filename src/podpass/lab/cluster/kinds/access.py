@@ -66,17 +66,18 @@ def _binding_causes(obj: Obj, *, namespaced: bool) -> Iterator[Cause]:
     if not reference.get("name"):
         yield required("roleRef.name")
     for index, subject in enumerate(obj.get("subjects") or ()):
-        yield from _subject_causes(f"subjects[{index}]", subject)
+        yield from _subject_causes(f"subjects[{index}]", subject, namespaced=namespaced)
 
 
-def _subject_causes(path: str, subject: Obj) -> Iterator[Cause]:
+def _subject_causes(path: str, subject: Obj, *, namespaced: bool) -> Iterator[Cause]:
     if not subject.get("name"):
         yield required(f"{path}.name")
     match subject.get("kind"):
         case "ServiceAccount":
             if subject.get("apiGroup"):
                 yield not_supported(f"{path}.apiGroup", subject["apiGroup"], [""])
-            if not subject.get("namespace"):
+            # In a namespace, an account that names none is of the binding's own.
+            if not namespaced and not subject.get("namespace"):
                 yield required(f"{path}.namespace")
         case "User" | "Group":
             if subject.get("apiGroup") != GROUP:
