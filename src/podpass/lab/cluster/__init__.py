@@ -27,6 +27,7 @@ from podpass.lab.cluster.controllers.loop import Loop
 from podpass.lab.cluster.controllers.namespaces import NamespaceFurniture, NamespaceLifecycle
 from podpass.lab.cluster.controllers.nodes import NodeLifecycle
 from podpass.lab.cluster.controllers.pod_index import PodIndex
+from podpass.lab.cluster.controllers.roles import RoleAggregation
 from podpass.lab.cluster.controllers.token_secrets import TokenSecrets
 from podpass.lab.cluster.controllers.workloads import workload_loops
 from podpass.lab.cluster.customresources.controller import DefinitionController
@@ -130,6 +131,7 @@ class Cluster:
                     self._furniture,
                     self._kubernetes,
                     NamespaceLifecycle(self.verbs),
+                    RoleAggregation(self.verbs),
                     GarbageCollector(self.verbs),
                     DefinitionController(self.verbs),
                     EndpointsController(self.verbs),

@@ -33,7 +33,7 @@ from podpass.lab.cluster.admission_review import (
 from podpass.lab.cluster.admission_selection import NotSelected, Selected, Selection, Unmatched, Webhook, select
 from podpass.lab.cluster.authorization import Authorizer, escalation
 from podpass.lab.cluster.client import WebhookClient
-from podpass.lab.cluster.escalation import wanted_rules
+from podpass.lab.cluster.escalation import FULL_AUTHORITY, wanted_rules
 from podpass.lab.cluster.extension import AdmissionAttributes, Attributes, Denied, Objects
 from podpass.lab.cluster.fieldvalidation import check
 from podpass.lab.journal import Hop, Journal
@@ -338,7 +338,10 @@ class Admission:
         held = [
             rule for grant in self._authorizer.grants(attributes.user, attributes.namespace) for rule in grant.rules
         ]
-        if (why := escalation(attributes.user, wanted, held)) is not None:
+        why = escalation(attributes.user, wanted, held)
+        if why is not None and wanted == FULL_AUTHORITY and obj.get("aggregationRule") is not None:
+            why = "must have cluster-admin privileges to use an aggregationRule"
+        if why is not None:
             raise StatusError.forbidden(resource, attributes.name, why)
 
     def _record(

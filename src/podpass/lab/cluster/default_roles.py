@@ -17,6 +17,7 @@ SCHEDULER_USER = "system:kube-scheduler"
 NODE_LEASE_NAMESPACE = "kube-node-lease"
 
 _BOOTSTRAPPING = {"kubernetes.io/bootstrapping": "rbac-defaults"}
+_AGGREGATE = "rbac.authorization.k8s.io/aggregate-to-{}"
 _READ = ("get", "list", "watch")
 _WRITE = ("create", "delete", "deletecollection", "patch", "update")
 _DISCOVERY_PATHS = ("/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz")
@@ -59,6 +60,16 @@ def _metadata(name: str, namespace: str) -> Obj:
 
 def _role(name: str, rules: Iterable[Obj], namespace: str = "") -> Obj:
     return {"metadata": _metadata(name, namespace), "rules": list(rules)}
+
+
+def _aggregated(name: str, rules: Iterable[Obj], *, into: str = "") -> tuple[Obj, Obj]:
+    """A role that takes in every role labelled for it, and the first of those. *into*: whose part it is itself."""
+    role, own = _role(name, rules), _role(f"system:aggregate-to-{name}", rules)
+    role["aggregationRule"] = {"clusterRoleSelectors": [{"matchLabels": {_AGGREGATE.format(name): "true"}}]}
+    own["metadata"]["labels"][_AGGREGATE.format(name)] = "true"
+    if into:
+        role["metadata"]["labels"][_AGGREGATE.format(into)] = "true"
+    return role, own
 
 
 def _binding(name: str, role: str, groups: Iterable[str], namespace: str = "", *, users: Iterable[str] = ()) -> Obj:
@@ -138,9 +149,9 @@ _SCHEDULER = (
 
 CLUSTER_ROLES: tuple[Obj, ...] = (
     _role("cluster-admin", [_rule(["*"], ["*"], ["*"]), _paths(["*"], ["*"])]),
-    _role("admin", _ADMIN),
-    _role("edit", _EDIT),
-    _role("view", _VIEW),
+    *_aggregated("admin", _ADMIN),
+    *_aggregated("edit", _EDIT, into="admin"),
+    *_aggregated("view", _VIEW, into="edit"),
     _role("system:discovery", [_paths(["get"], [*_DISCOVERY_PATHS, "/version", "/version/"])]),
     _role(
         "system:basic-user",

@@ -10,6 +10,10 @@ from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 from podpass.lab.cluster.authorization import Rule
 
+FULL_AUTHORITY = (
+    Rule(frozenset("*"), frozenset("*"), frozenset("*")),
+    Rule(frozenset("*"), paths=frozenset("*")),
+)
 RulesOf = Callable[[str, str, str], Sequence[Rule]]
 """Kind, name and namespace of a role to its rules."""
 
@@ -17,6 +21,9 @@ RulesOf = Callable[[str, str, str], Sequence[Rule]]
 def wanted_rules(resource: Resource, new: Obj, old: Obj | None, namespace: str, rules_of: RulesOf) -> tuple[Rule, ...]:
     """The rules that writing *new* hands out; none for other kinds, or when what they are about did not change."""
     if resource in (resources.ROLES, resources.CLUSTERROLES):
+        if new.get("aggregationRule") is not None and (old or {}).get("aggregationRule") != new["aggregationRule"]:
+            # Whoever says which roles a role is made of could give it any of them.
+            return FULL_AUTHORITY
         if old is not None and old.get("rules") == new.get("rules"):
             return ()
         return tuple(Rule.of(rule) for rule in new.get("rules") or ())

@@ -29,11 +29,15 @@ async def update(verbs: Verbs, kind: Kind, obj: Obj, user: User) -> None:
     await _if_there(verbs.change(kind, namespace, name, lambda _: dict(obj), Write(user=user)))
 
 
+_ANOTHER_UID = ("the UID in the precondition", "Precondition failed: UID")
+"""What a DELETE and an update of an object with another uid are refused with."""
+
+
 async def _if_there(action: Awaitable[object]) -> None:
     try:
         await action
     except StatusError as error:
-        if error.code == 404 or "Precondition failed: UID" in error.message:
+        if error.code == 404 or any(text in error.message for text in _ANOTHER_UID):
             raise Gone from error
         raise
 
