@@ -1,6 +1,7 @@
 """Probes and hooks: what they ask, what answers mean, and what comes of it for a pod."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import socket
@@ -13,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from podpass.lab.node.driver import FabricFailed
-from podpass.lab.node.handlers import network
-from podpass.lab.node.handlers.checks import Exec, HttpGet, Impossible, Sleep, TcpConnect, check
+from podpass.lab.node.handlers import grpc_health, network
+from podpass.lab.node.handlers.checks import Exec, GrpcHealth, HttpGet, Impossible, Sleep, TcpConnect, check
 from podpass.lab.node.handlers.probing import AT_START, Answer, after, attempts, event, probes_of
 from podpass.lab.node.logs import LogOptions, read
 
@@ -42,7 +43,8 @@ WEB = {"name": "app", "ports": [{"name": "web", "containerPort": 8080}]}
         ({"httpGet": {"port": "none"}}, Impossible("couldn't find port: none")),
         ({"tcpSocket": {"port": "web"}}, TcpConnect("10.0.0.7", 8080)),
         ({"sleep": {"seconds": 3}}, Sleep(3)),
-        ({"grpc": {"port": 1}}, Impossible("the lab's node makes no gRPC probes")),
+        ({"grpc": {"port": 1, "service": "db"}}, GrpcHealth("10.0.0.7", 1, "db")),
+        ({"grpc": {"port": 1}}, GrpcHealth("10.0.0.7", 1, "")),
         ({}, Impossible("missing probe handler")),
     ],
 )
@@ -286,6 +288,70 @@ async def test_a_name_is_not_looked_up_on_the_host() -> None:
     assert found == Answer(False, "dial tcp: lookup localhost: no such host")
 
 
+# The health check of gRPC
+
+_BEFORE = (
+    "000018040000000000000400400000000500400000000600004000fe0300000001000004080000000000003f0001000000040100"
+    "00000000000408000000000000000005000008060000000000504f8985629667ba"
+)
+_ANSWERED = (
+    "00004e01040000000188400c636f6e74656e742d74797065106170706c69636174696f6e2f677270634014677270632d61636365"
+    "70742d656e636f64696e67176964656e746974792c206465666c6174652c20677a6970"
+)
+_TRAILERS = "00001e010500000001400b677270632d7374617475730130000c677270632d6d65737361676500"
+HEALTH = {
+    "SERVING": f"{_BEFORE}{_ANSWERED}00000700000000000100000000020801{_TRAILERS}",
+    "NOT_SERVING": f"{_BEFORE}{_ANSWERED}00000700000000000100000000020802{_TRAILERS}",
+    "UNKNOWN": f"{_BEFORE}{_ANSWERED}0000050000000000010000000000{_TRAILERS}",
+}
+"""What the server of gRPC for Python sends, byte for byte."""
+UNIMPLEMENTED = _BEFORE + (
+    "00005001050000000188400c636f6e74656e742d74797065106170706c69636174696f6e2f67727063400b677270632d73746174"
+    "7573023132000c677270632d6d657373616765114d6574686f64206e6f7420666f756e6421"
+)
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+@pytest.mark.parametrize("status", HEALTH)
+def test_a_services_health_is_read_however_it_arrives(status: str, size: int) -> None:
+    data, answer = bytes.fromhex(HEALTH[status]), grpc_health.Answer()
+    sent = b"".join(answer.feed(data[place : place + size]) for place in range(0, len(data), size))
+    assert answer.ended
+    assert answer.status == status
+    # The settings and the ping are acknowledged.
+    assert sent == bytes.fromhex("000000040100000000000008060100000000504f8985629667ba")
+
+
+def test_a_server_without_health_says_so() -> None:
+    answer = grpc_health.Answer()
+    answer.feed(bytes.fromhex(UNIMPLEMENTED))
+    assert answer.ended
+    with pytest.raises(grpc_health.NoHealth, match="does not implement the grpc health protocol"):
+        _ = answer.status
+
+
+@given(st.binary(max_size=200), st.sampled_from(["", *HEALTH.values()]))
+def test_nothing_that_is_answered_breaks_the_reader(noise: bytes, before: str) -> None:
+    answer = grpc_health.Answer()
+    with contextlib.suppress(grpc_health.NoHealth):
+        answer.feed(bytes.fromhex(before[: len(before) // 4 * 2]) + noise)
+        _ = answer.status
+
+
+def test_an_answer_is_bounded() -> None:
+    answer = grpc_health.Answer()
+    with pytest.raises(grpc_health.NoHealth, match="too long"):
+        for _ in range(100):
+            answer.feed(b"\x00\x04\x00\x00\x00\x00\x00\x00\x01" + bytes(1024))
+
+
+def test_a_call_names_the_service() -> None:
+    asked = grpc_health.call("10.0.0.7", 9, "db")
+    assert asked.startswith(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert b"/grpc.health.v1.Health/Check" in asked
+    assert asked.endswith(b"\x00\x00\x00\x00\x04\x0a\x02db")
+
+
 # With a pod
 
 
@@ -419,12 +485,32 @@ async def test_a_command_is_a_hook(pod_loop, pod_object, container, api, delete)
     assert api.statuses[-1]["containerStatuses"][0]["state"]["terminated"]["message"] == "bye\n"
 
 
+async def test_a_service_says_that_it_serves(pod_loop, pod_object, container, api) -> None:
+    reply = bytes.fromhex(HEALTH["SERVING"])
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await reader.readuntil(b"Health/Check")
+            writer.write(reply)
+            await reader.read()
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, sock=listening)
+    probe = {"grpc": {"port": listening.getsockname()[1]}, "periodSeconds": 0.05}
+    loop = pod_loop(pod_object(container("exec sleep 300", readinessProbe=probe), terminationGracePeriodSeconds=0))
+    loop.address = "127.0.0.1"
+    await api.status(ready)
+    server.close()
+
+
 async def test_a_probe_that_can_not_be_made_says_so(pod_loop, pod_object, container, api) -> None:
-    probe = {"grpc": {"port": 9}, "periodSeconds": 0.05}
+    probe = {"tcpSocket": {"port": "none"}, "periodSeconds": 0.05}
     pod_loop(pod_object(container("exec sleep 300", readinessProbe=probe), terminationGracePeriodSeconds=0))
     await api.until(lambda: messages(api, "Unhealthy"))
     assert messages(api, "Unhealthy")[0] == (
-        "Readiness probe errored and resulted in unknown state: the lab's node makes no gRPC probes"
+        "Readiness probe errored and resulted in unknown state: couldn't find port: none"
     )
 
 

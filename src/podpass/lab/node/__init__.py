@@ -6,7 +6,7 @@ volumes, environment, container lifecycle, status, events and logs. Two runtimes
 not to be had.
 
 Contract: Kubernetes API surface, sections 4.5 and 7. Follows the kubelet of Kubernetes 1.37 where it says nothing.
-Missing: gRPC probes, drivers of CSI volumes, other persistent volumes than hostPath, resource limits, groups of
+Missing: drivers of CSI volumes, other persistent volumes than hostPath, resource limits, groups of
 volumes (fsGroup), shared process namespaces, image pulls (an image is an entry of the catalogue, or was
 added from disk).
 """

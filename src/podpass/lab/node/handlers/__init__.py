@@ -2,5 +2,5 @@
 
 Checks are values read from the pod; `network` and the runtime carry them out, probes decide in `probing` what the
 answers mean. Contract: Kubernetes API surface, section 7.1. Follows the prober and the hook runner of the kubelet
-of Kubernetes 1.37. Missing: gRPC probes, which end as probes that could not be made.
+of Kubernetes 1.37.
 """

@@ -35,6 +35,15 @@ class TcpConnect:
 
 
 @dataclass(frozen=True, slots=True)
+class GrpcHealth:
+    """A call of gRPC's health check on a port of the pod."""
+
+    host: str
+    port: int
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exec:
     """A command inside the container; it passes when its exit code is 0."""
 
@@ -55,7 +64,7 @@ class Impossible:
     message: str
 
 
-Check = HttpGet | TcpConnect | Exec | Sleep | Impossible
+Check = HttpGet | TcpConnect | GrpcHealth | Exec | Sleep | Impossible
 
 
 def check(handler: Obj, container: Obj, pod_ip: str) -> Check:
@@ -69,8 +78,8 @@ def check(handler: Obj, container: Obj, pod_ip: str) -> Check:
         return port if isinstance(port, Impossible) else TcpConnect(target.get("host") or pod_ip, port)
     if (pause := handler.get("sleep")) is not None:
         return Sleep(float(pause.get("seconds") or 0))
-    if handler.get("grpc") is not None:
-        return Impossible("the lab's node makes no gRPC probes")
+    if call := handler.get("grpc"):
+        return GrpcHealth(pod_ip, int(call.get("port") or 0), call.get("service") or "")
     return Impossible("missing probe handler")
 
 

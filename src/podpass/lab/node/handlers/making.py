@@ -5,7 +5,7 @@ import asyncio
 from podpass.lab.node.driver import FabricFailed, NotStarted
 from podpass.lab.node.execution import run_to_end
 from podpass.lab.node.handlers import network
-from podpass.lab.node.handlers.checks import Check, Exec, HttpGet, Impossible, Sleep, TcpConnect
+from podpass.lab.node.handlers.checks import Check, Exec, GrpcHealth, HttpGet, Impossible, Sleep, TcpConnect
 from podpass.lab.node.handlers.probing import Answer
 from podpass.lab.node.runtime import ContainerProcess, Runtime
 
@@ -17,6 +17,8 @@ async def make(check: Check, runtime: Runtime, process: ContainerProcess, timeou
             return await network.get(check, runtime, timeout_seconds)
         case TcpConnect():
             return await network.connects(check, runtime, timeout_seconds)
+        case GrpcHealth():
+            return await network.serves(check, runtime, timeout_seconds)
         case Sleep():
             await asyncio.sleep(check.seconds)
             return Answer(True)

@@ -13,7 +13,9 @@ from typing import Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
 from podpass.lab.node.driver import FabricFailed
-from podpass.lab.node.handlers.checks import USER_AGENT, HttpGet, TcpConnect
+from podpass.lab.node.handlers import grpc_health
+from podpass.lab.node.handlers.checks import USER_AGENT, GrpcHealth, HttpGet, TcpConnect
+from podpass.lab.node.handlers.grpc_health import NoHealth
 from podpass.lab.node.handlers.probing import Answer
 
 MOST_REDIRECTS = 10
@@ -65,6 +67,44 @@ async def get(request: HttpGet, dialer: Dialer, timeout_seconds: float) -> Answe
         return Answer(False, f"{first}: context deadline exceeded (Client.Timeout exceeded while awaiting headers)")
     except _Failed as error:
         return Answer(False, f"{first}: {error}")
+
+
+async def serves(call: GrpcHealth, dialer: Dialer, timeout_seconds: float) -> Answer:
+    """Whether the service says that it serves."""
+    where = f"{call.host}:{call.port}"
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            status = await _health(call, dialer)
+    except TimeoutError:
+        return Answer(False, f"timeout: health rpc did not complete within {timeout_seconds:g}s")
+    except _Failed as error:
+        return Answer(False, f'error: failed to connect service at "{where}": {error}')
+    except (NoHealth, OSError) as error:
+        return Answer(False, f"error: health rpc failed: {error}")
+    if status == "SERVING":
+        return Answer(True, "service healthy")
+    return Answer(False, f'service unhealthy (responded with "{status}")')
+
+
+async def _health(call: GrpcHealth, dialer: Dialer) -> str:
+    """Raises _Failed, NoHealth, OSError."""
+    connection = await _dial(dialer, call.host, call.port)
+    try:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_CHUNK)
+    except BaseException:
+        connection.close()
+        raise
+    try:
+        writer.write(grpc_health.call(call.host, call.port, call.service))
+        answer = grpc_health.Answer()
+        while not answer.ended:
+            data = await reader.read(_CHUNK)
+            if not data:
+                raise NoHealth("the server closed the connection")
+            writer.write(answer.feed(data))
+        return answer.status
+    finally:
+        writer.transport.abort()
 
 
 async def _follow(request: HttpGet, dialer: Dialer) -> Answer:
