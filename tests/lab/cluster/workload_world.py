@@ -128,7 +128,8 @@ class World:
     async def add_node(self, name: str, **spec: Any) -> None:
         labels = {"kubernetes.io/hostname": name}
         ready = {"type": "Ready", "status": "True"}
-        node = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": {"conditions": [ready]}}
+        status = {"conditions": [ready], "allocatable": {"pods": "110"}, "capacity": {"pods": "110"}}
+        node = {"metadata": {"name": name, "labels": labels}, "spec": spec, "status": status}
         await self.cluster.verbs.create(NODES, node)
 
     def behave(self, behaviour: Behaviour) -> None:
