@@ -628,7 +628,7 @@ def rule(text: str, **members: Any) -> list[dict[str, Any]]:
             ),
             {"a": {"k": 0}},
             None,
-            ["a.k: Invalid value: 0: failed rule: self > 0"],
+            ["a[k]: Invalid value: 0: failed rule: self > 0"],
             id="map",
         ),
         pytest.param(
@@ -640,7 +640,7 @@ def rule(text: str, **members: Any) -> list[dict[str, Any]]:
             id="escaped-names",
         ),
         pytest.param(
-            obj(a=INTEGER) | {"x-kubernetes-validations": rule("self.b == 1")},
+            obj(a=INTEGER, b=INTEGER) | {"x-kubernetes-validations": rule("self.b == 1")},
             {"a": 1},
             None,
             [': Invalid value: "object": no such key: b evaluating rule: self.b == 1'],
@@ -685,6 +685,11 @@ def test_rules_wait_until_types_are_right() -> None:
             obj(a=listed({"type": "string", "x-kubernetes-validations": rule("self == oldSelf")})),
             "rule",
             "oldSelf cannot be used on the uncorrelatable portion of the schema within s.properties[a]",
+        ),
+        (
+            obj(a=obj(b=TEXT)) | {"x-kubernetes-validations": rule("has(self.a) && self.a.c == 'self.d'")},
+            "rule",
+            "<input>:1:22: undefined field 'c'",
         ),
         (
             obj() | {"x-kubernetes-validations": rule("true", messageExpression="1")},

@@ -18,16 +18,18 @@ MAX_EMAIL_CHARACTERS = 1024
 
 _UUID = "(?i:[0-9a-f]{{8}}-?[0-9a-f]{{4}}-?{0}-?{1}-?[0-9a-f]{{12}})"
 _ANY, _VARIANT = "[0-9a-f]{4}", "[89ab][0-9a-f]{3}"
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt ](\d\d):(\d\d):(\d\d)([.]\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt](\d\d):(\d\d):(\d\d)([.]\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _DURATION = re.compile(r"([+-]?([0-9]*([.][0-9]*)?(ns|us|µs|μs|ms|s|m|h))+|0)", re.ASCII)
 _WORDY_DURATION = re.compile(
     r"\d+(\.\d+)? *(ns|nano|nanosecond|us|µs|micro|microsecond|ms|milli|millisecond|s|sec|second|m|min|minute|h|hr|hour"
     r"|d|day|w|wk|week)s?"
 )
-_HOST_LABEL = re.compile(r"\w([\w-]*\w)?")
+_HOST_LABEL = re.compile(r"[^\W_]([^\W_-]|-(?!$))*")
+_LAST_LABEL = re.compile(r"[^\W\d_]{2,63}")
 _MAC = re.compile(
     r"[0-9a-fA-F]{2}([:-][0-9a-fA-F]{2}){5}([:-][0-9a-fA-F]{2}){0,14}|[0-9a-fA-F]{4}([.][0-9a-fA-F]{4}){2,3}"
 )
+_RGB = re.compile(r"rgb\( *([0-9]{1,3}) *, *([0-9]{1,3}) *, *([0-9]{1,3}) *\)", re.ASCII)
 _BASE64 = re.compile(r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})")
 
 
@@ -54,7 +56,7 @@ def _date_time(text: str) -> bool:
     if _DATE_TIME.fullmatch(text) is None:
         return False
     try:
-        datetime.fromisoformat(text.upper().replace(" ", "T"))
+        datetime.fromisoformat(text.upper())
     except ValueError:
         return False
     return True
@@ -82,18 +84,28 @@ def _uri(text: str) -> bool:
 
 
 def _hostname(text: str) -> bool:
-    labels = text.split(".")
-    return len(text) <= 255 and all(len(label) <= 63 and _HOST_LABEL.fullmatch(label) for label in labels)
+    *labels, last = text.split(".")
+    if labels and not _LAST_LABEL.fullmatch(last):
+        return False
+    return len(text) <= 255 and all(len(label) <= 63 and _HOST_LABEL.fullmatch(label) for label in (*labels, last))
 
 
-def _address(version: int) -> Callable[[str], bool]:
-    def is_address(text: str) -> bool:
-        try:
-            return ipaddress.ip_address(text).version == version
-        except ValueError:
-            return False
+def _ipv4(text: str) -> bool:
+    parts = text.split(".")
+    # Leading zeros are read as they stand.
+    return len(parts) == 4 and all(part.isascii() and part.isdecimal() and int(part[-9:]) < 256 for part in parts)
 
-    return is_address
+
+def _ipv6(text: str) -> bool:
+    try:
+        return "%" not in text and ipaddress.ip_address(text).version == 6
+    except ValueError:
+        return False
+
+
+def _rgb(text: str) -> bool:
+    found = _RGB.fullmatch(text)
+    return found is not None and all(int(each) < 256 for each in found.groups())
 
 
 def _cidr(text: str) -> bool:
@@ -147,8 +159,8 @@ _FORMATS: dict[str, Callable[[str], bool]] = {
     "uri": _uri,
     "email": _email,
     "hostname": _hostname,
-    "ipv4": _address(4),
-    "ipv6": _address(6),
+    "ipv4": _ipv4,
+    "ipv6": _ipv6,
     "cidr": _cidr,
     "mac": lambda text: _MAC.fullmatch(text) is not None,
     "uuid": _uuid(_ANY),
@@ -161,7 +173,7 @@ _FORMATS: dict[str, Callable[[str], bool]] = {
     "creditcard": _credit_card,
     "ssn": _matching(r"[0-9]{3}[- ]?[0-9]{2}[- ]?[0-9]{4}"),
     "hexcolor": _matching(r"#?([0-9a-fA-F]{3}|[0-9a-fA-F]{6})"),
-    "rgbcolor": _matching(r"rgb\( *([0-9]{1,3}) *, *([0-9]{1,3}) *, *([0-9]{1,3}) *\)"),
+    "rgbcolor": _rgb,
     "byte": _byte,
     "password": lambda _: True,
     "bsonobjectid": _matching("[0-9a-fA-F]{24}"),

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import msgspec
+
 from podpass.kube.status import (
     DUPLICATE,
     INVALID,
@@ -27,6 +29,7 @@ from podpass.kube.status import (
     required,
 )
 from podpass.lab.cluster.customresources.structural import Schema, nodes
+from podpass.lab.cluster.customresources.values import META_MEMBERS
 from podpass.lab.cluster.expressions import OVER_BUDGET, Expression, Failed, NotCompiled, compiled
 
 MAX_EVALUATIONS = 20_000
@@ -46,6 +49,8 @@ _RESERVED = frozenset(
 )  # fmt: skip
 _SPECIAL = re.compile(r"__|[.\-/]")
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
+_FROM_SELF = re.compile(r"(?<![\w.])self(?P<names>(?:\.[A-Za-z_]\w*)+)")
+_LITERAL = re.compile(r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"")
 _SCALARS = {"integer": "int", "number": "double", "boolean": "bool", "string": "string"}
 _MISSING: Any = object()
 
@@ -121,10 +126,45 @@ def compilation_faults(schema: Schema, path: str) -> Iterator[Cause]:
     """What is wrong with the rules of a schema that has no other fault."""
     if not any(node.get("x-kubernetes-validations") for _, node in nodes(schema, path)):
         return
-    yield from _compilation_faults(schema, path, uncorrelated="")
+    yield from _compilation_faults(schema, path, uncorrelated="", root=True)
 
 
-def _compilation_faults(schema: Schema, path: str, *, uncorrelated: str) -> Iterator[Cause]:
+def _as_go_has_it(rule: Mapping[str, Any]) -> str:
+    members = ("rule", "message", "messageExpression", "reason", "fieldPath", "optionalOldSelf")
+    empty = {"reason": None, "optionalOldSelf": None}
+    shown = {name[:1].upper() + name[1:]: rule.get(name, empty.get(name, "")) for name in members}
+    return msgspec.json.encode(shown).decode()
+
+
+def _undefined(text: str, schema: Schema, *, root: bool) -> NotCompiled | None:
+    """The first member that a rule takes from self and its schema does not have."""
+    blanked = _LITERAL.sub(lambda found: " " * len(found.group()), text)
+    for chain in _FROM_SELF.finditer(blanked):
+        at, place = chain.start("names"), schema
+        embedded = root
+        for name in chain["names"].split(".")[1:]:
+            called = blanked[at + 1 + len(name) :].lstrip().startswith("(")
+            if called or place.get("type") != "object" or "additionalProperties" in place:
+                break
+            embedded = embedded or bool(place.get("x-kubernetes-embedded-resource"))
+            if embedded and name in META_MEMBERS:
+                break
+            members = {escaped(each): below for each, below in (place.get("properties") or {}).items()}
+            if name not in members:
+                if not members and place.get("x-kubernetes-preserve-unknown-fields"):
+                    break
+                before = text[:at]
+                line, column = before.count("\n") + 1, at - (before.rfind("\n") + 1)
+                shown = text.splitlines()[line - 1]
+                return NotCompiled(
+                    f"compilation failed: ERROR: <input>:{line}:{column + 1}: undefined field '{name}'\n | {shown}\n"
+                    f" | {'.' * column}^"
+                )
+            place, at, embedded = members[name], at + 1 + len(name), False
+    return None
+
+
+def _compilation_faults(schema: Schema, path: str, *, uncorrelated: str, root: bool = False) -> Iterator[Cause]:
     kind = cel_type(schema)
     for at, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
         place = f"{path}.x-kubernetes-validations[{at}]"
@@ -132,11 +172,13 @@ def _compilation_faults(schema: Schema, path: str, *, uncorrelated: str) -> Iter
             yield forbidden_field(f"{place}.optionalOldSelf", "optionalOldSelf is not emulated by this cluster")
             continue
         found = _compile(rule, kind)
+        if not isinstance(found, NotCompiled):
+            found = _undefined(found.text, schema, root=root) or found
         if isinstance(found, NotCompiled):
             member, why = "rule", found.why
             if why.startswith("messageExpression: "):
                 member, why = "messageExpression", why.removeprefix("messageExpression: ")
-            yield invalid(f"{place}.{member}", dict(rule), why)
+            yield Cause(INVALID, f"Invalid value: {_as_go_has_it(rule)}: {why}", f"{place}.{member}")
         elif found.transition and uncorrelated:
             text = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {uncorrelated}"
             yield invalid(f"{place}.rule", found.text, text)
@@ -218,9 +260,11 @@ class _Run:
         if isinstance(value, dict):
             before = old if isinstance(old, dict) else {}
             for name, each in value.items():
-                below = node.properties.get(name) or node.additional
+                below, place = node.properties.get(name), start + name
+                if below is None and node.additional is not None:
+                    below, place = node.additional, f"{path}[{name}]"
                 if below is not None and each is not None:
-                    self.visit(below, each, before.get(name, _MISSING), start + name)
+                    self.visit(below, each, before.get(name, _MISSING), place)
         elif isinstance(value, list) and node.items is not None:
             find = _correlated(node.schema, old)
             for at, each in enumerate(value):

@@ -414,5 +414,22 @@ def _embedded_faults(value: Mapping[str, Any], start: str) -> Iterator[Cause]:
             yield invalid(start + name, found, f"unexpected GroupVersion string: {found}")
         elif name == "kind" and (fault := names.label_1035_fault(found.lower())):
             yield invalid(start + name, found, f"may have mixed case, but should otherwise match: {fault}")
-    if not isinstance(value.get("metadata", {}), dict):
-        yield invalid(f"{start}metadata", value["metadata"], "must be an object")
+    meta = value.get("metadata")
+    if isinstance(meta, dict):
+        yield from _metadata_faults(meta, f"{start}metadata")
+    elif meta is not None:
+        yield invalid(f"{start}metadata", meta, "must be an object")
+
+
+def _metadata_faults(meta: Mapping[str, Any], path: str) -> Iterator[Cause]:
+    name, labels, annotations = (meta.get(each) for each in ("name", "labels", "annotations"))
+    if isinstance(name, str) and name and (fault := names.path_segment_fault(name)):
+        yield invalid(f"{path}.name", name, fault)
+    for key, value in labels.items() if isinstance(labels, dict) else ():
+        if fault := names.label_key_fault(key):
+            yield invalid(f"{path}.labels", key, fault)
+        if isinstance(value, str) and (fault := names.label_value_fault(value)):
+            yield invalid(f"{path}.labels", value, fault)
+    for key in annotations if isinstance(annotations, dict) else ():
+        if fault := names.qualified_name_fault(key.lower()):
+            yield invalid(f"{path}.annotations", key, fault)

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from podpass.kube.objects import Obj
+from podpass.lab.cluster import fields
 
 META_MEMBERS = frozenset({"apiVersion", "kind", "metadata"})
 
@@ -83,6 +84,8 @@ class Shape:
         embedded = root or bool(self._schema.get("x-kubernetes-embedded-resource"))
         for key in tuple(obj):
             if embedded and key in META_MEMBERS:
+                if key == "metadata" and not root:
+                    _prune_metadata(obj[key], f"{path}.metadata", unknown)
                 continue
             shape = self.properties.get(key) or self.additional
             if shape is None:
@@ -117,6 +120,15 @@ class Shape:
 
 
 _NOTHING = Shape({})
+
+
+def _prune_metadata(meta: Any, path: str, unknown: list[str]) -> None:
+    """An object inside of an object has the metadata that every object has."""
+    if isinstance(meta, dict):
+        known = fields.members("meta.v1.ObjectMeta")
+        for name in [each for each in meta if each not in known]:
+            unknown.append(f"{path}.{name}")
+            del meta[name]
 
 
 def pruned(schema: Mapping[str, Any], value: Any) -> tuple[str, ...]:
