@@ -174,7 +174,8 @@ def _paths(node: Any, path: Path) -> Iterator[Path]:
 def track(new: Obj, old: Obj | None, manager: Manager, rules: MapRule, *, time: str, built_in: bool = True) -> None:
     """Write into *new* who owns what after *manager* turned *old* into it.
 
-    A client clears the list by sending it empty or with one empty entry; any other list it sends is ignored.
+    A client clears the list by sending it empty or with one empty entry. Another good list that it sends is taken for
+    what there was before: so kubectl moves the fields of its client-side apply to the server-side one.
     """
     sent = new["metadata"].pop("managedFields", None)
     if old is None:
@@ -185,6 +186,8 @@ def track(new: Obj, old: Obj | None, manager: Manager, rules: MapRule, *, time: 
     entries = list(old["metadata"].get("managedFields") or ())
     if sent is not None and (sent == [] or sent == [{}]) and entries:
         entries = []
+    elif sent and all(_is_entry(entry) for entry in sent):
+        entries = list(sent)
     after = _held(leaves(new, rules, holders=True), built_in)
     before = _held(leaves(old, rules, holders=True), built_in)
     changed = frozenset(path for path, value in after.items() if path not in before or before[path] != value)
@@ -207,6 +210,17 @@ def track(new: Obj, old: Obj | None, manager: Manager, rules: MapRule, *, time: 
         kept.append(manager.entry(own | changed, time))
     if kept:
         new["metadata"]["managedFields"] = sorted(kept, key=_order)
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and entry.get("operation") in ("Apply", "Update")
+        and isinstance(entry.get("manager"), str)
+        and isinstance(entry.get("apiVersion"), str)
+        and entry.get("fieldsType") == "FieldsV1"
+        and isinstance(entry.get("fieldsV1"), dict)
+    )
 
 
 def _held(fields: dict[Path, Any], built_in: bool) -> dict[Path, Any]:
