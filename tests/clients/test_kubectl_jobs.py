@@ -97,10 +97,10 @@ def test_a_budget_holds_an_eviction_back(kubectl: Kubectl) -> None:
     [row] = kubectl.table("get pdb")
     assert (row["MIN AVAILABLE"], row["MAX UNAVAILABLE"], row["ALLOWED DISRUPTIONS"]) == ("2", "N/A", "0")
     try:
-        held = kubectl.refused("drain lab-node --pod-selector=app=db --timeout=3s --force")
+        held = kubectl.refused("drain lab-node --ignore-daemonsets --pod-selector=app=db --timeout=3s")
         assert "Cannot evict pod as it would violate the pod's disruption budget." in held
         kubectl("delete pdb db")
-        done = kubectl("drain lab-node --pod-selector=app=db --timeout=60s")
+        done = kubectl("drain lab-node --ignore-daemonsets --pod-selector=app=db --timeout=60s")
         assert "evicted" in done
         assert "node/lab-node drained" in done
     finally:

@@ -130,7 +130,7 @@ def test_describe_a_pod(running_pod: Kubectl) -> None:
         f"Namespace: {running_pod.namespace}",
         "Service Account: default",
         "Status: Running",
-        "Node: lab-node/10.244.0.1",
+        "Node: lab-node/",
         "Labels: app=web",
         "State: Running",
         "Restart Count: 0",
