@@ -45,7 +45,6 @@ def test_exec_carries_outputs_input_and_the_exit_code(web: Kubectl) -> None:
 def test_exec_on_a_terminal(web: Kubectl) -> None:
     command = [str(web.binary), "--namespace", web.namespace, "exec", "-it", "web", "-c", "c", "--", "sh"]
     with terminal(command, web.environment, rows=31, columns=99) as person:
-        person.type("\r")
         person.see("# ")
         person.type("stty size; exit 3\r")
         person.see("31 99")

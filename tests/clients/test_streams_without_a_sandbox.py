@@ -70,6 +70,8 @@ def test_a_shell_on_a_terminal(lab: RunningLab) -> None:
 
 def test_attach_to_a_shell(lab: RunningLab) -> None:
     with terminal([KUBECTL, "attach", "-it", "box", "-c", "shell"], lab.environment, columns=90) as person:
+        # What is typed before it says so may be lost to the change of the terminal's mode.
+        person.see("try pressing enter.")
         person.type("stty size\r")
         person.see("24 90")
         # Its first process is the leader of the terminal's session, and stays when it is interrupted.

@@ -44,6 +44,7 @@ def test_step_3_a_shell_on_a_terminal_has_the_variables(shell: Shell, pod: str) 
     kubectl = str(Path(shell.path.split(":")[0]) / "kubectl")
     command = [kubectl, "exec", "-it", pod, "-n", "shop", "--", "sh"]
     with terminal(command, shell.environment) as person:
+        person.see("# ")
         person.type("env | grep ^AZURE_ | sort; exit\r")
         code, screen = person.end()
     assert code == 0, screen
@@ -84,6 +85,7 @@ def test_w5_step_5_a_pod_for_a_moment(shell: Shell, pod: str) -> None:
     )
     overrides = '--overrides={"spec":{"serviceAccount":"workload-identity-sa"}}'
     with terminal([kubectl, *line.split(), overrides, "--", "sh"], shell.environment) as person:
+        person.see("try pressing enter.")
         person.type("\r")
         person.see("# ")
         person.type("echo $AZURE_FEDERATED_TOKEN_FILE; exit\r")
