@@ -142,3 +142,12 @@ OUT = {"key": "maintenance", "effect": "NoExecute", "timeAdded": rfc3339(T0)}
 )
 def test_when_a_pod_has_to_leave(tolerations: list[dict[str, Any]], at: float | None) -> None:
     assert node_health.evicted_at({"spec": {"tolerations": tolerations}}, [(OUT, T0)]) == at
+
+
+async def test_a_node_that_was_made_by_hand_is_not_waited_for(api: Api) -> None:
+    lifecycle = NodeLifecycle(api.cluster.verbs, settle_seconds=0)
+    ready = {"type": "Ready", "status": "True"}
+    await api.cluster.verbs.create(NODES, {"metadata": {"name": "paper"}, "status": {"conditions": [ready]}})
+    api.clock.advance(3600)
+    await lifecycle.look()
+    assert keys(node_of(api, "paper")) == set()

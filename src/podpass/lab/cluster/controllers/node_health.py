@@ -22,11 +22,10 @@ def readiness(node: Obj) -> str:
     return next((str(each.get("status")) for each in conditions if each.get("type") == "Ready"), "Unknown")
 
 
-def is_silent(node: Obj, lease: Obj | None, now: float) -> bool:
-    """Whether the node has not been heard of for too long."""
+def is_silent(lease: Obj | None, now: float) -> bool:
+    """Whether a node has not been heard of for too long. One without a lease was made by hand: it promised nothing."""
     renewed = seconds_of(objects.spec(lease or {}).get("renewTime"))
-    heard = renewed if renewed is not None else seconds_of(objects.metadata(node).get("creationTimestamp"))
-    return now - (heard or now) > GRACE_SECONDS
+    return renewed is not None and now - renewed > GRACE_SECONDS
 
 
 def gone_silent(node: Obj, now: float) -> Obj | None:

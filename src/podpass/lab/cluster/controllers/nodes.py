@@ -66,7 +66,7 @@ class NodeLifecycle:
             name = objects.name(node)
             names.add(name)
             lease = self._verbs.find(LEASES, name, NODE_LEASE_NAMESPACE)
-            if settled and node_health.is_silent(node, lease, now):
+            if settled and node_health.is_silent(lease, now):
                 await self._mark_silent(node, now)
                 node = self._verbs.find(NODES, name) or node
             if (wanted := node_health.taints(node, now)) is not None:
