@@ -152,7 +152,7 @@ LEASES = {"resource": "leases", "group": "coordination.k8s.io"}
         pytest.param(ask("patch", "nodes/status", name="lab-node"), True, id="writes-its-status"),
         pytest.param(ask("list"), True, id="sees-every-pod"),
         pytest.param(ask("watch"), True, id="follows-every-pod"),
-        pytest.param(ask("create", "pods/binding", namespace="shop"), True, id="schedules"),
+        pytest.param(ask("create", "pods/binding", namespace="shop"), False, id="leaves-scheduling-to-the-scheduler"),
         pytest.param(ask("patch", "pods/status", namespace="shop"), True, id="writes-a-pods-status"),
         pytest.param(ask("delete", namespace="shop", name="orders"), True, id="removes-a-pod-that-ended"),
         pytest.param(ask("get", "secrets", namespace="shop", name="key"), True, id="reads-one-secret"),

@@ -185,6 +185,11 @@ def resource_quotas() -> Kind:
 # PodTemplates
 
 
+def _default_pod_template(obj: Obj) -> None:
+    obj.setdefault("template", {})
+    default_template(obj)
+
+
 def pod_templates() -> Kind:
     def causes(obj: Obj) -> list[Cause]:
         return list(template_causes(obj.get("template"), "template", restart_policies=()))
@@ -192,7 +197,7 @@ def pod_templates() -> Kind:
     return Kind(
         resource=resources.PODTEMPLATES,
         has_generation=True,
-        default=default_template,
+        default=_default_pod_template,
         validate_create=causes,
         validate_update=lambda new, _: causes(new),
         columns=(NAME, *wide_columns_of_template()),
