@@ -55,3 +55,4 @@ def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
         kept = paths.log.read_text()
         delete(paths)
         assert kept == redact_text(kept), "the lab's log holds something shaped like a token"
+        assert "loop.failed" not in kept, "the lab ends without a loop that fails"

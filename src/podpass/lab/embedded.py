@@ -3,6 +3,7 @@
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class EmbeddedCluster:
         self._number_of_nodes = nodes
         self._nodes: Nodes | None = None
         self._services: ServiceLoop | None = None
+        self._of_nodes = AsyncExitStack()
+        """What the nodes call with."""
         self.issuer = issuer
         self.server = f"https://{LOOPBACK}:{port_of(lab.listeners.api)}"
 
@@ -170,7 +173,8 @@ class EmbeddedCluster:
         await install_operator(kube)
         webhook_client = await self._client(await install_webhook(kube))
         scheduler = Scheduler(await self._client(self._cluster.token_of_scheduler()), lab.clock)
-        # Entered after the clients, so that the loops end before what they call with.
+        # Entered after the clients, so that the loops end before what they call with. Nodes come and go.
+        await lab.stack.enter_async_context(self._of_nodes)
         supervision = await lab.stack.enter_async_context(Supervision(lab.log))
         if self._opened.runtime.kind == "sandbox":
             self._cluster.advertise(DOORS, API_PORT)
@@ -192,7 +196,7 @@ class EmbeddedCluster:
         token = self._cluster.node_token if first else self._cluster.token_of_node(name)
         return Node(
             name=name,
-            client=await self._client(token),
+            client=await self._of_nodes.enter_async_context(self._client_with(token)),
             runtime=self._opened.runtime,
             clock=lab.clock,
             journal=lab.journal,
@@ -221,8 +225,10 @@ class EmbeddedCluster:
         await self._cluster.close_watches()
 
     async def _client(self, token: str) -> Client:
-        access = Access(server=self.server, ca_pem=self._lab.ca.pem, credential=StaticToken(token))
-        return await self._lab.stack.enter_async_context(Client(access))
+        return await self._lab.stack.enter_async_context(self._client_with(token))
+
+    def _client_with(self, token: str) -> Client:
+        return Client(Access(server=self.server, ca_pem=self._lab.ca.pem, credential=StaticToken(token)))
 
 
 def _plain_variables(lab: Surroundings) -> dict[str, str]:

@@ -69,6 +69,10 @@ class Supervision:
             except Exception as error:  # noqa: BLE001 - the outermost turn: logged, counted, begun anew
                 state.last = f"{type(error).__name__}: {error}"
                 self._log.exception("loop.failed", loop=name)
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    # A task group that is cancelled while one of its tasks fails tells of the failure only.
+                    return
             finally:
                 state.running = False
             state.failures += 1
