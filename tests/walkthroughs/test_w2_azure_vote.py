@@ -6,8 +6,20 @@ from tests.walkthroughs.conftest import Shell
 
 
 @pytest.fixture(scope="module")
-def vote(shell: Shell) -> Shell:
+def waiting(shell: Shell) -> str:
+    """Why the pod waits before the Secret is there."""
     shell("kubectl apply -f docs/examples/vote.yaml")
+    path = "{.status.containerStatuses[0].state.waiting.reason}"
+    line = "kubectl wait pod -l app=azure-vote --timeout=30s --for=jsonpath="
+    shell(f"{line}'{path}'=CreateContainerConfigError")
+    return shell("kubectl describe pod -l app=azure-vote")
+
+
+@pytest.fixture(scope="module")
+def vote(shell: Shell, waiting: str) -> Shell:
+    """The page is served: the Secret has come."""
+    shell("kubectl create secret generic redis --from-literal=password=abcd")
+    shell("kubectl rollout status deployment/azure-vote --timeout=60s")
     return shell
 
 
@@ -22,13 +34,11 @@ def address(shell: Shell) -> str:
     return f"http://{ip}:" + shell("kubectl get service azure-vote -o jsonpath='{.spec.ports[0].port}'")
 
 
-def test_step_9_the_pod_waits_for_the_secret_and_then_serves_the_page(vote: Shell) -> None:
-    vote(
-        "kubectl wait pod -l app=azure-vote --timeout=30s --for=jsonpath="
-        "'{.status.containerStatuses[0].state.waiting.reason}'=CreateContainerConfigError"
-    )
-    vote("kubectl create secret generic redis --from-literal=password=abcd")
-    vote("kubectl rollout status deployment/azure-vote --timeout=60s")
+def test_step_9_the_pod_waits_for_the_secret(waiting: str) -> None:
+    assert 'Error: secret "redis" not found' in waiting
+
+
+def test_step_9_the_page_is_served_at_the_external_address(vote: Shell) -> None:
     pods, services = (table(part) for part in vote("kubectl get pod,svc -l app=azure-vote").split("\n\n"))
     assert pods[1][1:3] == ["1/1", "Running"]
     assert services[0][:5] == ["NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)"]
