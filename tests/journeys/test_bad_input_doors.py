@@ -314,7 +314,7 @@ def test_malformed_bodies_are_refused_by_the_cluster(running_lab: RunningLab) ->
             ("application/json-patch+json", json.dumps([{"op": "add", "path": "/data", "value": {}}] * 20_000)),
             ("application/json-patch+json", '[{"op":"replace","path":"","value":5}]'),
             ("application/merge-patch+json", '{"a":' * 50_000 + "1" + "}" * 50_000),
-            ("application/strategic-merge-patch+json", '{"$patch":"bogus"}'),
+            ("application/strategic-merge-patch+json", '{"$retainKeys":5}'),
             ("application/vnd.kubernetes.protobuf", b"k8s\0" + b"\xff" * 200),
             ("text/plain", "{}"),
         ):

@@ -30,6 +30,10 @@ class PatchMalformed(ValueError):
     """The patch itself is not one."""
 
 
+class DirectiveMalformed(PatchMalformed):
+    """A directive of a strategic merge patch has a value of the wrong form."""
+
+
 class PatchTooLarge(PatchMalformed):
     """More operations than one patch may have."""
 
@@ -137,7 +141,7 @@ def _merge_map(document: Mapping[str, Any], patch: Mapping[str, Any], rules: Map
     retained = patch.get(_RETAIN)
     if retained is not None:
         if not isinstance(retained, list):
-            raise PatchMalformed("$retainKeys must be a list")
+            raise DirectiveMalformed("invalid patch format of retainKeys")
         merged = {name: value for name, value in merged.items() if name in retained}
     for name, value in patch.items():
         if name in (_DIRECTIVE, _RETAIN) or name.startswith((_DELETE_PRIMITIVE, _ORDER)):
@@ -150,7 +154,7 @@ def _merge_map(document: Mapping[str, Any], patch: Mapping[str, Any], rules: Map
         if name.startswith(_DELETE_PRIMITIVE):
             field = name.removeprefix(_DELETE_PRIMITIVE)
             if not isinstance(value, list):
-                raise PatchMalformed(f"{name} must be a list")
+                raise DirectiveMalformed("invalid patch format of primitive list")
             kept = merged.get(field)
             if isinstance(kept, list):
                 merged[field] = [each for each in kept if each not in value]

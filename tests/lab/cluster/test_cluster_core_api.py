@@ -273,6 +273,9 @@ async def test_a_stale_write_conflicts(api: Api) -> None:
         pytest.param({"data": {}}, JSON_PATCH, 400, "", id="no-operations"),
         pytest.param([], MERGE, 400, "", id="merge-patch-that-is-a-list"),
         pytest.param(
+            {"$retainKeys": 5}, STRATEGIC, 400, "invalid patch format of retainKeys", id="keys-that-are-no-list"
+        ),
+        pytest.param(
             {"$patch": "explode"},
             STRATEGIC,
             500,

@@ -254,9 +254,14 @@ async def test_a_container_that_ignores_sigterm_is_killed_after_the_grace(pod_lo
     await follow.aclose()
 
 
-async def test_a_sidecar_runs_beside_and_stops_after(pod_loop, pod_object, container, api) -> None:
-    sidecar = container("trap 'exit 0' TERM; while :; do sleep 0.02; done", name="proxy", restartPolicy="Always")
-    pod_loop(pod_object(container("exit 0"), initContainers=[sidecar], terminationGracePeriodSeconds=5))
+async def test_a_sidecar_runs_beside_and_stops_after(pod_loop, pod_object, container, api, tmp_path) -> None:
+    listening = tmp_path / "listening"
+    sidecar = container(
+        f"trap 'exit 0' TERM; : > {listening}; while :; do sleep 0.02; done", name="proxy", restartPolicy="Always"
+    )
+    # Not before the sidecar can be told to end.
+    main = container(f"until [ -e {listening} ]; do sleep 0.02; done")
+    pod_loop(pod_object(main, initContainers=[sidecar], terminationGracePeriodSeconds=5))
     status = await api.status(
         lambda status: status["phase"] == "Succeeded" and terminated(status, kind="initContainerStatuses")
     )

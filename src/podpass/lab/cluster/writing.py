@@ -12,7 +12,7 @@ import msgspec
 from podpass.kube import patch as patches
 from podpass.kube.merging import MapRule, rules_for
 from podpass.kube.objects import Obj
-from podpass.kube.patch import PatchMalformed, PatchRefused, PatchTooLarge
+from podpass.kube.patch import DirectiveMalformed, PatchMalformed, PatchRefused, PatchTooLarge
 from podpass.kube.status import Cause, StatusError, deleted
 from podpass.lab.cluster import bodies, managedfields
 from podpass.lab.cluster.bodies import MAX_BODY_BYTES, Malformed
@@ -269,6 +269,8 @@ class _Patch:
         except PatchTooLarge as error:
             message = f"Request entity too large: {error}"
             raise StatusError(413, "RequestEntityTooLarge", message) from error
+        except DirectiveMalformed as error:
+            raise StatusError.bad_request(str(error)) from error
         except (PatchMalformed, PatchRefused) as error:
             if self.media_type == patches.STRATEGIC_MERGE_PATCH:
                 raise StatusError.unnamed(str(error)) from error
