@@ -28,7 +28,7 @@ from podpass.kube.resources import (
 )
 from podpass.lab.clock import SystemClock
 from podpass.lab.cluster import Cluster
-from podpass.lab.cluster.client import Endpoint
+from podpass.lab.cluster.admission.client import Endpoint
 from podpass.lab.cluster.storage import HistoryLimits
 from podpass.lab.journal import Journal
 from podpass.lab.store import Store

@@ -13,7 +13,7 @@ from podpass.kube.client import Client
 from podpass.kube.config import Access, StaticToken
 from podpass.kube.events import EventRecorder
 from podpass.lab.cluster import NODE_NAME, Cluster
-from podpass.lab.cluster.client import Endpoint, no_services
+from podpass.lab.cluster.admission.client import Endpoint, no_services
 from podpass.lab.doors.dns import Services
 from podpass.lab.environment import Endpoints, host_variables
 from podpass.lab.installing import install_operator, install_webhook, register_webhook

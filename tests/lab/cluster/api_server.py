@@ -17,7 +17,7 @@ import yaml
 from podpass.kube import resources
 from podpass.lab.clock import SystemClock
 from podpass.lab.cluster import Cluster
-from podpass.lab.cluster.client import Endpoint, ServiceUnreachable
+from podpass.lab.cluster.admission.client import Endpoint, ServiceUnreachable
 from podpass.lab.journal import Hop, Journal
 from podpass.lab.store import Store
 from podpass.serving.server import bind_tcp, serving

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from podpass.kube.resources import EVENTS, NODES, PODS, SERVICEACCOUNTS, Resource
 from podpass.kube.status import StatusError
 from podpass.lab.cluster.fieldvalidation import check, duplicates, validate_fields
-from podpass.lab.cluster.openapi import OpenApi, documents, index
+from podpass.lab.cluster.openapi.v3 import OpenApi, documents, index
 from podpass.lab.cluster.registry import Kind, Registry
 from podpass.serving.asgi import Request
 

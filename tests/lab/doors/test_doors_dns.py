@@ -8,7 +8,7 @@ from dnslib import EDNS0, QTYPE, RCODE, DNSHeader, DNSQuestion, DNSRecord
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from podpass.lab.cluster.service_view import Backend, ServicePort, ServiceState
+from podpass.lab.cluster.services.view import Backend, ServicePort, ServiceState
 from podpass.lab.doors.dns import Addresses, answer, reply
 from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import NotLoopback, serve_dns

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from podpass.lab.cluster.service_view import Backend, ServicePort, ServiceState
+from podpass.lab.cluster.services.view import Backend, ServicePort, ServiceState
 from podpass.lab.node.fabric.services import ATTEMPTS, Balancer
 from podpass.lab.node.runtime import Listening
 from podpass.lab.services.model import Door, balancer_address, balancer_status, inside, outside

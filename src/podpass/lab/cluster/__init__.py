@@ -14,11 +14,12 @@ from typing import Self
 from podpass.kube import objects
 from podpass.kube.resources import CUSTOMRESOURCEDEFINITIONS, NAMESPACES, PRIORITYCLASSES
 from podpass.lab.clock import Clock
-from podpass.lab.cluster.admission import Admission
-from podpass.lab.cluster.admission_builtin import PRIORITY_CLASSES
+from podpass.lab.cluster.access.authorization import MASTERS, Authorizer
+from podpass.lab.cluster.access.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, SCHEDULER_USER, default_access
+from podpass.lab.cluster.admission.builtin import PRIORITY_CLASSES
+from podpass.lab.cluster.admission.chain import Admission
+from podpass.lab.cluster.admission.client import ResolveService, WebhookClient, no_services
 from podpass.lab.cluster.authentication import AUTHENTICATED, Authenticator
-from podpass.lab.cluster.authorization import MASTERS, Authorizer
-from podpass.lab.cluster.client import ResolveService, WebhookClient, no_services
 from podpass.lab.cluster.controllers.endpoints import EndpointsController
 from podpass.lab.cluster.controllers.expiry import Expiry
 from podpass.lab.cluster.controllers.garbage import GarbageCollector
@@ -34,12 +35,10 @@ from podpass.lab.cluster.customresources.controller import DefinitionController
 from podpass.lab.cluster.customresources.definitions import definition_kind
 from podpass.lab.cluster.customresources.publishing import Publisher
 from podpass.lab.cluster.customresources.scale import ScaleRequests
-from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, SCHEDULER_USER, default_access
 from podpass.lab.cluster.evictions import Evictions
 from podpass.lab.cluster.extension import User
 from podpass.lab.cluster.fieldvalidation import validate_fields
 from podpass.lab.cluster.http import KubernetesApi, Parts
-from podpass.lab.cluster.issuer import Issuer
 from podpass.lab.cluster.kinds.access import access_kinds
 from podpass.lab.cluster.kinds.bounds import bound_kinds
 from podpass.lab.cluster.kinds.configuration import configmaps
@@ -56,14 +55,15 @@ from podpass.lab.cluster.kinds.services import services
 from podpass.lab.cluster.kinds.storage import storage_kinds
 from podpass.lab.cluster.kinds.webhooks import webhook_kinds
 from podpass.lab.cluster.kinds.workloads import workload_kinds
-from podpass.lab.cluster.openapi import OpenApi
+from podpass.lab.cluster.openapi.v3 import OpenApi
 from podpass.lab.cluster.pod_subresources import NodeConnector, PodSubresources
-from podpass.lab.cluster.protobuf import decode_body
 from podpass.lab.cluster.registry import Registry, Subresource
-from podpass.lab.cluster.service_addresses import ServiceAddresses
-from podpass.lab.cluster.service_view import ServiceView
-from podpass.lab.cluster.serviceaccount_tokens import ServiceAccountTokens
-from podpass.lab.cluster.signing_keys import SigningKeys
+from podpass.lab.cluster.requests.protobuf import decode_body
+from podpass.lab.cluster.serviceaccounts.issuer import Issuer
+from podpass.lab.cluster.serviceaccounts.signing_keys import SigningKeys
+from podpass.lab.cluster.serviceaccounts.tokens import ServiceAccountTokens
+from podpass.lab.cluster.services.addresses import ServiceAddresses
+from podpass.lab.cluster.services.view import ServiceView
 from podpass.lab.cluster.storage import HistoryLimits, Storage
 from podpass.lab.cluster.tables import Tables
 from podpass.lab.cluster.verbs import Verbs

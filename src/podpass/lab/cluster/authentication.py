@@ -18,7 +18,7 @@ from podpass.lab.cluster.extension import (
     Denied,
     User,
 )
-from podpass.lab.cluster.serviceaccount_tokens import PREFIX, Believed, Disbelieved, account_groups
+from podpass.lab.cluster.serviceaccounts.tokens import PREFIX, Believed, Disbelieved, account_groups
 from podpass.serving.asgi import Request
 
 AUTHENTICATED = "system:authenticated"

@@ -13,8 +13,8 @@ from podpass.lab.clock import rfc3339
 from podpass.lab.cluster.deletion import DeleteOptions, delete_options
 from podpass.lab.cluster.extension import SubresourceCall
 from podpass.lab.cluster.kinds.templates import selector_of
-from podpass.lab.cluster.options import Write
 from podpass.lab.cluster.registry import Subresource
+from podpass.lab.cluster.requests.options import Write
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.workloads import disruption
 from podpass.lab.cluster.workloads.conditions import with_condition

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from podpass.kube.objects import Obj
 from podpass.kube.resources import NAMESPACES, Resource
 from podpass.kube.status import StatusError
-from podpass.lab.cluster import bodies, discovery, paths
-from podpass.lab.cluster.bodies import MAX_BODY_BYTES
+from podpass.lab.cluster import discovery
 from podpass.lab.cluster.extension import (
     Attributes,
     Authenticator,
@@ -25,14 +24,16 @@ from podpass.lab.cluster.extension import (
     Tables,
     User,
 )
-from podpass.lab.cluster.options import Selection, check_timeout, is_true, selection
-from podpass.lab.cluster.paths import GroupVersion, NoResource, Target
-from podpass.lab.cluster.reading import Reading
 from podpass.lab.cluster.registry import Subresource
-from podpass.lab.cluster.server_paths import ServerPaths
+from podpass.lab.cluster.requests import bodies, paths
+from podpass.lab.cluster.requests.bodies import MAX_BODY_BYTES
+from podpass.lab.cluster.requests.options import Selection, check_timeout, is_true, selection
+from podpass.lab.cluster.requests.paths import GroupVersion, NoResource, Target
+from podpass.lab.cluster.requests.reading import Reading
+from podpass.lab.cluster.requests.server_paths import ServerPaths
+from podpass.lab.cluster.requests.writing import Writing, check_strategic, subresource_patch
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.watch import Watches
-from podpass.lab.cluster.writing import Writing, check_strategic, subresource_patch
 from podpass.lab.journal import Hop, Journal, current_trace, tracing
 from podpass.serving.asgi import (
     App,

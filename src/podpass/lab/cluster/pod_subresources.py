@@ -14,8 +14,8 @@ from podpass.kube.status import Cause, StatusError, success
 from podpass.lab.clock import Clock, rfc3339, seconds_of
 from podpass.lab.cluster.extension import SubresourceCall
 from podpass.lab.cluster.kinds.pod_validation import ephemeral_containers
-from podpass.lab.cluster.options import Write, is_true
 from podpass.lab.cluster.registry import Subresource
+from podpass.lab.cluster.requests.options import Write, is_true
 from podpass.lab.cluster.streaming.subresources import StreamSubresources
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.journal import Journal

@@ -21,8 +21,8 @@ from podpass.lab.cluster.collection import Stored
 from podpass.lab.cluster.deletion import DeleteOptions
 from podpass.lab.cluster.extension import SYSTEM, Admission, AdmissionAttributes, FieldValidator, Operation, User
 from podpass.lab.cluster.managedfields import Manager
-from podpass.lab.cluster.options import Write
 from podpass.lab.cluster.registry import Kind, Registry
+from podpass.lab.cluster.requests.options import Write
 from podpass.lab.cluster.storage import Changed, Storage
 from podpass.lab.cluster.write_rules import (
     KEPT_ON_UPDATE,

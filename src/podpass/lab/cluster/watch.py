@@ -15,11 +15,11 @@ import msgspec
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError
-from podpass.lab.cluster.bodies import Form
 from podpass.lab.cluster.collection import Change, ChangeType, Collection, Compacted, Stored
 from podpass.lab.cluster.extension import Tables
-from podpass.lab.cluster.options import WatchOptions, check_not_ahead
 from podpass.lab.cluster.registry import Kind
+from podpass.lab.cluster.requests.bodies import Form
+from podpass.lab.cluster.requests.options import WatchOptions, check_not_ahead
 from podpass.lab.cluster.verbs import Verbs, opening
 from podpass.serving.asgi import App, Receive, Scope, Send
 

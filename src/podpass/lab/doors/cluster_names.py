@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from podpass.lab.cluster.service_view import Backend, ServiceState
+from podpass.lab.cluster.services.view import Backend, ServiceState
 from podpass.lab.doors.names import CLUSTER_ZONE
 
 FindService = Callable[[str, str], ServiceState | None]

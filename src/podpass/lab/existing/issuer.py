@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from podpass.kube.client import Client
-from podpass.lab.cluster.issuer import KEYS_PATH, Issuer
+from podpass.lab.cluster.serviceaccounts.issuer import KEYS_PATH, Issuer
 from podpass.lab.doors.names import AZURE_PUBLIC, BadPattern, Names
 from podpass.lab.existing.client import IssuerUnreadable, issuer_keys
 from podpass.lab.journal import Journal

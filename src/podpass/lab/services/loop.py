@@ -13,10 +13,10 @@ from podpass.kube.events import EventRecorder
 from podpass.kube.objects import Obj
 from podpass.kube.resources import SERVICES
 from podpass.kube.status import StatusError
-from podpass.lab.cluster.client import Endpoint, ServiceUnreachable
+from podpass.lab.cluster.admission.client import Endpoint, ServiceUnreachable
 from podpass.lab.cluster.collection import Key
 from podpass.lab.cluster.controllers.writes import controller_user
-from podpass.lab.cluster.service_view import ServiceState, ServiceView
+from podpass.lab.cluster.services.view import ServiceState, ServiceView
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.runtime import Listening, Runtime

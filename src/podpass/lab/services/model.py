@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from podpass.kube.objects import Obj
-from podpass.lab.cluster.service_view import ServiceState
+from podpass.lab.cluster.services.view import ServiceState
 from podpass.lab.node.runtime import Listening
 
 LOOPBACK = "127.0.0.1"

@@ -7,7 +7,7 @@ from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.resources import CONFIGMAPS, NAMESPACES, SERVICEACCOUNTS
 from podpass.kube.status import StatusError
-from podpass.lab.cluster.admission_builtin import ROOT_CA_CONFIGMAP
+from podpass.lab.cluster.admission.builtin import ROOT_CA_CONFIGMAP
 from podpass.lab.cluster.collection import Change
 from podpass.lab.cluster.controllers.loop import Task
 from podpass.lab.cluster.controllers.writes import Gone, controller_user, delete

@@ -10,10 +10,10 @@ from podpass.kube.objects import Obj
 from podpass.kube.resources import LEASES, NODES, PODS
 from podpass.kube.status import StatusError
 from podpass.lab.clock import rfc3339, seconds_of
+from podpass.lab.cluster.access.default_roles import NODE_LEASE_NAMESPACE
 from podpass.lab.cluster.collection import Change, Stored
 from podpass.lab.cluster.controllers import node_health
 from podpass.lab.cluster.controllers.writes import Gone, controller_user, delete
-from podpass.lab.cluster.default_roles import NODE_LEASE_NAMESPACE
 from podpass.lab.cluster.deletion import DeleteOptions
 from podpass.lab.cluster.verbs import Verbs
 

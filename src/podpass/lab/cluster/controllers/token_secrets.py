@@ -15,7 +15,7 @@ from podpass.lab.cluster.controllers.loop import Task
 from podpass.lab.cluster.controllers.writes import Gone, controller_user, delete, update
 from podpass.lab.cluster.deletion import DeleteOptions
 from podpass.lab.cluster.kinds.configuration import SERVICE_ACCOUNT_NAME, SERVICE_ACCOUNT_TOKEN
-from podpass.lab.cluster.serviceaccount_tokens import ServiceAccountTokens
+from podpass.lab.cluster.serviceaccounts.tokens import ServiceAccountTokens
 from podpass.lab.cluster.verbs import Verbs
 
 SERVICE_ACCOUNT_UID = "kubernetes.io/service-account.uid"

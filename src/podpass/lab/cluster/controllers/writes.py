@@ -9,8 +9,8 @@ from podpass.kube.status import StatusError
 from podpass.lab.cluster.collection import Stored
 from podpass.lab.cluster.deletion import DeleteOptions
 from podpass.lab.cluster.extension import SYSTEM, User
-from podpass.lab.cluster.options import Write
 from podpass.lab.cluster.registry import Kind
+from podpass.lab.cluster.requests.options import Write
 from podpass.lab.cluster.verbs import Verbs
 
 

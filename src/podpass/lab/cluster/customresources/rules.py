@@ -30,7 +30,7 @@ from podpass.kube.status import (
 )
 from podpass.lab.cluster.customresources.structural import Schema, nodes
 from podpass.lab.cluster.customresources.values import META_MEMBERS
-from podpass.lab.cluster.expressions import OVER_BUDGET, Expression, Failed, NotCompiled, compiled
+from podpass.lab.cluster.expressions.engine import OVER_BUDGET, Expression, Failed, NotCompiled, compiled
 
 MAX_EVALUATIONS = 20_000
 """Rules run for one object, about a second of work."""

@@ -11,7 +11,7 @@ from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, StatusError, invalid
 from podpass.lab.cluster.extension import SubresourceCall
-from podpass.lab.cluster.options import write_options
+from podpass.lab.cluster.requests.options import write_options
 from podpass.lab.cluster.verbs import Verbs
 
 MAX_REPLICAS = (1 << 31) - 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from podpass.kube import names, objects, resources
 from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, forbidden_field, invalid, not_supported, required
-from podpass.lab.cluster.admission_builtin import PRIORITY_CLASSES
+from podpass.lab.cluster.admission.builtin import PRIORITY_CLASSES
 from podpass.lab.cluster.kinds import rules
 from podpass.lab.cluster.kinds.templates import default_template, template_causes
 from podpass.lab.cluster.registry import Column, Kind

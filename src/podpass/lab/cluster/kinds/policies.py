@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from podpass.kube import names, objects, resources, selectors
 from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, duplicate, forbidden_field, invalid, not_supported, required
-from podpass.lab.cluster.admission_conditions import condition_causes, is_identifier
-from podpass.lab.cluster.admission_policies import Policy
-from podpass.lab.cluster.expressions import Expression, NotCompiled
+from podpass.lab.cluster.admission.conditions import condition_causes, is_identifier
+from podpass.lab.cluster.admission.policies import Policy
+from podpass.lab.cluster.expressions.engine import Expression, NotCompiled
 from podpass.lab.cluster.kinds import rules
 from podpass.lab.cluster.kinds.webhooks import rule_causes, selector_causes
 from podpass.lab.cluster.registry import Column, Kind, spec_changed

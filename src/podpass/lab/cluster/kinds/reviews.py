@@ -11,10 +11,10 @@ from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 from podpass.kube.status import Cause, StatusError, invalid
 from podpass.lab.clock import Clock, rfc3339
-from podpass.lab.cluster.authorization import Grant
+from podpass.lab.cluster.access.authorization import Grant
 from podpass.lab.cluster.extension import Allowed, Attributes, Denied, SubresourceCall, User
 from podpass.lab.cluster.registry import Kind
-from podpass.lab.cluster.serviceaccount_tokens import Believed, Disbelieved
+from podpass.lab.cluster.serviceaccounts.tokens import Believed, Disbelieved
 
 
 class Rights(Protocol):

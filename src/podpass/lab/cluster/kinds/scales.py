@@ -11,8 +11,8 @@ from podpass.kube.status import StatusError, invalid
 from podpass.lab.cluster.extension import SubresourceCall
 from podpass.lab.cluster.fieldvalidation import cannot_be_handled, check
 from podpass.lab.cluster.kinds.templates import selector_of, written
-from podpass.lab.cluster.options import write_options
 from podpass.lab.cluster.registry import Subresource
+from podpass.lab.cluster.requests.options import write_options
 from podpass.lab.cluster.verbs import Verbs
 
 API_VERSION, KIND = "autoscaling/v1", "Scale"

@@ -1,6 +1,6 @@
 """Services: defaults, what an update carries over, how they are listed.
 
-Addresses and node ports are given out by `service_addresses`. Contract: Kubernetes API surface, sections 1.4, 7.5.
+Addresses and node ports are given out by `services.addresses`. Contract: Kubernetes API surface, sections 1.4, 7.5.
 """
 
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from podpass.kube import resources, selectors
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 from podpass.kube.status import Cause, duplicate, invalid, not_supported, required
-from podpass.lab.cluster.admission_conditions import condition_causes
+from podpass.lab.cluster.admission.conditions import condition_causes
 from podpass.lab.cluster.kinds import rules
 from podpass.lab.cluster.registry import Column, Kind
 from podpass.lab.cluster.tables import AGE, NAME

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.status import StatusError
-from podpass.lab.cluster.options import is_true
+from podpass.lab.cluster.requests.options import is_true
 
 MOST_ARGUMENTS = 4096
 MOST_PORTS = 100

@@ -1,0 +1,5 @@
+"""What a write goes through before it is stored: built-in steps, limits, policies, and the webhooks of others.
+
+`chain` has their order; `selection` and `conditions` say for which writes a webhook or policy is; `review` and `client`
+are what is sent to a webhook, and how. Contract: Kubernetes API surface, sections 2.11, 3.1 to 3.3 and 4.6.
+"""

@@ -1,0 +1,1 @@
+"""Services: the addresses and ports they are given, and the endpoints they lead to."""
