@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from podpass.kube import objects, selectors
 from podpass.kube.objects import Obj
-from podpass.lab.scheduler.model import NodeState, PlacedPod, Taint, collide, host_ports, requests, required_terms
+from podpass.kube.placement import is_tolerated, untolerated, wants
+from podpass.lab.scheduler.model import NodeState, PlacedPod, collide, host_ports, requests, required_terms
 
 UNSCHEDULABLE = "node(s) were unschedulable"
 AFFINITY = "node(s) didn't match Pod's node affinity/selector"
@@ -15,50 +16,24 @@ POD_AFFINITY = "node(s) didn't match pod affinity rules"
 POD_ANTI_AFFINITY = "node(s) didn't match pod anti-affinity rules"
 EXISTING_ANTI_AFFINITY = "node(s) didn't satisfy existing pods anti-affinity rules"
 TOO_MANY = "Too many pods"
-_UNSCHEDULABLE_TAINT = Taint("node.kubernetes.io/unschedulable", "", "NoSchedule")
-_HARD = ("NoSchedule", "NoExecute")
+_UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
 Rule = Callable[[Obj, NodeState, Sequence[NodeState]], list[str]]
 """A pod, a node and all nodes to what stands in the way; nothing where the pod fits."""
 
 
-def tolerates(tolerations: Sequence[Obj], taint: Taint) -> bool:
-    return any(_tolerates(each, taint) for each in tolerations)
-
-
-def _tolerates(toleration: Obj, taint: Taint) -> bool:
-    if (toleration.get("effect") or taint.effect) != taint.effect:
-        return False
-    key, operator = toleration.get("key") or "", toleration.get("operator") or "Equal"
-    if key and key != taint.key:
-        return False
-    if operator == "Exists":
-        return True
-    return bool(key) and operator == "Equal" and (toleration.get("value") or "") == taint.value
-
-
 def cordoned(pod: Obj, node: NodeState, _: Sequence[NodeState]) -> list[str]:
     tolerations = objects.spec(pod).get("tolerations") or ()
-    return [UNSCHEDULABLE] if node.unschedulable and not tolerates(tolerations, _UNSCHEDULABLE_TAINT) else []
+    return [UNSCHEDULABLE] if node.unschedulable and not is_tolerated(_UNSCHEDULABLE_TAINT, tolerations) else []
 
 
 def tainted(pod: Obj, node: NodeState, _: Sequence[NodeState]) -> list[str]:
-    tolerations = objects.spec(pod).get("tolerations") or ()
-    found = next((each for each in node.taints if each.effect in _HARD and not tolerates(tolerations, each)), None)
-    return [] if found is None else [f"node(s) had untolerated taint {{{found.key}: {found.value}}}"]
+    found = untolerated(node.taints, objects.spec(pod).get("tolerations") or ())
+    return [f"node(s) had untolerated taint {{{found[0].get('key')}: {found[0].get('value') or ''}}}"] if found else []
 
 
 def node_affinity(pod: Obj, node: NodeState, _: Sequence[NodeState]) -> list[str]:
-    spec = objects.spec(pod)
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    )
-    wanted = spec.get("nodeSelector") or {}
-    terms = (required or {}).get("nodeSelectorTerms")
-    fits = all(node.labels.get(key) == value for key, value in wanted.items()) and (
-        terms is None or any(term_matches(term, node.name, node.labels) for term in terms)
-    )
-    return [] if fits else [AFFINITY]
+    return [] if wants(objects.spec(pod), node.name, node.labels) else [AFFINITY]
 
 
 def free_ports(pod: Obj, node: NodeState, _: Sequence[NodeState]) -> list[str]:
@@ -180,33 +155,3 @@ RULES: Sequence[Rule] = (
     existing_anti_affinity,
 )
 """In kube-scheduler's order: a node is ruled out by the first that speaks."""
-
-
-def term_matches(term: Obj, node: str, labels: Mapping[str, str]) -> bool:
-    """Whether a term of a node selector matches; one without requirements matches nothing."""
-    expressions, fields = term.get("matchExpressions") or [], term.get("matchFields") or []
-    return bool(expressions or fields) and (
-        all(_expression_matches(expression, labels) for expression in expressions)
-        and all(_expression_matches(expression, {"metadata.name": node}) for expression in fields)
-    )
-
-
-def _expression_matches(expression: Obj, labels: Mapping[str, str]) -> bool:
-    value = labels.get(expression.get("key", ""))
-    values = expression.get("values") or []
-    match expression.get("operator"):
-        case "In":
-            return value in values
-        case "NotIn":
-            return value not in values
-        case "Exists":
-            return value is not None
-        case "DoesNotExist":
-            return value is None
-        case "Gt" | "Lt" as operator:
-            try:
-                found, bound = int(value or ""), int(values[0])
-            except (ValueError, IndexError):
-                return False
-            return found > bound if operator == "Gt" else found < bound
-    return False

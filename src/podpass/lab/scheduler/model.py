@@ -1,6 +1,6 @@
 """Nodes and pods as the scheduler sees them: what is asked for, what there is, what stands against it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -16,13 +16,6 @@ HostPort = tuple[str, int, str]
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - a word of pod specs; nothing listens on it
 NO_CPU, NO_MEMORY = Decimal("0.1"), Decimal(200 * 1024 * 1024)
 """What a container that asks for nothing counts for where nodes are compared."""
-
-
-@dataclass(frozen=True, slots=True)
-class Taint:
-    key: str
-    value: str
-    effect: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +40,7 @@ class NodeState:
 
     name: str
     labels: Mapping[str, str]
-    taints: tuple[Taint, ...]
+    taints: Sequence[Obj]
     unschedulable: bool
     allocatable: Amounts
     pods: dict[str, PlacedPod] = field(default_factory=dict)
@@ -62,10 +55,7 @@ def node_state(node: Obj, pods: Mapping[str, PlacedPod] | None = None) -> NodeSt
     return NodeState(
         name=objects.name(node),
         labels=objects.labels(node),
-        taints=tuple(
-            Taint(each.get("key") or "", each.get("value") or "", each.get("effect") or "")
-            for each in spec.get("taints") or ()
-        ),
+        taints=spec.get("taints") or (),
         unschedulable=bool(spec.get("unschedulable")),
         allocatable={name: parse_quantity(value) or Decimal(0) for name, value in given.items()},
         pods=dict(pods or {}),

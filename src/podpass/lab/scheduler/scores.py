@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
+from podpass.kube.placement import is_tolerated, term_matches
 from podpass.lab.scheduler import filters
 from podpass.lab.scheduler.model import NO_CPU, NO_MEMORY, NodeState, owner, preferred_terms, requests
 
@@ -17,7 +18,7 @@ def preference(pod: Obj, node: NodeState, _: Sequence[NodeState]) -> float:
         sum(
             int(each.get("weight") or 0)
             for each in preferred_terms(pod, "nodeAffinity")
-            if filters.term_matches(each.get("preference") or {}, node.name, node.labels)
+            if term_matches(each.get("preference") or {}, node.name, node.labels)
         )
     )
 
@@ -25,7 +26,7 @@ def preference(pod: Obj, node: NodeState, _: Sequence[NodeState]) -> float:
 def soft_taints(pod: Obj, node: NodeState, _: Sequence[NodeState]) -> float:
     tolerations = objects.spec(pod).get("tolerations") or ()
     return -float(
-        sum(each.effect == "PreferNoSchedule" and not filters.tolerates(tolerations, each) for each in node.taints)
+        sum(each.get("effect") == "PreferNoSchedule" and not is_tolerated(each, tolerations) for each in node.taints)
     )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from podpass.lab.cluster.workloads import daemonset, statefulset
-from podpass.lab.cluster.workloads.placement import bound_to, node_of, place
+from podpass.lab.cluster.workloads.daemonset_nodes import bound_to, node_of, place
 from podpass.lab.cluster.workloads.pods import Pod
 from podpass.lab.cluster.workloads.statefulset import REVISION_LABEL, Wanted
 from tests.lab.cluster.workloads.workload_pods import NOW, a_pod

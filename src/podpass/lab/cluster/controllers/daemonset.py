@@ -23,7 +23,7 @@ from podpass.lab.cluster.kinds.templates import selector_of
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.workloads import daemonset
 from podpass.lab.cluster.workloads.daemonset import Wanted
-from podpass.lab.cluster.workloads.placement import bound_to, node_of
+from podpass.lab.cluster.workloads.daemonset_nodes import bound_to, node_of
 from podpass.lab.cluster.workloads.pods import Pod, from_template, seconds_to_available
 from podpass.lab.cluster.workloads.statefulset import REVISION_LABEL
 

@@ -3,10 +3,11 @@
 Contract: Kubernetes API surface, section 7.5. Follows the node lifecycle and taint eviction controllers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
+from podpass.kube.placement import tolerates
 from podpass.lab.clock import rfc3339, seconds_of
 
 GRACE_SECONDS = 40.0
@@ -78,7 +79,7 @@ def evicted_at(pod: Obj, evicting: Sequence[tuple[Obj, float]]) -> float | None:
     tolerations = objects.spec(pod).get("tolerations") or ()
     times = []
     for taint, since in evicting:
-        matching = [each for each in tolerations if _tolerates(each, taint)]
+        matching = [each for each in tolerations if tolerates(each, taint)]
         if not matching:
             times.append(since)
             continue
@@ -86,12 +87,3 @@ def evicted_at(pod: Obj, evicting: Sequence[tuple[Obj, float]]) -> float | None:
         if limits:
             times.append(since + max(0, min(limits)))
     return min(times, default=None)
-
-
-def _tolerates(toleration: Mapping[str, object], taint: Obj) -> bool:
-    if toleration.get("effect") not in (None, "", "NoExecute"):
-        return False
-    key = toleration.get("key") or ""
-    if toleration.get("operator") == "Exists":
-        return key in ("", taint.get("key"))
-    return key == taint.get("key") and (toleration.get("value") or "") == (taint.get("value") or "")

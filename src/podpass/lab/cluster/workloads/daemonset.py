@@ -8,7 +8,7 @@ from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.lab.cluster.kinds.daemonsets import ON_DELETE
 from podpass.lab.cluster.kinds.templates import scaled
-from podpass.lab.cluster.workloads.placement import Place, place
+from podpass.lab.cluster.workloads.daemonset_nodes import Place, place
 from podpass.lab.cluster.workloads.pods import Pod, available
 from podpass.lab.cluster.workloads.statefulset import REVISION_LABEL
 
