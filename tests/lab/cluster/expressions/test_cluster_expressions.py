@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from podpass.lab.cluster.expressions import engine
+from podpass.lab.cluster.expressions.authorizer import asking, authorizer
 from podpass.lab.cluster.expressions.engine import Expression, Failed, NotCompiled, compiled
-from podpass.lab.cluster.expressions.functions import asking, authorizer
 
 OBJECT = {
     "metadata": {"name": "web", "labels": {"app": "web"}},

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from podpass.lab.clock import rfc3339
-from podpass.lab.cluster.kinds.jobs import default_job_spec
+from podpass.lab.cluster.kinds.job_defaults import default_job_spec
 from podpass.lab.cluster.workloads import cron, cronjob, disruption, indexes, job
 from podpass.lab.cluster.workloads.conditions import with_condition
 from podpass.lab.cluster.workloads.job import FINALIZER, INDEX, INDEX_FAILURES

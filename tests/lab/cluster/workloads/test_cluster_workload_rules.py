@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from podpass.kube import objects
 from podpass.lab.clock import rfc3339
 from podpass.lab.cluster.kinds.deployments import deployments
-from podpass.lab.cluster.workloads import deployment, replicaset
+from podpass.lab.cluster.workloads import deployment, deployment_status, replicaset
 from podpass.lab.cluster.workloads.deployment import DESIRED, MOST, REVISION, Rollout
 from podpass.lab.cluster.workloads.pods import DELETION_COST, Pod
 from podpass.lab.cluster.workloads.replicaset import Numbers
@@ -276,31 +276,31 @@ def reason(status: dict[str, Any], kind: str = "Progressing") -> tuple[str, str]
 
 def test_a_rollout_that_stands_still_is_said_to_have_timed_out() -> None:
     owner = a_deployment(progressDeadlineSeconds=60)
-    begun = deployment.status(
-        Rollout.of(owner, [a_replicaset("new", 3, 0)]), deployment.Progress("NewReplicaSetCreated", "made"), NOW
+    begun = deployment_status.status(
+        Rollout.of(owner, [a_replicaset("new", 3, 0)]), deployment_status.Progress("NewReplicaSetCreated", "made"), NOW
     )
     assert reason(begun) == ("True", "ReplicaSetUpdated")
     owner["status"] = begun
-    still = deployment.status(Rollout.of(owner, [a_replicaset("new", 3, 0)]), None, NOW + 59)
+    still = deployment_status.status(Rollout.of(owner, [a_replicaset("new", 3, 0)]), None, NOW + 59)
     assert reason(still) == ("True", "ReplicaSetUpdated")
-    assert deployment.seconds_to_deadline(owner, still["conditions"], NOW + 59) == 1
-    late = deployment.status(Rollout.of(owner, [a_replicaset("new", 3, 0)]), None, NOW + 61)
+    assert deployment_status.seconds_to_deadline(owner, still["conditions"], NOW + 59) == 1
+    late = deployment_status.status(Rollout.of(owner, [a_replicaset("new", 3, 0)]), None, NOW + 61)
     assert reason(late) == ("False", "ProgressDeadlineExceeded")
     assert reason(late, "Available") == ("False", "MinimumReplicasUnavailable")
     owner["status"] = late
-    done = deployment.status(Rollout.of(owner, [a_replicaset("new", 3)]), None, NOW + 99)
+    done = deployment_status.status(Rollout.of(owner, [a_replicaset("new", 3)]), None, NOW + 99)
     assert reason(done) == ("True", "NewReplicaSetAvailable")
-    assert deployment.seconds_to_deadline(owner, done["conditions"], NOW + 99) is None
+    assert deployment_status.seconds_to_deadline(owner, done["conditions"], NOW + 99) is None
 
 
 def test_a_pause_stops_the_deadline() -> None:
     owner = a_deployment(paused=True, progressDeadlineSeconds=60)
-    status = deployment.status(Rollout.of(owner, [a_replicaset("old", 3, 0)]), None, NOW)
+    status = deployment_status.status(Rollout.of(owner, [a_replicaset("old", 3, 0)]), None, NOW)
     assert reason(status) == ("Unknown", "DeploymentPaused")
-    assert deployment.seconds_to_deadline(owner, status["conditions"], NOW) is None
+    assert deployment_status.seconds_to_deadline(owner, status["conditions"], NOW) is None
     owner["status"] = status
     owner["spec"]["paused"] = False
-    resumed = deployment.status(Rollout.of(owner, [a_replicaset("old", 3, 0)]), None, NOW + 1000)
+    resumed = deployment_status.status(Rollout.of(owner, [a_replicaset("old", 3, 0)]), None, NOW + 1000)
     assert reason(resumed) == ("Unknown", "DeploymentResumed")
 
 
@@ -309,7 +309,7 @@ def test_a_replicaset_that_cannot_make_pods_is_shown_by_its_deployment() -> None
     failing["status"]["conditions"] = [
         {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "denied"}
     ]
-    status = deployment.status(Rollout.of(a_deployment(), [failing]), None, NOW)
+    status = deployment_status.status(Rollout.of(a_deployment(), [failing]), None, NOW)
     assert reason(status, "ReplicaFailure") == ("True", "FailedCreate")
 
 

@@ -56,7 +56,7 @@ class Situation:
 
     @cached_property
     def values(self) -> dict[str, Any]:
-        from podpass.lab.cluster.expressions.functions import authorizer
+        from podpass.lab.cluster.expressions.authorizer import authorizer
 
         attributes = self._attributes
         resource = attributes.kind.resource
@@ -78,7 +78,7 @@ class Situation:
 
     def asking(self) -> AbstractContextManager[None]:
         """Inside, expressions may ask the authorizer."""
-        from podpass.lab.cluster.expressions.functions import asking
+        from podpass.lab.cluster.expressions.authorizer import asking
 
         return asking(self._answer)
 

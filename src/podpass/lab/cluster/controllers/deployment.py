@@ -18,9 +18,10 @@ from podpass.lab.cluster.controllers.writes import Gone, Writer
 from podpass.lab.cluster.kinds.deployments import REVISION
 from podpass.lab.cluster.kinds.templates import selector_of
 from podpass.lab.cluster.verbs import Verbs
-from podpass.lab.cluster.workloads import conditions
+from podpass.lab.cluster.workloads import conditions, deployment_status
 from podpass.lab.cluster.workloads import deployment as rules
-from podpass.lab.cluster.workloads.deployment import Progress, Rollout
+from podpass.lab.cluster.workloads.deployment import Rollout
+from podpass.lab.cluster.workloads.deployment_status import Progress
 from podpass.lab.cluster.workloads.pods import reference_to
 from podpass.lab.cluster.workloads.revisions import POD_TEMPLATE_HASH, same_template, template_hash
 
@@ -83,14 +84,14 @@ class Deployments:
         if current is None:
             return None
         now = self._verbs.clock.now()
-        status = rules.status(Rollout.of(current, self._replicasets.of(current)), progress, now)
+        status = deployment_status.status(Rollout.of(current, self._replicasets.of(current)), progress, now)
         try:
             await self._writer.write_status(DEPLOYMENTS, current, status)
         except Gone:
             return None
         if failure is not None:
             raise failure
-        return rules.seconds_to_deadline(current, status["conditions"], now)
+        return deployment_status.seconds_to_deadline(current, status["conditions"], now)
 
     async def _apply(self, rollout: Rollout, action: rules.Action) -> Progress | None:
         """Raises Gone, StatusError."""

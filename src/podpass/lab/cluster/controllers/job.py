@@ -17,7 +17,7 @@ from podpass.lab.cluster.controllers.recorder import Recorder
 from podpass.lab.cluster.controllers.replicaset import owners_of
 from podpass.lab.cluster.controllers.selector_index import SelectorIndex
 from podpass.lab.cluster.controllers.writes import Gone, Writer
-from podpass.lab.cluster.kinds.jobs import INDEXED
+from podpass.lab.cluster.kinds.job_defaults import INDEXED
 from podpass.lab.cluster.kinds.templates import selector_of
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.workloads import job

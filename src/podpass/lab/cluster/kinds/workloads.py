@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from podpass.lab.cluster.kinds.budgets import budgets
+from podpass.lab.cluster.kinds.cronjobs import cronjobs
 from podpass.lab.cluster.kinds.daemonsets import daemonsets
 from podpass.lab.cluster.kinds.deployments import deployments, replicasets
-from podpass.lab.cluster.kinds.jobs import cronjobs, jobs
+from podpass.lab.cluster.kinds.jobs import jobs
 from podpass.lab.cluster.kinds.scales import Scales
 from podpass.lab.cluster.kinds.statefulsets import controllerrevisions, statefulsets
 from podpass.lab.cluster.registry import Kind

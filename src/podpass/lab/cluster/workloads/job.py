@@ -11,7 +11,7 @@ from typing import Any
 from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.lab.clock import rfc3339, seconds_of
-from podpass.lab.cluster.kinds.jobs import INDEXED
+from podpass.lab.cluster.kinds.job_defaults import INDEXED
 from podpass.lab.cluster.workloads import conditions, indexes
 from podpass.lab.cluster.workloads.job_failures import verdict
 from podpass.lab.cluster.workloads.pods import Pod
