@@ -16,11 +16,12 @@ from podpass.kube.objects import Obj
 from podpass.kube.resources import NAMESPACES, PODS, Resource
 from podpass.kube.status import INVALID, Cause, StatusError
 from podpass.lab.clock import Clock, rfc3339
-from podpass.lab.cluster import deletion, managedfields, metadata
+from podpass.lab.cluster import deletion, metadata
 from podpass.lab.cluster.collection import Stored
 from podpass.lab.cluster.deletion import DeleteOptions
 from podpass.lab.cluster.extension import SYSTEM, Admission, AdmissionAttributes, FieldValidator, Operation, User
-from podpass.lab.cluster.managedfields import Manager
+from podpass.lab.cluster.managedfields import server_side_apply, tracking
+from podpass.lab.cluster.managedfields.tracking import Manager
 from podpass.lab.cluster.registry import Kind, Registry
 from podpass.lab.cluster.requests.options import Write
 from podpass.lab.cluster.storage import Changed, Storage
@@ -168,7 +169,7 @@ class Verbs:
         if not applied:
             # What admission adds has no owner, and neither has a status that the client can't have sent.
             own = obj if kind.keeps_status_on_create or not kind.has_status else {**obj, "status": None}
-            managedfields.track(own, None, _manager(kind, write), _rules(kind), time=now, built_in=kind.built_in)
+            tracking.track(own, None, _manager(kind, write), _rules(kind), time=now, built_in=kind.built_in)
         owners = meta.get("managedFields")
         attributes = self._attributes(kind, "CREATE", namespace, meta.get("name") or "", write)
         if self.admission is not None:
@@ -258,7 +259,7 @@ class Verbs:
         kind.default(new)
         if not applied:
             now = rfc3339(self.clock.now())
-            managedfields.track(new, old, _manager(kind, write), _rules(kind), time=now, built_in=kind.built_in)
+            tracking.track(new, old, _manager(kind, write), _rules(kind), time=now, built_in=kind.built_in)
         owners = new["metadata"].get("managedFields")
         attributes = self._attributes(kind, "UPDATE", current.key[0], name, write)
         if self.admission is not None:
@@ -315,11 +316,11 @@ class Verbs:
             if meta.get("uid"):
                 why = f"uid mismatch: the provided object specified uid {meta['uid']}, and no existing object was found"
                 raise StatusError.conflict(kind.resource, name, why)
-            made = managedfields.apply(None, config, manager, rules, time=now, force=force)
+            made = server_side_apply.apply(None, config, manager, rules, time=now, force=force)
             return await self.create_object(kind, made.obj, namespace, write, applied=True), True
 
         def make(live: Obj) -> Obj:
-            result = managedfields.apply(live, config, manager, rules, time=now, force=force)
+            result = server_side_apply.apply(live, config, manager, rules, time=now, force=force)
             if result.conflicts:
                 raise StatusError.apply_conflict(result.conflicts)
             return result.obj

@@ -13,6 +13,7 @@ from podpass.kube.status import Cause, duplicate, forbidden_field, invalid, not_
 from podpass.lab.cluster.customresources import naming, rules, structural
 from podpass.lab.cluster.customresources.columns import COLUMN_FORMATS, COLUMN_TYPES
 from podpass.lab.cluster.customresources.definition_versions import schema_of, storage_version, versions
+from podpass.lab.cluster.customresources.schema_tree import nodes
 from podpass.lab.cluster.kinds.rules import IMMUTABLE
 
 MAX_SELECTABLE_FIELDS = 8
@@ -113,7 +114,7 @@ def _spec_faults(spec: Obj) -> Iterator[Cause]:
 
 def _has_defaults(version: Obj) -> bool:
     schema = schema_of(version)
-    return schema is not None and any("default" in node for _, node in structural.nodes(schema, ""))
+    return schema is not None and any("default" in node for _, node in nodes(schema, ""))
 
 
 def _version_faults(spec: Obj) -> Iterator[Cause]:

@@ -28,7 +28,7 @@ from podpass.kube.status import (
     invalid,
     required,
 )
-from podpass.lab.cluster.customresources.structural import Schema, nodes
+from podpass.lab.cluster.customresources.schema_tree import Schema, nodes
 from podpass.lab.cluster.customresources.values import META_MEMBERS
 from podpass.lab.cluster.expressions.engine import OVER_BUDGET, Expression, Failed, NotCompiled, compiled
 

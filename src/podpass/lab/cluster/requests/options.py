@@ -25,7 +25,7 @@ from podpass.kube.selectors import (
 from podpass.kube.status import Cause, StatusError, forbidden_field, invalid, not_supported, too_long
 from podpass.lab.cluster.collection import Key, Stored
 from podpass.lab.cluster.extension import SYSTEM, User
-from podpass.lab.cluster.managedfields import MAX_MANAGER_CHARACTERS
+from podpass.lab.cluster.managedfields.tracking import MAX_MANAGER_CHARACTERS
 from podpass.lab.cluster.registry import Kind
 
 NEWEST = -1

@@ -14,9 +14,9 @@ from podpass.kube.merging import MapRule, rules_for
 from podpass.kube.objects import Obj
 from podpass.kube.patch import DirectiveMalformed, PatchMalformed, PatchRefused, PatchTooLarge
 from podpass.kube.status import Cause, StatusError, deleted
-from podpass.lab.cluster import managedfields
 from podpass.lab.cluster.deletion import delete_options
 from podpass.lab.cluster.extension import ProtobufDecoder, SubresourceCall, User
+from podpass.lab.cluster.managedfields.server_side_apply import repeated_item
 from podpass.lab.cluster.registry import Kind
 from podpass.lab.cluster.requests import bodies
 from podpass.lab.cluster.requests.bodies import MAX_BODY_BYTES, Malformed
@@ -97,7 +97,7 @@ class Writing:
             raise StatusError.unnamed(f"{what}: {why}") from error
         unknown = [text.removeprefix('unknown field "')[:-1] for text in texts if text.startswith("unknown field ")]
         faults = [f".{path}: field not declared in schema" for path in unknown]
-        if (path := managedfields.repeated_item(config, kind.merge_rules)) is not None:
+        if (path := repeated_item(config, kind.merge_rules)) is not None:
             faults.append(path)
         if faults:
             told = faults[0] if len(faults) == 1 else "errors:\n" + "\n".join(f"  {fault}" for fault in faults)

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from podpass.kube.merging import MapRule, rules_for
 from podpass.kube.objects import Obj
-from podpass.lab.cluster.managedfields import Manager, apply, decode, encode
+from podpass.lab.cluster.managedfields.field_sets import decode, encode
+from podpass.lab.cluster.managedfields.server_side_apply import apply
+from podpass.lab.cluster.managedfields.tracking import Manager
 from tests.lab.cluster.core_api import APPLY, MERGE, Api, opened
 
 MAPS, PODS = "/api/v1/namespaces/default/configmaps", "/api/v1/namespaces/default/pods"
