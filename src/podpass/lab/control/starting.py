@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -142,17 +142,45 @@ def _first_line(descriptor: int, seconds: float) -> dict[str, Any] | None:
 
 
 def stop(paths: LabPaths) -> None:
-    """Stop the lab and wait until its process is gone. Raises PodpassError PP103 when it does not run."""
+    """Stop the lab and wait until its process has ended. Raises PodpassError PP103 when it does not run."""
     control = Control(paths)
     pid = int(control.status()["pid"])
-    control.stop()
-    deadline = time.monotonic() + STOP_WITHIN_SECONDS
+    with _end_of(pid) as ended:
+        control.stop()
+        while not ended(STOP_WITHIN_SECONDS):
+            # It acknowledged the stop from its own socket a moment ago, so this is certainly our process.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    _forget_ended()
+
+
+@contextlib.contextmanager
+def _end_of(pid: int) -> Iterator[Callable[[float], bool]]:
+    """Tells whether the process ends within some seconds.
+
+    The kernel says so where it can: a pid outlives its process until the parent has asked for the exit code, and for
+    a lab that is the machine's init, which may take seconds.
+    """
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        yield lambda seconds: _gone(pid, seconds)
+        return
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        yield lambda seconds: bool(poll.poll(seconds * 1_000))
+    finally:
+        os.close(descriptor)
+
+
+def _gone(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
     while _alive(pid):
         if time.monotonic() > deadline:
-            # It acknowledged the stop from its own socket a moment ago, so this is certainly our process.
-            os.kill(pid, signal.SIGKILL)
-            deadline = time.monotonic() + STOP_WITHIN_SECONDS
+            return False
         time.sleep(0.01)
+    return True
 
 
 def _forget_ended() -> None:
