@@ -182,6 +182,8 @@ def measure_all(home: Path) -> list[Figure]:
 
 
 def main() -> None:
+    # An installed podpass has its bytecode; a checkout is to have it too, or each start would compile all of it.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     home = Path(tempfile.mkdtemp(prefix="podpass-bench-"))
     try:
         figures = measure_all(home)

@@ -368,6 +368,10 @@ def pod(name: str = "", *, ready: bool = True, ending: bool = False, port: int =
     }
 
 
+def groups(of: dict[str, Any], pods: list[dict[str, Any]]) -> list[state.Group]:
+    return state.groups(found for each in pods if (found := state.backend(of, each)) is not None)
+
+
 @pytest.mark.parametrize(
     ("ready", "ending", "publish", "conditions"),
     [
@@ -382,7 +386,8 @@ def pod(name: str = "", *, ready: bool = True, ending: bool = False, port: int =
 def test_conditions_say_ready_serving_and_terminating(
     ready: bool, ending: bool, publish: bool, conditions: tuple[bool, bool, bool]
 ) -> None:
-    (found,) = state.backends(service(publishNotReadyAddresses=publish), [pod(ready=ready, ending=ending)])
+    found = state.backend(service(publishNotReadyAddresses=publish), pod(ready=ready, ending=ending))
+    assert found is not None
     assert (found.ready, found.serving, found.terminating) == conditions
 
 
@@ -390,21 +395,21 @@ def test_a_pod_without_an_address_or_past_its_end_is_no_endpoint() -> None:
     without, over = pod(), pod()
     del without["status"]["podIP"]
     over["status"]["phase"] = "Succeeded"
-    assert list(state.backends(service(), [without, over])) == []
+    assert [state.backend(service(), each) for each in (without, over)] == [None, None]
 
 
 def test_a_named_port_may_differ_from_pod_to_pod() -> None:
     named = service(ports=[{"port": 80, "targetPort": "http"}])
-    found = state.groups(named, state.backends(named, [pod(port=8080), pod(port=9090)]))
+    found = groups(named, [pod(port=8080), pod(port=9090)])
     assert [[port[1] for port in group.ports] for group in found] == [[8080], [9090]]
-    assert len(state.slices(named, found)) == 2
+    assert len(state.slices(found)) == 2
 
 
 def test_a_pod_of_a_headless_service_has_a_name_of_its_own() -> None:
     headless = {**service("db", clusterIP="None", clusterIPs=["None"])}
     headless["metadata"]["namespace"] = "default"
-    found = state.groups(headless, state.backends(headless, [pod("db-0", hostname="db-0", subdomain="db")]))
-    assert state.slices(headless, found)[0].endpoints[0]["hostname"] == "db-0"
+    found = groups(headless, [pod("db-0", hostname="db-0", subdomain="db")])
+    assert state.slices(found)[0].endpoints[0]["hostname"] == "db-0"
 
 
 @settings(max_examples=40, deadline=None)
@@ -415,7 +420,7 @@ def test_slices_hold_every_endpoint_once_and_settle(before: int, after: int, gon
 
     def wanted(count: int, without: set[int]) -> list[state.Slice]:
         chosen = [each for number, each in enumerate(pods[:count]) if number not in without]
-        return state.slices(service(), state.groups(service(), state.backends(service(), chosen)))
+        return state.slices(groups(service(), chosen))
 
     def applied(present: list[dict[str, Any]], slices: list[state.Slice]) -> list[dict[str, Any]]:
         changes = state.differences(slices, present, labels)
@@ -435,3 +440,31 @@ def test_slices_hold_every_endpoint_once_and_settle(before: int, after: int, gon
     names = [endpoint["targetRef"]["name"] for each in present for endpoint in each["endpoints"]]
     assert sorted(names) == [f"p{number:03}" for number in range(after) if number not in gone]
     assert all(len(each["endpoints"]) <= state.MOST_PER_SLICE for each in present)
+
+
+def test_a_change_of_one_pod_is_a_change_of_one_slice() -> None:
+    pods = [pod(f"p{number:03}") for number in range(350)]
+    made = state.differences(state.slices(groups(service(), pods)), [], {}).create
+    present = [
+        {"metadata": {"name": f"s{number}"}, "ports": each.ports_body(), "endpoints": list(each.endpoints)}
+        for number, each in enumerate(made)
+    ]
+    changed = {**pods[120], "status": {**pods[120]["status"], "conditions": []}}
+    added = pod("p120-5")
+
+    def slices_written(chosen: list[dict[str, Any]]) -> list[tuple[str, int]]:
+        changes = state.differences(state.slices(groups(service(), chosen)), present, {})
+        assert (changes.create, changes.delete) == ((), ())
+        return [(change.old["metadata"]["name"], len(change.new.endpoints)) for change in changes.update]
+
+    assert slices_written([*pods[:120], changed, *pods[121:]]) == [("s1", 100)]
+    assert slices_written([*pods[:120], *pods[121:]]) == [("s1", 99)]
+    assert slices_written([*pods, added]) == [("s3", 51)]
+    assert slices_written([*pods[:120], added, *pods[121:]]) == [("s1", 100)]
+
+
+def test_hand_made_subsets_with_the_same_ports_share_slices() -> None:
+    ports = [{"port": 80, "protocol": "TCP"}]
+    subsets = [{"addresses": [{"ip": f"10.0.0.{number}"}], "ports": ports} for number in (1, 2)]
+    (found,) = state.mirrored({"subsets": subsets})
+    assert [each["addresses"] for each in found.endpoints] == [["10.0.0.1"], ["10.0.0.2"]]

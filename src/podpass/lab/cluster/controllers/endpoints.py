@@ -6,7 +6,8 @@ What they should say is decided in `endpoints_state`. Contract: Kubernetes API s
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from podpass.kube import objects
@@ -15,15 +16,29 @@ from podpass.kube.resources import ENDPOINTS, ENDPOINTSLICES, PODS, SERVICES, Re
 from podpass.kube.status import StatusError
 from podpass.lab.cluster.collection import Change, Key, Stored
 from podpass.lab.cluster.controllers import endpoints_state as state
+from podpass.lab.cluster.controllers.endpoints_state import Backend
 from podpass.lab.cluster.controllers.loop import Task
 from podpass.lab.cluster.controllers.writes import Gone, controller_user, delete, update
 from podpass.lab.cluster.deletion import DeleteOptions
 from podpass.lab.cluster.kinds.service_validation import is_headless, kind_of
+from podpass.lab.cluster.registry import Kind
 from podpass.lab.cluster.verbs import Verbs
 
 _PODS, _SERVICES = (PODS.group, PODS.plural), (SERVICES.group, SERVICES.plural)
 _ENDPOINTS, _SLICES = (ENDPOINTS.group, ENDPOINTS.plural), (ENDPOINTSLICES.group, ENDPOINTSLICES.plural)
+_LOOKED_AT_ONCE = 100
 _REST_SHARE, _MOST_REST_SECONDS = 4.0, 0.5
+
+
+@dataclass(slots=True)
+class _Behind:
+    """The pods behind one Service."""
+
+    version: str
+    """The resourceVersion of the Service that they are looked at for."""
+    changed: set[str]
+    """The names of those that are still to be looked at."""
+    backends: dict[str, Backend] = field(default_factory=dict)
 
 
 class EndpointsController:
@@ -38,8 +53,9 @@ class EndpointsController:
         self._mirror_user = controller_user("endpointslicemirroring-controller")
         self._selectors: dict[str, dict[str, Mapping[str, str]]] = {}
         """The Services that choose pods, by namespace: most pods belong to none, and that should cost nothing."""
-        self._seen: dict[Key, tuple[int, Obj]] = {}
-        """Of the pods behind Services, what matters here, by resourceVersion."""
+        self._behind: dict[Key, _Behind] = {}
+        self._held: dict[Key, tuple[int, Obj]] = {}
+        """The slices that were made from pods, decoded, by resourceVersion."""
 
     def concerns(self, change: Change) -> Iterator[Task]:
         place, (namespace, name) = (change.resource.group, change.resource.plural), change.stored.key
@@ -48,15 +64,17 @@ class EndpointsController:
                 states = [each.labels for each in (change.stored, change.previous) if each is not None]
                 for service, selector in known.items():
                     if any(_matches(selector, labels) for labels in states):
+                        if (behind := self._behind.get((namespace, service))) is not None:
+                            behind.changed.add(name)
                         yield (namespace, service)
-            if change.type == "DELETED":
-                self._seen.pop(change.stored.key, None)
         elif place == _SERVICES:
             self._remember(change.stored, gone=change.type == "DELETED")
             yield (namespace, name)
         elif place == _ENDPOINTS:
             yield (namespace, name)
         elif place == _SLICES and change.type != "ADDED" and (owner := change.stored.labels.get(state.SERVICE_NAME)):
+            if change.type == "DELETED":
+                self._held.pop(change.stored.key, None)
             yield (namespace, owner)
 
     def everything(self) -> Iterator[Task]:
@@ -73,6 +91,7 @@ class EndpointsController:
         if selector:
             known[name] = selector
         else:
+            self._behind.pop(stored.key, None)
             known.pop(name, None)
             if not known:
                 del self._selectors[namespace]
@@ -108,22 +127,34 @@ class EndpointsController:
 
     async def _from_pods(self, service: Obj) -> None:
         namespace, name = objects.key(service)
-        found = state.groups(service, state.backends(service, self._pods(namespace, service)))
-        await self._write_slices(service, state.slices(service, found), state.SLICES_BY, self._slices_user)
-        await self._write_endpoints(service, state.subsets(service, found))
+        found = state.groups(await self._backends(service))
+        await self._write_slices(service, state.slices(found), state.SLICES_BY, self._slices_user)
+        await self._write_endpoints(service, state.subsets(found))
         for each in self._slices(namespace, name, state.MIRRORED_BY):
             await self._delete(ENDPOINTSLICES, each)
 
-    def _pods(self, namespace: str, service: Obj) -> Iterator[Obj]:
+    async def _backends(self, service: Obj) -> Iterable[Backend]:
+        """What is behind *service*: of all pods once, then of those that changed."""
+        key, version = objects.key(service), service["metadata"]["resourceVersion"]
         collection, selector = self._verbs.storage.collection(PODS), objects.spec(service)["selector"]
-        for key in collection.keys_in(namespace):
-            stored = collection.objects[key]
-            if not _matches(selector, stored.labels):
-                continue
-            known = self._seen.get(key)
-            if known is None or known[0] != stored.rv:
-                known = self._seen[key] = (stored.rv, _what_matters(stored.object()))
-            yield known[1]
+        behind = self._behind.get(key)
+        if behind is None or behind.version != version:
+            behind = self._behind[key] = _Behind(version, {name for _, name in collection.keys_in(key[0])})
+        looked = 0
+        while behind.changed:
+            name = behind.changed.pop()
+            stored = collection.objects.get((key[0], name))
+            found = None
+            if stored is not None and _matches(selector, stored.labels):
+                found = state.backend(service, stored.object())
+            if found is None:
+                behind.backends.pop(name, None)
+            elif found != behind.backends.get(name):
+                behind.backends[name] = found
+            looked += 1
+            if looked % _LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return behind.backends.values()
 
     async def _write_endpoints(self, service: Obj, subsets: list[Obj]) -> None:
         namespace, name = objects.key(service)
@@ -155,7 +186,7 @@ class EndpointsController:
         namespace, name = objects.key(owner)
         kind = self._verbs.registry.of(ENDPOINTSLICES)
         stored = {each.key: each for each in self._slices(namespace, name, manager)}
-        present = [self._verbs.present(kind, each) for each in stored.values()]
+        present = [self._decoded(kind, each) for each in stored.values()]
         labels = state.inherited_labels(owner, manager)
         changes = state.differences(wanted, present, labels)
         for each in changes.create:
@@ -178,7 +209,8 @@ class EndpointsController:
                 "endpoints": list(each.endpoints),
                 "ports": each.ports_body(),
             }
-            await self._verbs.create(ENDPOINTSLICES, body, namespace, user=user)
+            made = await self._verbs.create(ENDPOINTSLICES, body, namespace, user=user)
+            self._hold(kind, objects.name(made), namespace, each)
         for change in changes.update:
             meta = {**change.old["metadata"], "labels": labels}
             body = {
@@ -188,8 +220,22 @@ class EndpointsController:
                 "ports": change.new.ports_body(),
             }
             await self._update(ENDPOINTSLICES, body, user)
+            self._hold(kind, objects.name(change.old), namespace, change.new)
         for gone in changes.delete:
             await self._delete(ENDPOINTSLICES, stored[objects.key(gone)])
+
+    def _decoded(self, kind: Kind, stored: Stored) -> Obj:
+        known = self._held.get(stored.key)
+        if known is None or known[0] != stored.rv:
+            known = self._held[stored.key] = (stored.rv, self._verbs.present(kind, stored))
+        return known[1]
+
+    def _hold(self, kind: Kind, name: str, namespace: str, written: state.Slice) -> None:
+        """Keep a slice that was written with the very endpoints it was made of: those are equal at first sight."""
+        if (stored := self._verbs.storage.get(ENDPOINTSLICES, namespace, name)) is not None:
+            obj = self._decoded(kind, stored)
+            if obj.get("endpoints") == list(written.endpoints):
+                obj["endpoints"] = list(written.endpoints)
 
     def _slices(self, namespace: str, service: str, manager: str) -> list[Stored]:
         collection = self._verbs.storage.collection(ENDPOINTSLICES)
@@ -212,25 +258,3 @@ class EndpointsController:
 
 def _matches(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in selector.items())
-
-
-def _what_matters(pod: Obj) -> Obj:
-    """The members of a pod that decide about endpoints: ten thousand whole pods would be too many to keep."""
-    meta, spec, status = objects.metadata(pod), objects.spec(pod), objects.status(pod)
-    return {
-        "metadata": {name: meta[name] for name in ("name", "namespace", "uid", "deletionTimestamp") if name in meta},
-        "spec": {
-            **{name: spec[name] for name in ("nodeName", "hostname", "subdomain") if name in spec},
-            "containers": [{"ports": each["ports"]} for each in spec.get("containers") or () if each.get("ports")],
-            "initContainers": [
-                {"ports": each["ports"], "restartPolicy": each.get("restartPolicy")}
-                for each in spec.get("initContainers") or ()
-                if each.get("ports")
-            ],
-        },
-        "status": {
-            "podIP": status.get("podIP"),
-            "phase": status.get("phase"),
-            "conditions": [each for each in status.get("conditions") or () if each.get("type") == "Ready"],
-        },
-    }

@@ -5,6 +5,8 @@ Contract: Kubernetes API surface, section 7.5. Follows the controllers of Kubern
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 from typing import Any
 
 from podpass.kube import objects
@@ -28,18 +30,19 @@ Port = tuple[str, int | None, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """A pod behind a Service."""
+    """A pod behind a Service, and how the Service's objects show it."""
 
-    pod: Obj
-    address: str
+    name: str
+    ports: tuple[Port, ...]
+    """Those of the Service that it really has."""
     ready: bool
     """Whether it gets traffic."""
     serving: bool
     terminating: bool
-
-    def reference(self) -> Obj:
-        meta = objects.metadata(self.pod)
-        return {"kind": "Pod", "name": meta.get("name"), "namespace": meta.get("namespace"), "uid": meta.get("uid")}
+    address: Obj
+    """In Endpoints."""
+    endpoint: Obj
+    """In an EndpointSlice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +53,40 @@ class Group:
     backends: tuple[Backend, ...]
 
 
-def selects(service: Obj, labels: Mapping[str, str]) -> bool:
-    selector = objects.spec(service).get("selector") or {}
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
-
-
-def backends(service: Obj, pods: Iterable[Obj]) -> Iterator[Backend]:
-    """The pods that have an address and are not over."""
+def backend(service: Obj, pod: Obj) -> Backend | None:
+    """None for a pod that has no address, is over, or has none of the Service's ports."""
+    status = objects.status(pod)
+    ip = status.get("podIP")
+    if not ip or status.get("phase") in ("Succeeded", "Failed"):
+        return None
+    ports = tuple(_ports(service, pod))
+    if not ports and objects.spec(service).get("ports"):
+        return None
     publish = bool(objects.spec(service).get("publishNotReadyAddresses"))
-    for pod in pods:
-        status = objects.status(pod)
-        address = status.get("podIP")
-        if not address or status.get("phase") in ("Succeeded", "Failed"):
-            continue
-        serving, terminating = is_ready(pod), objects.being_deleted(pod)
-        yield Backend(pod, address, publish or (serving and not terminating), serving or publish, terminating)
+    serving, terminating = is_ready(pod), objects.being_deleted(pod)
+    ready, serving = publish or (serving and not terminating), serving or publish
+    meta = objects.metadata(pod)
+    members: Obj = {}
+    if hostname := hostname_of(service, pod):
+        members["hostname"] = hostname
+    if node := objects.spec(pod).get("nodeName"):
+        members["nodeName"] = node
+    members["targetRef"] = {
+        "kind": "Pod",
+        "name": meta.get("name"),
+        "namespace": meta.get("namespace"),
+        "uid": meta.get("uid"),
+    }
+    conditions = {"ready": ready, "serving": serving, "terminating": terminating}
+    return Backend(
+        objects.name(pod),
+        ports,
+        ready,
+        serving,
+        terminating,
+        {"ip": ip, **members},
+        {"addresses": [ip], "conditions": conditions, **members},
+    )
 
 
 def is_ready(pod: Obj) -> bool:
@@ -72,13 +94,11 @@ def is_ready(pod: Obj) -> bool:
     return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
 
 
-def groups(service: Obj, found: Iterable[Backend]) -> list[Group]:
+def groups(found: Iterable[Backend]) -> list[Group]:
     """The backends by the ports that they really have: a named target port may differ from pod to pod."""
     by_ports: dict[tuple[Port, ...], list[Backend]] = {}
-    for backend in sorted(found, key=lambda each: objects.name(each.pod)):
-        ports = tuple(_ports(service, backend.pod))
-        if ports or not objects.spec(service).get("ports"):
-            by_ports.setdefault(ports, []).append(backend)
+    for each in sorted(found, key=attrgetter("name")):
+        by_ports.setdefault(each.ports, []).append(each)
     return [Group(ports, tuple(each)) for ports, each in sorted(by_ports.items(), key=lambda item: str(item[0]))]
 
 
@@ -108,31 +128,23 @@ def target_port(port: Obj, pod: Obj) -> int | None:
 # Endpoints
 
 
-def subsets(service: Obj, found: Sequence[Group]) -> list[Obj]:
+def subsets(found: Sequence[Group]) -> list[Obj]:
     result, shown = [], 0
     for group in found:
         # Upstream's Endpoints name no more than a thousand; pods that end are not in them at all.
-        kept = [each for each in group.backends if each.ready or not each.terminating][: MOST_ENDPOINTS - shown]
+        listed = (each for each in group.backends if each.ready or not each.terminating)
+        kept = list(islice(listed, MOST_ENDPOINTS - shown))
         shown += len(kept)
         subset: Obj = {}
-        if ready := [_address(service, each) for each in kept if each.ready]:
+        if ready := [each.address for each in kept if each.ready]:
             subset["addresses"] = ready
-        if waiting := [_address(service, each) for each in kept if not each.ready]:
+        if waiting := [each.address for each in kept if not each.ready]:
             subset["notReadyAddresses"] = waiting
         if subset:
             if group.ports:
                 subset["ports"] = [_port(each) for each in group.ports]
             result.append(subset)
     return result
-
-
-def _address(service: Obj, backend: Backend) -> Obj:
-    address: Obj = {"ip": backend.address}
-    if hostname := hostname_of(service, backend.pod):
-        address["hostname"] = hostname
-    if node := objects.spec(backend.pod).get("nodeName"):
-        address["nodeName"] = node
-    return {**address, "targetRef": backend.reference()}
 
 
 def hostname_of(service: Obj, pod: Obj) -> str:
@@ -157,7 +169,7 @@ def _port(port: Port) -> Obj:
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What one EndpointSlice should hold."""
+    """Endpoints with the same ports: those of one EndpointSlice, or as many as several are to hold together."""
 
     ports: tuple[Port, ...]
     endpoints: tuple[Obj, ...]
@@ -169,37 +181,20 @@ class Slice:
         ]
 
 
-def slices(service: Obj, found: Sequence[Group]) -> list[Slice]:
-    """Slices of at most a hundred endpoints; one empty slice where there is nothing."""
-    made = []
-    for group in found:
-        entries = [_endpoint(service, each) for each in group.backends]
-        for start in range(0, len(entries), MOST_PER_SLICE):
-            made.append(Slice(group.ports, tuple(entries[start : start + MOST_PER_SLICE])))
-    return made or [Slice((), ())]
-
-
-def _endpoint(service: Obj, backend: Backend) -> Obj:
-    endpoint: Obj = {
-        "addresses": [backend.address],
-        "conditions": {"ready": backend.ready, "serving": backend.serving, "terminating": backend.terminating},
-    }
-    if hostname := hostname_of(service, backend.pod):
-        endpoint["hostname"] = hostname
-    if node := objects.spec(backend.pod).get("nodeName"):
-        endpoint["nodeName"] = node
-    return {**endpoint, "targetRef": backend.reference()}
+def slices(found: Sequence[Group]) -> list[Slice]:
+    """What the slices of a Service hold, by ports; one empty slice where there is nothing."""
+    return [Slice(group.ports, tuple(each.endpoint for each in group.backends)) for group in found] or [Slice((), ())]
 
 
 def mirrored(endpoints: Obj) -> list[Slice]:
-    """The slices that show hand-made Endpoints."""
-    made = []
+    """What the slices hold that show hand-made Endpoints, by ports."""
+    by_ports: dict[tuple[Port, ...], list[Obj]] = {}
     for subset in endpoints.get("subsets") or ():
         ports = tuple(
             (port.get("name") or "", port.get("port"), port.get("protocol") or "TCP", port.get("appProtocol") or "")
             for port in subset.get("ports") or ()
         )
-        entries: list[Obj] = []
+        entries = by_ports.setdefault(ports, [])
         for member, ready in (("addresses", True), ("notReadyAddresses", False)):
             for address in subset.get(member) or ():
                 entry: Obj = {"addresses": [address.get("ip")], "conditions": {"ready": ready}}
@@ -207,9 +202,7 @@ def mirrored(endpoints: Obj) -> list[Slice]:
                     if address.get(name):
                         entry[name] = address[name]
                 entries.append(entry)
-        for start in range(0, len(entries), MOST_PER_SLICE):
-            made.append(Slice(ports, tuple(entries[start : start + MOST_PER_SLICE])))
-    return made
+    return [Slice(ports, tuple(entries)) for ports, entries in by_ports.items()]
 
 
 def inherited_labels(owner: Obj, manager: str) -> dict[str, str]:
@@ -238,29 +231,50 @@ class Changes:
 
 
 def differences(wanted: Sequence[Slice], present: Sequence[Obj], labels: Mapping[str, str]) -> Changes:
-    """Slices keep their names: each wanted one goes to the present one that is most like it."""
-    left, updates, unmatched = list(present), [], []
+    """Endpoints stay in the slice they are in, so that a change of one pod is a change of one slice."""
+    left, create, update = list(present), [], []
     for each in wanted:
-        body = (each.ports_body(), list(each.endpoints))
-        found = next((obj for obj in left if (_of(obj)) == body), None)
-        if found is None:
-            unmatched.append(each)
-            continue
-        left.remove(found)
-        if objects.labels(found) != labels:
-            updates.append(Update(found, each))
-    create = []
-    for each in unmatched:
         ports = each.ports_body()
-        # The ports of a slice hold for all of it; one with other ports is taken only where nothing fits better.
-        found = next((obj for obj in left if _of(obj)[0] == ports), left[0] if left else None)
-        if found is None:
-            create.append(each)
-        else:
-            left.remove(found)
-            updates.append(Update(found, each))
-    return Changes(tuple(create), tuple(updates), tuple(left))
+        same = [obj for obj in left if (obj.get("ports") or []) == ports]
+        left = [obj for obj in left if (obj.get("ports") or []) != ports]
+        if not each.endpoints:
+            # One slice says that there is nothing.
+            left, same = left + same[1:], same[:1]
+        placed = _placed(each.endpoints, [obj.get("endpoints") or [] for obj in same])
+        for obj, endpoints in zip(same, placed, strict=False):
+            if not endpoints and each.endpoints:
+                left.append(obj)
+            elif endpoints != (obj.get("endpoints") or []) or objects.labels(obj) != labels:
+                update.append(Update(obj, Slice(each.ports, tuple(endpoints))))
+        create += [Slice(each.ports, tuple(endpoints)) for endpoints in placed[len(same) :]]
+    # What would be deleted takes what would be made, other ports or not.
+    reused = min(len(left), len(create))
+    update += [Update(old, new) for old, new in zip(left[:reused], create[:reused], strict=True)]
+    return Changes(tuple(create[reused:]), tuple(update), tuple(left[reused:]))
 
 
-def _of(obj: Obj) -> tuple[list[Any], list[Any]]:
-    return list(obj.get("ports") or ()), list(obj.get("endpoints") or ())
+def _placed(endpoints: Sequence[Obj], held: Sequence[Sequence[Obj]]) -> list[list[Obj]]:
+    """*endpoints* in the slices that hold them now, the new ones where there is room, and in further slices."""
+    waiting = {_identity(each): each for each in endpoints}
+    placed = []
+    for old in held:
+        kept = (waiting.pop(_identity(each), None) for each in old)
+        placed.append(list(islice((each for each in kept if each is not None), MOST_PER_SLICE)))
+    new = list(waiting.values())
+    # A slice that is written anyway is filled first, then the fullest that takes all the rest.
+    for now, old in zip(placed, held, strict=True):
+        if new and len(now) != len(old):
+            room = MOST_PER_SLICE - len(now)
+            now += new[:room]
+            del new[:room]
+    fitting = [now for now in placed if len(now) + len(new) <= MOST_PER_SLICE]
+    if new and fitting:
+        max(fitting, key=len).extend(new)
+        new = []
+    return placed + [new[at : at + MOST_PER_SLICE] for at in range(0, len(new), MOST_PER_SLICE)] or [[]]
+
+
+def _identity(endpoint: Obj) -> tuple[Any, ...]:
+    """What makes it the same endpoint in another state."""
+    reference = endpoint.get("targetRef") or {}
+    return endpoint["addresses"][0], reference.get("uid"), endpoint.get("hostname")
