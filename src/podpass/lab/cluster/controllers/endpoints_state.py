@@ -255,10 +255,17 @@ def differences(wanted: Sequence[Slice], present: Sequence[Obj], labels: Mapping
 
 def _placed(endpoints: Sequence[Obj], held: Sequence[Sequence[Obj]]) -> list[list[Obj]]:
     """*endpoints* in the slices that hold them now, the new ones where there is room, and in further slices."""
-    waiting = {_identity(each): each for each in endpoints}
-    placed = []
+    # Of thousands of endpoints most are the very objects that the slices were made of.
+    fresh, whole = set(map(id, endpoints)), []
     for old in held:
-        kept = (waiting.pop(_identity(each), None) for each in old)
+        there = set(map(id, old))
+        whole.append(there <= fresh and len(old) <= MOST_PER_SLICE)
+        if whole[-1]:
+            fresh -= there
+    waiting = {_identity(each): each for each in endpoints if id(each) in fresh}
+    placed = []
+    for old, is_whole in zip(held, whole, strict=True):
+        kept = old if is_whole else (waiting.pop(_identity(each), None) for each in old)
         placed.append(list(islice((each for each in kept if each is not None), MOST_PER_SLICE)))
     new = list(waiting.values())
     # A slice that is written anyway is filled first, then the fullest that takes all the rest.
