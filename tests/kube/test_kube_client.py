@@ -114,7 +114,7 @@ async def test_a_read_is_tried_again_after_401_and_a_write_is_not(tmp_path: Path
     async with loopback_api(answer) as api, Client(Access(api.url, credential=TokenFile(token_file))) as client:
         assert await client.get(PODS, "a", "shop") == {"ok": True}
         token_file.write_text("old")
-        client._credentials.discard()
+        client._session._credentials.discard()
         with pytest.raises(ApiError):
             await client.create(PODS, pod("a", ""), "shop")
     assert [request.method for request in api.seen] == ["GET", "GET", "POST"]

@@ -7,18 +7,16 @@ Contract: Kubernetes API surface, sections 1.4, 2.3-2.8, 8.1.
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, overload
 
 import aiohttp
 import msgspec
-from yarl import URL
 
 from podpass.kube.config import Access
-from podpass.kube.credentials import Credentials
-from podpass.kube.errors import AnswerUnusable, ApiError, Unreachable, api_error, reason
+from podpass.kube.errors import AnswerUnusable, ApiError, Unreachable, api_error
+from podpass.kube.http import CONNECT_SECONDS, Session
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 
@@ -122,33 +120,25 @@ class Client:
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self.access = access
-        self._connector = connector
-        self._user_agent = user_agent
-        self._timeout = aiohttp.ClientTimeout(total=timeout_seconds, connect=min(timeout_seconds, 10.0))
         self._watch_timeout = aiohttp.ClientTimeout(
-            total=None, connect=min(timeout_seconds, 10.0), sock_read=watch_read_seconds
+            total=None, connect=min(timeout_seconds, CONNECT_SECONDS), sock_read=watch_read_seconds
         )
-        self._max_body_bytes = max_body_bytes
-        self._credentials: Credentials | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._session = Session(
+            access,
+            connector=connector,
+            user_agent=user_agent,
+            timeout_seconds=timeout_seconds,
+            max_body_bytes=max_body_bytes,
+        )
 
     async def __aenter__(self) -> Self:
-        self._credentials = Credentials(self.access)
-        self._session = aiohttp.ClientSession(
-            # Every watch holds a connection for minutes, so the usual limit of 100 would starve the rest.
-            connector=self._connector or aiohttp.TCPConnector(limit=512),
-            headers={"User-Agent": self._user_agent, "Accept": "application/json"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=True,
-            read_bufsize=2**18,
-        )
+        await self._session.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        await self._session.__aexit__(kind, error, trace)
 
     async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Obj:
         return await self._object("GET", resource.path(namespace, name))
@@ -207,7 +197,7 @@ class Client:
         query["limit"] = str(limit)
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(item_type or Obj)
         while True:
-            body = await self._bytes("GET", resource.path(namespace), query=query)
+            body = await self._session.read("GET", resource.path(namespace), query=query)
             try:
                 page = _LIST.decode(body)
                 items = [decoder.decode(raw) for raw in page.items or ()]
@@ -340,8 +330,9 @@ class Client:
         # A spread of lifetimes keeps a thousand watchers from coming back in the same second.
         query["timeoutSeconds"] = str(timeout_seconds or random.randint(300, 600))  # noqa: S311
         decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(item_type or Obj)
-        async with self._open("GET", resource.path(namespace), query=query, timeout=self._watch_timeout) as answer:
-            async for line in self._lines(answer):
+        path = resource.path(namespace)
+        async with self._session.open("GET", path, query=query, timeout=self._watch_timeout) as answer:
+            async for line in self._session.lines(answer, MAX_EVENT_BYTES):
                 try:
                     event = _EVENT.decode(line)
                     if event.type == "ERROR":
@@ -358,18 +349,16 @@ class Client:
 
     async def read(self, path: str, query: Mapping[str, str] | None = None, *, accept: str = "*/*") -> RawAnswer:
         """Any GET, its answer's body as it came."""
-        async with self._open("GET", path, query=query, accept=accept) as answer:
-            return RawAnswer(answer.status, answer.headers, await self._whole(answer))
+        async with self._session.open("GET", path, query=query, accept=accept) as answer:
+            return RawAnswer(answer.status, answer.headers, await self._session.whole(answer))
 
     async def stream(self, path: str, query: Mapping[str, str] | None = None) -> AsyncIterator[bytes]:
         """Any GET whose answer may never end, such as logs that are followed."""
-        timeout = aiohttp.ClientTimeout(total=None, connect=10.0)
-        async with self._open("GET", path, query=query, timeout=timeout) as answer:
-            try:
+        timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS)
+        async with self._session.open("GET", path, query=query, timeout=timeout) as answer:
+            with self._session.failures_told():
                 async for chunk in answer.content.iter_any():
                     yield chunk
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                raise Unreachable(self.access.server, reason(error)) from error
 
     async def _object(
         self,
@@ -380,127 +369,11 @@ class Client:
         body: object = None,
         content_type: str = "application/json",
     ) -> Obj:
-        data = await self._bytes(method, path, query=query, body=body, content_type=content_type)
+        data = await self._session.read(method, path, query=query, body=body, content_type=content_type)
         try:
             return msgspec.json.decode(data, type=Obj)
         except msgspec.MsgspecError as error:
             raise AnswerUnusable(f"{method} {path}: {error}") from error
-
-    async def _bytes(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: object = None,
-        content_type: str = "application/json",
-    ) -> bytes:
-        async with self._open(method, path, query=query, body=body, content_type=content_type) as answer:
-            return await self._whole(answer)
-
-    @asynccontextmanager
-    async def _open(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] | None = None,
-        body: object = None,
-        content_type: str = "application/json",
-        timeout: aiohttp.ClientTimeout | None = None,
-        accept: str = "",
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        answer = await self._send(method, path, query, body, content_type, timeout, accept)
-        async with answer:
-            if answer.status == 401 and self._credentials is not None:
-                self._credentials.discard()
-            if answer.status == 401 and method == "GET":
-                answer.release()
-                async with await self._send(method, path, query, body, content_type, timeout, accept) as again:
-                    await self._accept(again)
-                    yield again
-                return
-            await self._accept(answer)
-            try:
-                yield answer
-            finally:
-                _abandon(answer)
-
-    async def _accept(self, answer: aiohttp.ClientResponse) -> None:
-        if answer.status >= 300:
-            raise api_error(answer.status, await self._whole(answer), answer.headers.get("Retry-After", ""))
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        query: Mapping[str, str] | None,
-        body: object,
-        content_type: str,
-        timeout: aiohttp.ClientTimeout | None,
-        accept: str = "",
-    ) -> aiohttp.ClientResponse:
-        if self._session is None or self._credentials is None:
-            raise RuntimeError("the client is used before it is opened")
-        headers = await self._credentials.headers()
-        data: bytes | None = None
-        if accept or body is not None:
-            headers = headers.copy()
-        if accept:
-            headers["Accept"] = accept
-        if body is not None:
-            headers["Content-Type"] = content_type
-            data = msgspec.json.encode(body)
-        try:
-            return await self._session.request(
-                method,
-                # The path's segments are ready for the wire; yarl must not requote them.
-                URL(self.access.server + path, encoded=True),
-                params=query or None,
-                data=data,
-                headers=headers,
-                ssl=self._credentials.tls or True,
-                server_hostname=self.access.tls_server_name or None,
-                proxy=self.access.proxy or None,
-                timeout=timeout or self._timeout,
-                allow_redirects=False,
-            )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(self.access.server, reason(error)) from error
-
-    async def _whole(self, answer: aiohttp.ClientResponse) -> bytes:
-        if (answer.content_length or 0) > self._max_body_bytes:
-            raise AnswerUnusable(f"the answer announces {answer.content_length} bytes")
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async for chunk in answer.content.iter_any():
-                size += len(chunk)
-                if size > self._max_body_bytes:
-                    raise AnswerUnusable(f"the answer is larger than {self._max_body_bytes} bytes")
-                chunks.append(chunk)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(self.access.server, reason(error)) from error
-        return b"".join(chunks)
-
-    async def _lines(self, answer: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
-        pending: list[bytes] = []
-        size = 0
-        try:
-            async for chunk in answer.content.iter_any():
-                head, *rest = chunk.split(b"\n")
-                pending.append(head)
-                size += len(head)
-                if size > MAX_EVENT_BYTES:
-                    raise AnswerUnusable(f"an event is larger than {MAX_EVENT_BYTES} bytes")
-                for tail in rest:
-                    line = b"".join(pending)
-                    pending, size = [tail], len(tail)
-                    if line.strip():
-                        yield line
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(self.access.server, reason(error)) from error
-        # An event without its newline was cut off in the middle: it comes again after the resume.
 
 
 def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
@@ -514,12 +387,3 @@ def _selectors(label_selector: str, field_selector: str) -> dict[str, str]:
 
 def _dry_run(wanted: bool) -> dict[str, str]:
     return {"dryRun": "All"} if wanted else {}
-
-
-def _abandon(answer: aiohttp.ClientResponse) -> None:
-    """Cut the connection of an answer that was not read to its end, as a watch never is.
-
-    Closing it instead would start TLS's farewell, which waits for the server and outlives the loop it belongs to.
-    """
-    if answer.connection is not None and answer.connection.transport is not None:
-        answer.connection.transport.abort()
