@@ -226,7 +226,7 @@ class Cluster:
 
     async def run(self) -> None:
         """The controllers, until cancelled; then every watch is ended."""
-        self._pods.load()
+        await self._pods.load()
         try:
             async with asyncio.TaskGroup() as group:
                 for loop in self._loops:

@@ -163,7 +163,7 @@ def test_the_index_knows_at_every_moment_what_a_recount_would_find(
 ) -> None:
     store = Store.open(None)
     index = PodIndex(Storage(store, LabClock(), cluster="test"))
-    index.load()
+    asyncio.run(index.load())
     there: dict[str, dict[str, object]] = {}
     for name, state in writes:
         if state is None and name not in there:
@@ -195,4 +195,28 @@ def test_the_index_knows_at_every_moment_what_a_recount_would_find(
         assert {pod.name for pod in index.matching("shop", parse_labels("app!=x"))} == {
             each for each, found in there.items() if found["app"] != "x"
         }
+    store.close()
+
+
+async def test_pods_that_change_while_the_index_is_loaded_are_in_it_as_they_are() -> None:
+    store = Store.open(None)
+    storage = Storage(store, LabClock(), cluster="test")
+
+    def pod(name: str, app: str) -> dict[str, object]:
+        return {"metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"app": app}}}
+
+    stored = [storage.create(PODS, ("shop", f"p{n:03}"), pod(f"p{n:03}", "old")) for n in range(600)]
+    index = PodIndex(storage)
+    storage.listen(index.notice)
+    loading = asyncio.create_task(index.load())
+    await asyncio.sleep(0)
+    for each in (stored[0], stored[599]):
+        storage.update(PODS, pod(each.key[1], "new"), each)
+    for each in (stored[1], stored[598]):
+        storage.delete(PODS, pod(each.key[1], "old"), each)
+    storage.create(PODS, ("shop", "q"), pod("q", "new"))
+    await loading
+    assert [pod.name for pod in index.matching("shop", parse_labels("app=new"))] == ["p000", "p599", "q"]
+    old = {pod.name for pod in index.matching("shop", parse_labels("app=old"))}
+    assert old == {f"p{n:03}" for n in range(2, 598)}
     store.close()

@@ -3,6 +3,7 @@
 A controller finds its pods here without reading the others.
 """
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from podpass.lab.cluster.workloads.pods import Pod, decode
 _Group = dict[Key, Pod]
 _Label = tuple[str, str, str]
 """Namespace, key and value."""
+_LOADED_AT_ONCE = 250
 
 
 @dataclass(slots=True)
@@ -56,13 +58,21 @@ class PodIndex:
         self.current: Pod | None = None
         """What the newest change left; None when the pod is gone."""
 
-    def load(self) -> None:
-        """Take in all pods there are; only then changes are followed."""
+    async def load(self) -> None:
+        """Take in all pods there are, and follow the changes from now on.
+
+        A cluster of thousands answers requests meanwhile.
+        """
         if self._loaded:
             return
         self._loaded = True
-        for stored in self._storage.collection(PODS).objects.values():
-            self._put(stored.key, decode(stored.body))
+        objects = self._storage.collection(PODS).objects
+        for number, key in enumerate(list(objects), start=1):
+            # What changed meanwhile is here already, or gone.
+            if key in objects and key not in self._pods:
+                self._put(key, decode(objects[key].body))
+            if number % _LOADED_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
     def notice(self, change: Change) -> None:
         if not self._loaded or (change.resource.group, change.resource.plural) != ("", "pods"):
