@@ -21,6 +21,7 @@ def test_the_documented_example_is_valid() -> None:
     scenario = read(COMPLETE.read_text())
     assert [vault.name for vault in scenario.vaults] == ["kv-podpass-example", "kv-podpass-policies"]
     assert scenario.clusters[0].host_paths == ("/srv/shop",)
+    assert scenario.clusters[0].nodes == 2
     assert scenario.identities[0].federated_credentials[0].subject == "system:serviceaccount:shop:orders"
     (machine,) = scenario.virtual_machines
     assert (machine.name, machine.system_assigned, machine.identities, machine.host) == (
@@ -68,6 +69,14 @@ def test_a_file_that_says_nothing_more_is_the_default() -> None:
             "version: 1\nclusters: [{name: a, tenant: lab, hostPaths: [/srv/../etc]}]\n",
             "'/srv/../etc' is not the absolute path of a directory",
             id="host-path",
+        ),
+        *(
+            pytest.param(
+                f"version: 1\nclusters: [{{name: a, tenant: lab, nodes: {number}}}]\n",
+                "clusters[0].nodes: ",
+                id=f"nodes-{number}",
+            )
+            for number in ("0", "251", "-1", "1.5", "many", "[2]", "null", "99999999999")
         ),
         pytest.param(
             "version: 1\nresourceGroups: [{name: a, subscription: lab}, {name: A, subscription: lab}]\n",

@@ -18,6 +18,7 @@ from podpass.problems import PodpassError
 
 app = App(name="lab", help="The cluster and the cloud on this machine.")
 app.command("podpass.cli.image:app", name="image", help="What runs for which image.")
+app.command("podpass.cli.node:app", name="node", help="The nodes: add, switch off and on, take away.")
 
 Name = Annotated[str, Parameter(name=["--name", "-n"], env_var="PODPASS_LAB", help="Which lab.")]
 Output = Annotated[Format, Parameter(name=["--output", "-o"], help="table, json or yaml")]
@@ -65,7 +66,7 @@ def up(
     dry_run:
         Only list what the lab would do to that cluster.
     nodes:
-        How many nodes the cluster has; 0 keeps the last number, one at first.
+        How many nodes the cluster has; 0 keeps those of last time, at first what the scenario says, or one.
     """
     paths = _paths(name)
     if dry_run:

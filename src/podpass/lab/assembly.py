@@ -37,6 +37,7 @@ from podpass.lab.keyvault import KeyVault
 from podpass.lab.listeners import LOOPBACK, Listeners, port_of
 from podpass.lab.lock import only_process
 from podpass.lab.node.addresses import API_ADDRESS, DOORS, MOST_NODES
+from podpass.lab.node_set import NodeSet, wanted_nodes
 from podpass.lab.pod_runtime import RUNTIMES
 from podpass.lab.private_files import replace_file
 from podpass.lab.remembered import Remembered
@@ -56,8 +57,8 @@ class Lab:
 
     *scenario* fills it at its first start, and again whenever it is given. *home* is the directory of all labs. A lab
     of the same name and home goes on where the last one stopped, however it stopped. *kubeconfig*, with one of its
-    contexts, names a cluster to use instead of the embedded one; *nodes* is how many that one has, 0: as many as last
-    time, or one. Entering raises PodpassError.
+    contexts, names a cluster to use instead of the embedded one; *nodes* is how many that one has, 0: those of last
+    time, or what the scenario says, or one. Entering raises PodpassError.
     """
 
     def __init__(
@@ -126,7 +127,7 @@ class Lab:
             "identities": [asdict(identity) for identity in self._filling.identities()],
             "journal": {"newest": self.journal.newest},
             "loops": self._supervision.report(),
-            "notes": self._notes,
+            "notes": [*self._notes, *self._cluster.notes()],
         }
 
     def host_variables(self) -> dict[str, str]:
@@ -154,6 +155,11 @@ class Lab:
         """What runs on the nodes."""
         return self._cluster.images_in_use()
 
+    @property
+    def nodes(self) -> NodeSet:
+        """The nodes, to be changed. Raises PodpassError where they are none of the lab's."""
+        return self._cluster.nodes
+
     # The start, each step after what it needs
 
     async def _start(self) -> None:
@@ -170,7 +176,7 @@ class Lab:
         self._ca.bundle(self.paths.ca_bundle)
         self._listeners = Listeners.bind(self.paths, self._remembered, self._wanted_ports, self._notes)
         self._stack.callback(self._listeners.close)
-        self._cluster = self._choose_cluster(scenario, new=new)
+        self._cluster = self._choose_cluster(scenario, new=new, applied=given is not None)
         async with asyncio.TaskGroup() as opening:
             signing = opening.create_task(open_signing_identity(self.paths.keys / "entra"))
             opening.create_task(self._cluster.open())
@@ -200,7 +206,7 @@ class Lab:
         self._cluster_clock = SkewedClock(self.clock, self.faults.cluster_skew_seconds)
         self.journal = Journal(self._store, self.clock)
 
-    def _choose_cluster(self, scenario: Scenario, *, new: bool) -> LabCluster:
+    def _choose_cluster(self, scenario: Scenario, *, new: bool, applied: bool) -> LabCluster:
         surroundings = Surroundings(
             home=self._home,
             paths=self.paths,
@@ -234,14 +240,9 @@ class Lab:
             issuer=f"https://{entry.region}.oic.prod-aks.azure.com/{tenant_id}/{guid}/",
             runtime=self._wanted_runtime,
             host_paths=tuple(map(Path, entry.host_paths)),
-            nodes=self._number_of_nodes(),
+            nodes=wanted_nodes(self._remembered.nodes, asked=self._wanted_nodes, scenario=entry.nodes, applied=applied),
+            keep_nodes=self._remembered.keep_nodes,
         )
-
-    def _number_of_nodes(self) -> int:
-        """What was asked for, else as many as last time."""
-        number = self._wanted_nodes or self._remembered.nodes
-        self._remembered.keep_nodes(number)
-        return number
 
     async def _serve_clouds(self, signing: SigningIdentity) -> None:
         """Entra, ARM and Key Vault behind the doors."""

@@ -41,7 +41,7 @@ def main() -> None:
 
         _run(Lab, options)
     except PodpassError as error:
-        _tell(options.ready_fd, {"error": str(error), "code": error.problem.code, "values": _texts(error.values)})
+        _tell(options.ready_fd, error.members())
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - the starter must hear of any failure; the log holds the rest
         traceback.print_exc()
@@ -76,10 +76,6 @@ def _run(lab_class: "type[Lab]", options: argparse.Namespace) -> None:
     # The wall stands from the first moment; only what it turns away is recorded once there is a journal.
     with hermetic(), asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(live())
-
-
-def _texts(values: dict[str, object]) -> dict[str, str]:
-    return {name: str(value) for name, value in values.items()}
 
 
 def _tell(descriptor: int | None, message: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS, NodeNetwork
 from podpass.lab.node.images import Catalogue
 from podpass.lab.node.images.kept import Kept
 from podpass.lab.node.loop import Node
+from podpass.lab.node_set import Kept as KeptNodes
+from podpass.lab.node_set import NodeSet, State
 from podpass.lab.nodes import Nodes
 from podpass.lab.pod_runtime import open_runtime
 from podpass.lab.scheduler.loop import Scheduler
@@ -37,7 +39,11 @@ STOP_SECONDS = 2.0
 
 
 class EmbeddedCluster:
-    """The cluster of a lab that was given none. *host_paths* are what hostPath volumes may show of this machine."""
+    """The cluster of a lab that was given none.
+
+    *host_paths* are what hostPath volumes may show of this machine. *nodes* are those it begins with; *keep_nodes*
+    makes another set of them durable.
+    """
 
     def __init__(
         self,
@@ -47,17 +53,19 @@ class EmbeddedCluster:
         issuer: str,
         runtime: str,
         host_paths: Sequence[Path] = (),
-        nodes: int = 1,
+        nodes: KeptNodes,
+        keep_nodes: Callable[[dict[str, State]], None],
     ) -> None:
         self._lab = lab
         self._host_paths = host_paths
         self._name = name
         self._wanted_runtime = runtime
-        self._number_of_nodes = nodes
+        self._kept_nodes, self._keep_nodes = nodes, keep_nodes
         self._nodes: Nodes | None = None
         self._services: ServiceLoop | None = None
         self._of_nodes = AsyncExitStack()
-        """What the nodes call with."""
+        self._node_clients: dict[str, Client] = {}
+        """What the nodes call with; one that is switched on again has its former one."""
         self.issuer = issuer
         self.server = f"https://{LOOPBACK}:{port_of(lab.listeners.api)}"
 
@@ -164,6 +172,23 @@ class EmbeddedCluster:
     def kubeconfig_paths(self) -> tuple[Path, ...]:
         return (self._lab.paths.kubeconfig,)
 
+    def notes(self) -> list[str]:
+        lab = "" if self._lab.paths.name == "default" else f" --name {self._lab.paths.name}"
+        notes = [
+            f"{name} is switched off: podpass lab node start {name}{lab}" for name in self._node_set.names("stopped")
+        ]
+        if self._opened.runtime.kind == "plain" and len(self._node_set.names("running")) > 1:
+            notes.append(
+                "the nodes share this machine's network, as their pods are plain processes: 127.0.0.1 is the address"
+                " of every node and pod, and a port is there once for all of them"
+            )
+        return notes
+
+    @property
+    def nodes(self) -> NodeSet:
+        """Known once it has started."""
+        return self._node_set
+
     # Its life
 
     async def start(self, tenant_id: str) -> Supervision:
@@ -184,7 +209,15 @@ class EmbeddedCluster:
         await register_webhook(kube, url=webhook.url, ca_bundle=webhook.ca_bundle)
         supervision.start("scheduler", scheduler.run)
         nodes = self._cluster.node = self._nodes = Nodes(self._make_node, supervision)
-        started = [await nodes.start(number) for number in range(self._number_of_nodes)]
+        self._node_set = NodeSet(
+            lab.paths.name,
+            nodes,
+            kube,
+            self._kept_nodes,
+            keep=self._keep_nodes,
+            directory_of=self._directory_of,
+        )
+        started = await self._node_set.begin()
         async with asyncio.timeout(READY_SECONDS):
             await webhook.ready.wait()
             for node in started:
@@ -192,20 +225,26 @@ class EmbeddedCluster:
         return supervision
 
     async def _make_node(self, name: str, network: NodeNetwork) -> Node:
-        lab, first = self._lab, name == NODE_NAME
-        token = self._cluster.node_token if first else self._cluster.token_of_node(name)
+        lab = self._lab
+        if name not in self._node_clients:
+            token = self._cluster.node_token if name == NODE_NAME else self._cluster.token_of_node(name)
+            client = await self._of_nodes.enter_async_context(self._client_with(token))
+            self._node_clients[name] = client
         return Node(
             name=name,
-            client=await self._of_nodes.enter_async_context(self._client_with(token)),
+            client=self._node_clients[name],
             runtime=self._opened.runtime,
             clock=lab.clock,
             journal=lab.journal,
-            state_directory=lab.paths.node if first else lab.paths.node / name,
+            state_directory=self._directory_of(name),
             network=network,
             images=Catalogue.of(lab.paths.node),
             why=self._opened.why,
             host_roots=self._host_paths,
         )
+
+    def _directory_of(self, name: str) -> Path:
+        return self._lab.paths.node if name == NODE_NAME else self._lab.paths.node / name
 
     def _start_services(self, supervision: Supervision, kube: Client) -> None:
         events = EventRecorder(kube, "service-controller", now=self._lab.clock.now)

@@ -1,10 +1,12 @@
 """The lab's nodes: begun, stopped and found by the pods on them."""
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
 from podpass.lab.cluster import NODE_NAME
 from podpass.lab.node.addresses import MOST_NODES, NodeNetwork
+from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.logs import LogOptions
 from podpass.lab.node.loop import Node, NoLog
 from podpass.lab.node.streams import Connection, NoContainer, RunningContainer
@@ -46,10 +48,18 @@ class Nodes:
 
     async def stop(self, name: str) -> bool:
         """End a node and its containers, as when a machine is switched off; whether it ran."""
-        if self.by_name.pop(name, None) is None:
+        if (node := self.by_name.pop(name, None)) is None:
             return False
         await self.supervision.stop(name)
+        # What is lost has no network either.
+        with contextlib.suppress(FabricFailed):
+            await node.disconnect()
         return True
+
+    def containers(self, name: str) -> int:
+        """How many containers run on the node of that name."""
+        node = self.by_name.get(name)
+        return 0 if node is None else len(node.images_in_use())
 
     def logs(
         self, namespace: str, pod: str, container: str = "", options: LogOptions | None = None

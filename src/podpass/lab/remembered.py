@@ -4,6 +4,7 @@ import uuid
 
 import msgspec
 
+from podpass.lab.node_set import State
 from podpass.lab.scenario.model import Scenario
 from podpass.lab.store import Store
 
@@ -39,13 +40,14 @@ class Remembered:
             self._store.put(_SERVICE, "port", what, port)
 
     @property
-    def nodes(self) -> int:
-        """How many nodes the lab had last."""
-        return int(self._store.get(_SERVICE, "nodes", "number") or 1)
+    def nodes(self) -> dict[str, State] | None:
+        """The nodes that the lab had last, None before the first time."""
+        kept = self._store.get(_SERVICE, "nodes", "states")
+        return None if kept is None else msgspec.convert(kept, dict[str, State])
 
-    def keep_nodes(self, number: int) -> None:
-        if self.nodes != number:
-            self._store.put(_SERVICE, "nodes", "number", number)
+    def keep_nodes(self, nodes: dict[str, State]) -> None:
+        if self.nodes != nodes:
+            self._store.put(_SERVICE, "nodes", "states", nodes)
 
     @property
     def offset_seconds(self) -> float:

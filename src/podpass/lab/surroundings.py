@@ -12,6 +12,7 @@ from podpass.lab.doors.dns import Services
 from podpass.lab.environment import LabPaths
 from podpass.lab.journal import Journal
 from podpass.lab.listeners import Listeners
+from podpass.lab.node_set import NodeSet
 from podpass.lab.store import Store
 from podpass.lab.supervision import Supervision
 from podpass.serving.asgi import App
@@ -73,6 +74,15 @@ class LabCluster(Protocol):
 
     def runtime(self) -> dict[str, str]:
         """How pods run: `name`, and `why` in a sentence."""
+        ...
+
+    def notes(self) -> list[str]:
+        """What a person should know of it now, in a sentence each."""
+        ...
+
+    @property
+    def nodes(self) -> NodeSet:
+        """The nodes, to be changed. Raises PodpassError where they are none of the lab's."""
         ...
 
     def images_in_use(self) -> list[dict[str, str]]: ...

@@ -215,6 +215,18 @@ _PROBLEMS = (
         remedy="podpass lab image ls --name {lab!q}",
     ),
     Problem(
+        "PP140",
+        title="There is no such node",
+        cause="The lab's nodes are: {have}. There is none called {name!r}.",
+        remedy="podpass lab node ls --name {lab!q}",
+    ),
+    Problem(
+        "PP141",
+        title="The nodes can't be changed so",
+        cause="{reason}.",
+        remedy="podpass lab node ls --name {lab!q}",
+    ),
+    Problem(
         "PP130",
         title="The lab belongs to another cluster",
         cause="Lab {name} belongs to {cluster}; a lab stays with the cluster it began with.",

@@ -21,3 +21,8 @@ class PodpassError(Exception):
     @property
     def hint(self) -> str:
         return self.problem.remedy_for(**self.values)
+
+    def members(self) -> dict[str, object]:
+        """As JSON, from which another process can raise it again."""
+        values = {name: str(value) for name, value in self.values.items()}
+        return {"error": str(self), "code": self.problem.code, "values": values}

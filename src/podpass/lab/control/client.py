@@ -13,6 +13,8 @@ from podpass.lab.environment import LabPaths
 from podpass.problems import PodpassError
 
 _TIMEOUT_SECONDS = 10.0
+_NODE_SECONDS = 60.0
+"""A node is waited for: until it is ready, or until its containers have ended."""
 
 
 class _Connection(http.client.HTTPConnection):
@@ -68,6 +70,27 @@ class Control:
         found: list[dict[str, str]] = self._call("GET", "/images-in-use")
         return found
 
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes, as NodeSet describes them."""
+        found: list[dict[str, Any]] = self._call("GET", "/nodes")
+        return found
+
+    def add_node(self, node: str = "") -> dict[str, Any]:
+        return self._change_nodes("POST", "/nodes", {"name": node})
+
+    def start_node(self, node: str) -> dict[str, Any]:
+        return self._change_nodes("POST", f"/nodes/{quote(node, safe='')}/start")
+
+    def stop_node(self, node: str) -> dict[str, Any]:
+        return self._change_nodes("POST", f"/nodes/{quote(node, safe='')}/stop")
+
+    def remove_node(self, node: str) -> dict[str, Any]:
+        return self._change_nodes("DELETE", f"/nodes/{quote(node, safe='')}")
+
+    def _change_nodes(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        found: dict[str, Any] = self._call(method, path, body, timeout=_NODE_SECONDS)
+        return found
+
     def journal(self, *, after: int = 0, trace: str = "", limit: int = 1_000) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._call(
             "GET", f"/journal?after={after}&trace={quote(trace, safe='')}&limit={limit}"
@@ -83,12 +106,14 @@ class Control:
                 if line.strip():
                     yield json.loads(line)
 
-    def _call(self, method: str, path: str, body: object = None) -> Any:
-        with self._connected(timeout=_TIMEOUT_SECONDS) as connection:
+    def _call(self, method: str, path: str, body: object = None, *, timeout: float = _TIMEOUT_SECONDS) -> Any:
+        with self._connected(timeout=timeout) as connection:
             payload = None if body is None else json.dumps(body)
             connection.request(method, path, payload, {"Content-Type": "application/json"} if payload else {})
             answer = connection.getresponse()
             content = json.loads(answer.read() or b"null")
+            if answer.status >= 400 and "code" in content:
+                raise PodpassError(content["code"], content["error"], **content["values"])
             if answer.status >= 400:
                 raise PodpassError("PP110", content["error"], reason=content["error"], name=self._paths.name)
             return content

@@ -4,10 +4,12 @@ import contextlib
 import sqlite3
 from collections.abc import Callable
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 import msgspec
 
 from podpass.lab.journal import Journal, event_members
+from podpass.problems import PodpassError
 from podpass.serving.asgi import (
     App,
     Receive,
@@ -42,11 +44,40 @@ class Controlled(Protocol):
 
     def images_in_use(self) -> list[dict[str, str]]: ...
 
+    @property
+    def nodes(self) -> "ControlledNodes":
+        """Raises PodpassError where the nodes are none of the lab's."""
+        ...
+
+
+class ControlledNodes(Protocol):
+    """The lab's nodes. Each call answers a node as `podpass lab node` shows it; all raise PodpassError."""
+
+    async def listed(self) -> list[dict[str, Any]]: ...
+
+    async def add(self, name: str = "") -> dict[str, Any]: ...
+
+    async def start(self, name: str) -> dict[str, Any]: ...
+
+    async def stop(self, name: str) -> dict[str, Any]: ...
+
+    async def remove(self, name: str) -> dict[str, Any]: ...
+
+
+class NewNode(msgspec.Struct, forbid_unknown_fields=True):
+    """The body that adds a node; without a name it gets the first free one."""
+
+    name: str = ""
+
 
 def control_app(lab: Controlled, request_stop: Callable[[], None]) -> App:
     async def handle(request: Request) -> Response:
         try:
+            if request.path == "/nodes" or request.path.startswith("/nodes/"):
+                return await _answer_nodes(lab, request)
             return _answer(lab, request, request_stop)
+        except PodpassError as error:
+            return json_response(409, error.members())
         except (ValueError, TypeError, KeyError, msgspec.DecodeError) as error:
             return json_response(400, {"error": str(error)})
         except (sqlite3.Error, OSError) as error:
@@ -88,6 +119,22 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
         case ("POST", "/stop"):
             request_stop()
             return json_response(202, {"stopping": True})
+        case _:
+            return json_response(404, {"error": f"there is no {request.method} {request.path}"})
+
+
+async def _answer_nodes(lab: Controlled, request: Request) -> Response:
+    match (request.method, [unquote(part) for part in request.raw_path.split("/")[2:]]):
+        case ("GET", []):
+            return json_response(200, await lab.nodes.listed())
+        case ("POST", []):
+            return json_response(201, await lab.nodes.add(msgspec.json.decode(request.body, type=NewNode).name))
+        case ("POST", [name, "start"]):
+            return json_response(200, await lab.nodes.start(name))
+        case ("POST", [name, "stop"]):
+            return json_response(200, await lab.nodes.stop(name))
+        case ("DELETE", [name]):
+            return json_response(200, await lab.nodes.remove(name))
         case _:
             return json_response(404, {"error": f"there is no {request.method} {request.path}"})
 

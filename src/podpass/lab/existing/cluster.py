@@ -23,6 +23,7 @@ from podpass.lab.existing.client import (
     version,
 )
 from podpass.lab.existing.issuer import RelayedIssuer, names_of
+from podpass.lab.node_set import NodeSet
 from podpass.lab.supervision import Supervision
 from podpass.lab.surroundings import Surroundings
 from podpass.lab.webhook import start_webhook
@@ -88,6 +89,14 @@ class ExistingCluster:
 
     def runtime(self) -> dict[str, str]:
         return {"name": "cluster", "why": _NODES}
+
+    def notes(self) -> list[str]:
+        return []
+
+    @property
+    def nodes(self) -> NodeSet:
+        reason = f"the nodes belong to the cluster of context {self._chosen.context}, which the lab only uses"
+        raise PodpassError("PP141", reason=reason, lab=self._lab.paths.name)
 
     def images_in_use(self) -> list[dict[str, str]]:
         return []

@@ -38,6 +38,8 @@ from podpass.lab.scheduler.decide import is_over
 
 _log = structlog.get_logger(__name__)
 
+PARTS = ("pods", "logs", "root")
+"""What a node keeps in its directory, all of it its own."""
 RETRY_SECONDS = 1.0
 CLOCK_CHECK_SECONDS = 0.5
 _Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
@@ -146,6 +148,10 @@ class Node:
         finally:
             self._loop_tasks = None
             self._loops.clear()
+
+    async def disconnect(self) -> None:
+        """Take its network away, once `run` has ended. Raises FabricFailed."""
+        await self._runtime.remove_node(self._network)
 
     def resync(self) -> None:
         """Look at every pod again now, as after the lab's clock was moved."""
@@ -291,6 +297,8 @@ class Node:
             now, began = self._clock.now(), time.monotonic()
             self._renew.clear()
             try:
+                # First: a node whose lease is old would be given up as soon as it says that it is ready.
+                await self._api.renew_lease(now)
                 if not registered:
                     status = registration.node_status(
                         self.name,
@@ -307,7 +315,6 @@ class Node:
                     registered = True
                     await self._tidied.wait()
                     self.ready.set()
-                await self._api.renew_lease(now)
             except _Failures as error:
                 _log.warning("node.registration.failed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)

@@ -59,7 +59,8 @@ class SandboxRuntime(FabricRuntime):
     async def _furnish(self) -> None:
         """Raises FabricFailed when this machine does not allow it; an empty container is tried to be sure."""
         await make_hub(self.fabric, relays=self._relays, dns=self._dns)
-        for node in self._nodes.values():
+        # The first one always: the container that is tried belongs to it.
+        for node in {FIRST.number: FIRST, **self._nodes}.values():
             await make_node(self.fabric, node)
         for service, ports in self._served.items():
             await self._serve(service, ports)

@@ -35,6 +35,8 @@ class ClusterEntry:
     region: str = "eastus"
     host_paths: tuple[str, ...] = ()
     """Directories of this machine that hostPath volumes may show."""
+    nodes: int = 0
+    """How many nodes it has at least; 0 says nothing about it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from podpass.azure.clouds import PUBLIC
+from podpass.lab.node.addresses import MOST_NODES
 from podpass.lab.scenario import model
 from podpass.lab.scenario.placed import Fault, Faults, Section, compose
 from podpass.problems import PodpassError
@@ -20,6 +21,7 @@ _VAULT = re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
 _MACHINE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
 _SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
 _REGION = re.compile(r"[a-z0-9]{2,30}")
+_NUMBER = re.compile(r"[0-9]{1,4}")
 _PERMISSIONS = ("all", "get", "list", "set", "delete", "backup", "restore", "recover", "purge")
 _SCOPES = ("vault", "resourceGroup", "subscription")
 
@@ -113,7 +115,17 @@ class _Reader:
             tenant=self._use(section, "tenant", "tenants"),
             region=section.text("region", default="eastus", pattern=_REGION, says="a region's name"),
             host_paths=paths,
+            nodes=self._number_of_nodes(section),
         )
+
+    def _number_of_nodes(self, section: Section) -> int:
+        text = section.text("nodes", default="0")
+        if not section.has("nodes"):
+            return 0
+        number = int(text) if _NUMBER.fullmatch(text) else 0
+        if not 1 <= number <= MOST_NODES:
+            section.fault("nodes", f"{text!r} is not a number from 1 to {MOST_NODES}")
+        return number
 
     def resource_group(self, section: Section) -> model.ResourceGroupEntry:
         return model.ResourceGroupEntry(

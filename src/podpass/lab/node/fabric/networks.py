@@ -84,7 +84,8 @@ class Networks:
                     *(f"route add {found} via {hub}" for found in request["routes"]),
                 )
                 _set("ip_forward", "1")
-            _ip(f"route add {request['pods']} via {address}")
+            # The route stays when the node goes: nobody answers there then, as of any machine that is off.
+            _ip(f"route replace {request['pods']} via {address}")
         except BaseException:
             os.close(network)
             raise
