@@ -219,6 +219,41 @@ def env(*, name: Name = "default", output: Output = "table") -> int:
 
 
 @app.command
+def kubeconfig(
+    user: str,
+    /,
+    *,
+    group: Annotated[list[str], Parameter(negative=(), consume_multiple=False)] = [],  # noqa: B006 - only read
+    name: Name = "default",
+) -> int:
+    """Print a kubeconfig with which somebody else uses a lab's cluster. What they may, you say by roles and bindings.
+
+    Example: podpass lab kubeconfig jane --group developers > jane.kubeconfig
+
+    Parameters
+    ----------
+    user:
+        Their user name, which their client certificate holds for a year.
+    group:
+        A group they are in; may be given several times.
+    """
+    # Imported here: cryptography takes longer than most commands.
+    from podpass.lab.certificates import CertificateAuthority
+    from podpass.lab.user_kubeconfig import user_kubeconfig
+
+    paths = _paths(name)
+    if Control(paths).status()["cluster"]["kind"] != "embedded":
+        why = "The cluster is not the lab's own: whoever runs it gives its people their certificates"
+        raise PodpassError("PP110", f"no kubeconfig for {user}", reason=why, name=name)
+    try:
+        text = user_kubeconfig(paths.kubeconfig.read_text(), CertificateAuthority.open(paths.keys / "ca"), user, group)
+    except ValueError as error:
+        raise PodpassError("PP110", f"no kubeconfig for {user}", reason=str(error), name=name) from error
+    print(text, end="")
+    return 0
+
+
+@app.command
 def identity(identity_name: str = "", /, *, name: Name = "default", output: Output = "table") -> int:
     """Print a managed identity's client id, or list all of the lab's identities.
 

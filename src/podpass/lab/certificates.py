@@ -19,6 +19,7 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from podpass.lab.private_files import replace_file
@@ -71,7 +72,7 @@ class CertificateAuthority:
         self._now = now
         # One key for all leaves: they are served by one process, and a second key would hide nothing.
         self._leaf_key = ec.generate_private_key(ec.SECP256R1())
-        self._contexts: dict[tuple[str, ...], _Kept] = {}
+        self._contexts: dict[tuple[tuple[str, ...], ssl.VerifyMode], _Kept] = {}
 
     @classmethod
     def open(cls, directory: Path, *, now: Callable[[], float] = time.time) -> "CertificateAuthority":
@@ -123,39 +124,58 @@ class CertificateAuthority:
         """A server context with one certificate for *hosts*; made once and again before it expires."""
         if not hosts:
             raise ValueError("a certificate needs at least one host")
-        kept = self._contexts.pop(hosts, None)
+        return self._context(hosts, ssl.CERT_NONE)
+
+    def _context(self, hosts: tuple[str, ...], client: ssl.VerifyMode) -> ssl.SSLContext:
+        kept = self._contexts.pop((hosts, client), None)
         if kept is None or self._now() >= kept.renew_at:
             renew_at = self._now() + (LEAF_LIFETIME - RENEW_BEFORE).total_seconds()
-            kept = _Kept(self._mint(hosts), renew_at)
-        self._contexts[hosts] = kept
+            kept = _Kept(self._mint(hosts, client), renew_at)
+        self._contexts[hosts, client] = kept
         while len(self._contexts) > _KEPT_CONTEXTS:
             del self._contexts[next(iter(self._contexts))]
         return kept.context
 
     def server_context(
-        self, default_hosts: Iterable[str], *, accepts: Callable[[str], bool] = lambda host: True
+        self,
+        default_hosts: Iterable[str],
+        *,
+        accepts: Callable[[str], bool] = lambda host: True,
+        asks_client: bool = False,
     ) -> ssl.SSLContext:
         """A context for a listener: the certificate follows the name the client asks for (SNI).
 
         A client that names nobody gets the certificate of *default_hosts*; a name that *accepts* refuses ends the
-        handshake with the alert unrecognized_name.
+        handshake with the alert unrecognized_name. With *asks_client*, a client may show a certificate, which must then
+        be one of `sign_client`.
         """
         hosts = tuple(default_hosts)
+        client = ssl.CERT_OPTIONAL if asks_client else ssl.CERT_NONE
 
         def choose(connection: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
             if name is None or name in hosts:
-                connection.context = self.context_for(*hosts)
+                connection.context = self._context(hosts, client)
                 return None
             host = name.lower().removesuffix(".")
             if not _is_dns_name(host) or not accepts(host):
                 return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-            connection.context = self.context_for(host)
+            connection.context = self._context((host,), client)
             return None
 
         # Not the cached context itself: a callback on that one would be asked for its single host as well.
-        context = self._mint(hosts)
+        context = self._mint(hosts, client)
         context.sni_callback = choose
         return context
+
+    def sign_client(self, subject: x509.Name, key: CertificatePublicKeyTypes, lifetime: timedelta) -> bytes:
+        """A client's certificate, PEM, for *subject* and the key that the client holds."""
+        now = datetime.fromtimestamp(self._now(), UTC)
+        certificate = (
+            self._builder(subject, key, now, min(now + lifetime, self._certificate.not_valid_after_utc))
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM)
 
     def client_context(self) -> ssl.SSLContext:
         """A client context that trusts the lab's CA and nobody else."""
@@ -164,10 +184,13 @@ class CertificateAuthority:
         context.load_verify_locations(cadata=self.pem.decode())
         return context
 
-    def _mint(self, hosts: Sequence[str]) -> ssl.SSLContext:
+    def _mint(self, hosts: Sequence[str], client: ssl.VerifyMode) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.set_alpn_protocols(["http/1.1"])
+        if client is not ssl.CERT_NONE:
+            context.load_verify_locations(cadata=self.pem.decode())
+            context.verify_mode = client
         chain, key = self.issue(hosts)
         # The ssl module reads certificates from files only.
         with _private_file(chain + key) as path:
@@ -176,25 +199,33 @@ class CertificateAuthority:
 
     def _leaf(self, hosts: Sequence[str]) -> x509.Certificate:
         now = datetime.fromtimestamp(self._now(), UTC)
+        # A common name is at most 64 characters and nobody reads it; names stand in the SAN.
+        subject = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "podpass lab")])
+        return (
+            self._builder(subject, self._leaf_key.public_key(), now, now + LEAF_LIFETIME)
+            .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _builder(
+        self, subject: x509.Name, key: CertificatePublicKeyTypes, now: datetime, end: datetime
+    ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
-            # A common name is at most 64 characters and nobody reads it; names stand in the SAN.
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "podpass lab")]))
+            .subject_name(subject)
             .issuer_name(self._certificate.subject)
-            .public_key(self._leaf_key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _BACKDATED)
-            .not_valid_after(now + LEAF_LIFETIME)
-            .add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=True)
+            .not_valid_after(end)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._leaf_key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
                 critical=False,
             )
-            .sign(self._key, hashes.SHA256())
         )
 
 

@@ -111,7 +111,8 @@ class EmbeddedCluster:
                 "kubernetes.default.svc",
                 "kubernetes.default.svc.cluster.local",
                 API_ADDRESS,
-            ]
+            ],
+            asks_client=True,
         )
         await lab.stack.enter_async_context(
             serving(cluster.app, [lab.listeners.api, lab.listeners.api_socket], tls=tls, grace_seconds=STOP_SECONDS)

@@ -49,6 +49,8 @@ class Request:
     peer: str = ""
     """The client's address, or an empty string on a unix socket."""
     scheme: str = "http"
+    client_certificate: str = field(default="", repr=False)
+    """The certificate, PEM, that the client showed and TLS verified; empty without one."""
 
     @cached_property
     def query(self) -> dict[str, str]:
@@ -109,6 +111,7 @@ def request_of(scope: Scope, body: bytes = b"") -> Request:
     raw = scope.get("raw_path") or scope["path"].encode()
     raw_path = raw.decode("latin-1").partition("?")[0]
     client = scope.get("client")
+    shown = (scope.get("extensions") or {}).get("tls", {}).get("client_cert_chain") or [""]
     return Request(
         method=scope["method"],
         path=unquote(raw_path),
@@ -118,6 +121,7 @@ def request_of(scope: Scope, body: bytes = b"") -> Request:
         body=body,
         peer=client[0] if client else "",
         scheme=scope.get("scheme", "http"),
+        client_certificate=shown[0],
     )
 
 

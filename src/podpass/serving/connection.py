@@ -8,6 +8,7 @@ import contextlib
 import functools
 import logging
 import socket
+import ssl
 import time
 import traceback
 from collections.abc import Callable, Iterable
@@ -97,6 +98,13 @@ def _date_header(second: int) -> list[tuple[bytes, bytes]]:
     return [(b"date", formatdate(second, usegmt=True).encode())]
 
 
+def _client_certificate(transport: asyncio.BaseTransport) -> dict[str, Any]:
+    """ASGI's TLS extension, as far as it tells who the client is. Empty for a client that showed no certificate."""
+    connection = transport.get_extra_info("ssl_object")
+    certificate = connection.getpeercert(binary_form=True) if connection is not None else None
+    return {"tls": {"client_cert_chain": [ssl.DER_cert_to_PEM_cert(certificate)]}} if certificate else {}
+
+
 class HttpConnection(HttpToolsProtocol):
     """uvicorn's connection, which also refuses heads that are too large, too slow or too many."""
 
@@ -110,6 +118,7 @@ class HttpConnection(HttpToolsProtocol):
         self.terms = terms
         self.limits = terms.limits
         self._early: list[bytes] = []
+        self._extensions: dict[str, Any] = {}
         self._in_head = True
         self._head_number = 0
         self._head_bytes = 0
@@ -132,6 +141,7 @@ class HttpConnection(HttpToolsProtocol):
         full = len(self.connections) >= self.limits.connections
         super().connection_made(transport)
         self._answers = JoinedWrites(transport, self.loop)
+        self._extensions = _client_certificate(transport)
         if full:
             self.refuse(503, f"more than {self.limits.connections} connections")
             return
@@ -216,10 +226,13 @@ class HttpConnection(HttpToolsProtocol):
         self.check_head()
         self.server_state.default_headers = _date_header(int(time.time()))
         super().on_headers_complete()
+        if self._extensions:
+            self.scope["extensions"] = cast("Any", self._extensions)
         if self.cycle is not None:
             self.cycle.transport = cast("asyncio.Transport", self._answers)
             if self.parser.should_upgrade():
-                self.scope["extensions"] = cast("Any", {UPGRADE: functools.partial(self._hand_over, self.cycle)})
+                offer = {UPGRADE: functools.partial(self._hand_over, self.cycle)}
+                self.scope["extensions"] = cast("Any", {**self._extensions, **offer})
 
     def on_response_complete(self) -> None:
         # An answer to HEAD has nothing that follows its head.

@@ -1,12 +1,17 @@
-"""Who asks: static tokens of the lab's own people and parts, service-account tokens, nobody, or somebody else's name.
+"""Who asks: a client certificate's subject, a token's owner, nobody, or somebody else's name.
 
 Contract: Kubernetes API surface, sections 4.3 and 6.
 """
 
 import hashlib
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import unquote
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import NameOID
 
 from podpass.kube.resources import Resource
 from podpass.kube.status import StatusError
@@ -27,6 +32,29 @@ _AUTHENTICATION = "authentication.k8s.io"
 _EXTRA_HEADER = "impersonate-extra-"
 
 
+_CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
+_KEPT_CERTIFICATES = 256
+
+
+@lru_cache(_KEPT_CERTIFICATES)
+def certified_user(certificate: str) -> User | None:
+    """The user that a verified client certificate (PEM) names: its common name, in its organisations.
+
+    None for a subject without a common name.
+    """
+    found = x509.load_pem_x509_certificate(certificate.encode())
+    names = [str(attribute.value) for attribute in found.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if not names or not names[-1]:
+        return None
+    groups = [str(attribute.value) for attribute in found.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)]
+    digest = found.fingerprint(hashes.SHA256()).hex()
+    return User(
+        names[-1],
+        groups=tuple(dict.fromkeys((*groups, AUTHENTICATED))),
+        extra={_CREDENTIAL_ID: (f"X509SHA256={digest}",)},
+    )
+
+
 class TokenAuthenticator(Protocol):
     api_audiences: tuple[str, ...]
 
@@ -36,7 +64,7 @@ class TokenAuthenticator(Protocol):
 
 
 class Authenticator:
-    """Finds the user of a request by its Authorization and Impersonate headers."""
+    """Finds the user of a request by its client certificate, its Authorization and its Impersonate headers."""
 
     def __init__(self, static: Mapping[str, User], tokens: TokenAuthenticator, authorizer: Authorizer) -> None:
         # Looked up by digest: the time a look-up takes then says nothing about the token.
@@ -50,7 +78,7 @@ class Authenticator:
 
     def authenticate(self, request: Request) -> User | None:
         """Who asks; None for credentials that are wrong. Raises StatusError 403 for a name one may not use."""
-        user = self._user(request.headers.get("authorization"))
+        user = self._certified(request) or self._user(request.headers.get("authorization"))
         return None if user is None else self._impersonated(user, request.headers)
 
     def check(self, token: str, *, audiences: Collection[str] = ()) -> Believed | Disbelieved:
@@ -61,6 +89,9 @@ class Authenticator:
         if static is not None and meant:
             return Believed(static, meant)
         return self._tokens.check(token, audiences=audiences)
+
+    def _certified(self, request: Request) -> User | None:
+        return certified_user(request.client_certificate) if request.client_certificate else None
 
     def _user(self, header: str | None) -> User | None:
         if not header:
