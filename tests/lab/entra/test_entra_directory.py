@@ -44,7 +44,6 @@ def test_a_domain_that_moved_away_no_longer_names_the_tenant(directory: Director
 def test_an_application_is_found_by_each_of_its_ids(directory: Directory) -> None:
     assert directory.application(TENANT.tenant_id, "CLIENT-1") == APP
     assert directory.application_by_object_id(TENANT.tenant_id, "object-1") == APP
-    assert directory.application_by_resource_id("/SUBSCRIPTIONS/s") == APP
     assert directory.application("other", "client-1") is None
     assert directory.applications(TENANT.tenant_id) == (APP,)
     assert directory.applications(TENANT.tenant_id[:-1]) == ()

@@ -20,6 +20,7 @@ from podpass.kube.status import StatusError
 from podpass.lab.cluster import fields
 from podpass.lab.cluster.fields import Field
 from podpass.lab.cluster.registry import Kind
+from podpass.lab.cluster.requests.bodies import json_type
 
 MAX_NAMED = 20
 """Faults named in one answer; the rest are counted by the client when these are mended."""
@@ -132,7 +133,7 @@ def prune_metadata(obj: Obj, api_version: str) -> list[str]:
     walk, meta = _Walk(), obj["metadata"]
     kind = str(obj.get("kind") or "")
     if not isinstance(meta, dict):
-        why = f"json: cannot unmarshal {_json_type(meta)} into Go value of type v1.ObjectMeta"
+        why = f"json: cannot unmarshal {json_type(meta)} into Go value of type v1.ObjectMeta"
         raise cannot_be_handled(api_version, kind, why)
     obj["metadata"] = walk.message(_OBJECT_META, meta, "")
     if walk.mistyped is not None:
@@ -188,16 +189,6 @@ def _repeated(value: Any, path: str) -> Iterator[str]:
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
-
-
-def _json_type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, int | float):
-        return "number"
-    return "array" if isinstance(value, list) else "object"
 
 
 class _Walk:
@@ -301,7 +292,7 @@ class _Walk:
     def _wrong(self, owner: str, path: str, value: Any, expected: str, said: str = "") -> Any:
         if self.mistyped is None:
             plain = "".join(part for index, part in enumerate(_without_indexes(path)) if part or index == 0)
-            self.mistyped = Mistyped(plain, _json_type(value), owner.rpartition(".")[2], expected, said)
+            self.mistyped = Mistyped(plain, json_type(value), owner.rpartition(".")[2], expected, said)
         return value
 
 

@@ -103,14 +103,6 @@ class Directory:
         client_id = self._store.get(SERVICE, "registration-id", _key(tenant_id, registration_id))
         return None if client_id is None else self.application(tenant_id, client_id)
 
-    def application_by_resource_id(self, resource_id: str) -> Application | None:
-        """The managed identity with this ARM id, in any letter case."""
-        wanted = resource_id.lower()
-        for _, document in self._store.items(SERVICE, "application"):
-            if (document["resource_id"] or "").lower() == wanted:
-                return _application(document)
-        return None
-
     def application_for_resource(self, tenant_id: str, resource: str) -> Application | None:
         """The application that tokens for *resource* are meant for: by Application ID URI or client id."""
         owner = self._store.get(SERVICE, "identifier", _key(tenant_id, resource))

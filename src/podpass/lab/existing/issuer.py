@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from podpass.kube.client import Client
-from podpass.lab.cluster.serviceaccounts.issuer import KEYS_PATH, Issuer
+from podpass.lab.cluster.serviceaccounts.issuer import Issuer
 from podpass.lab.doors.names import AZURE_PUBLIC, BadPattern, Names
 from podpass.lab.existing.client import IssuerUnreadable, issuer_keys
 from podpass.lab.journal import Journal
 from podpass.problems import PodpassError
 from podpass.serving.asgi import Receive, Scope, Send
-from podpass.tokens.discovery import unfederatable
+from podpass.tokens.discovery import JWKS_PATH, unfederatable
 from podpass.tokens.keys import JwkSet
 
 FRESH_SECONDS = 1.0
@@ -29,7 +29,7 @@ class RelayedIssuer:
         self._issuer = Issuer(issuer, self, journal)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].endswith(KEYS_PATH):
+        if scope["type"] == "http" and scope["path"].endswith(JWKS_PATH):
             await self._refresh()
         await self._issuer.app(scope, receive, send)
 

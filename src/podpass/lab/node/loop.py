@@ -56,10 +56,8 @@ class NoLog(Exception):
 class Node:
     """One node of the lab.
 
-    *runtime* has been started and is closed by the caller; *why* is the sentence of its choice. *api_address* is
-    where pods find the API server: by default its service address in the sandbox, elsewhere the address that *client*
-    uses. Without *images*, a user's entries are read from images.yaml in *state_directory*. `run` is to be owned by
-    the caller's TaskGroup.
+    *runtime* has been started and is closed by the caller; *why* is the sentence of its choice. Without *images*, a
+    user's entries are read from images.yaml in *state_directory*. `run` is to be owned by the caller's TaskGroup.
     """
 
     def __init__(
@@ -73,7 +71,6 @@ class Node:
         state_directory: Path,
         network: NodeNetwork = FIRST,
         images: Catalogue | None = None,
-        api_address: tuple[str, int] | None = None,
         why: str = "",
         host_roots: Sequence[Path] = (),
         times: BackOffTimes | None = None,
@@ -104,7 +101,7 @@ class Node:
             images=images or Catalogue.of(state_directory),
             times=times or BackOffTimes(),
             jitter_seconds=jitter_seconds or (lambda: random.uniform(0, MOST_JITTER_SECONDS)),  # noqa: S311
-            services=registration.service_variables(*(api_address or _api_address(client, runtime))),
+            services=registration.service_variables(*_api_address(client, runtime)),
             node_name=name,
             host_ip=self._host_ip,
             nameserver=DNS_ADDRESS,

@@ -18,9 +18,9 @@ CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE", "NODE_E
 class SandboxRuntime(FabricRuntime):
     """One fabric, and the containers in it. Sockets that are None are not offered to pods.
 
-    *gateway_socket* answers TLS on 443 of the gateway's address, *gateway_http_socket* plain HTTP on its port 80,
-    *api_socket* is the API server, *dns_socket* speaks DNS with TCP's length prefix. *hidden* are directories that
-    no container may see even where an image shows their parents.
+    *gateway_socket* answers TLS on 443 of the gateway's address, *api_socket* is the API server, *dns_socket* speaks
+    DNS with TCP's length prefix. *hidden* are directories that no container may see even where an image shows their
+    parents.
     """
 
     kind: RuntimeKind = "sandbox"
@@ -32,7 +32,6 @@ class SandboxRuntime(FabricRuntime):
         directory: Path,
         ca_bundle: Path,
         gateway_socket: Path | None = None,
-        gateway_http_socket: Path | None = None,
         api_socket: Path | None = None,
         dns_socket: Path | None = None,
         hidden: Iterable[Path] = (),
@@ -42,7 +41,6 @@ class SandboxRuntime(FabricRuntime):
             (address, port, str(path))
             for address, port, path in (
                 (DOORS, 443, gateway_socket),
-                (DOORS, 80, gateway_http_socket),
                 (API_ADDRESS, 443, api_socket),
                 (DOORS, API_PORT, api_socket),
                 (DNS_ADDRESS, 53, dns_socket),

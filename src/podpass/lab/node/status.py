@@ -136,15 +136,6 @@ def may_restart(container: Container, policy: str, ended: Terminated) -> bool:
     return policy == "Always" or (policy == "OnFailure" and ended.exit_code != 0)
 
 
-def initialized(state: PodState) -> bool:
-    return all(
-        container.up and container.started
-        if container.sidecar
-        else container.ended is not None and container.ended.exit_code == 0
-        for container in state.init
-    )
-
-
 def init_failed(state: PodState) -> Terminated | None:
     """How the init container ended that fails the pod for good."""
     for container in state.init:

@@ -1,4 +1,5 @@
 import copy
+import json
 import stat
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from podpass.lab.cluster.extension import ANONYMOUS, SubresourceCall, User
 from podpass.lab.cluster.kinds.identities import service_accounts
 from podpass.lab.cluster.kinds.reviews import review_kinds
 from podpass.lab.cluster.registry import Kind
-from podpass.lab.cluster.serviceaccounts.issuer import Issuer, configuration
+from podpass.lab.cluster.serviceaccounts.issuer import Issuer
 from podpass.lab.cluster.serviceaccounts.signing_keys import SIGNING_FILE, SigningKeys
 from podpass.lab.cluster.serviceaccounts.tokens import Believed, Disbelieved, ServiceAccountTokens
 from podpass.lab.journal import Journal
@@ -441,7 +442,9 @@ def test_an_issuer_is_https_without_query_and_fragment(world: World, issuer: str
 
 
 def test_an_issuer_without_a_slash_keeps_its_form(world: World) -> None:
-    found = configuration("https://a.test/c", world.keys.published)
+    answer = Issuer("https://a.test/c", world.keys).document("/.well-known/openid-configuration")
+    assert answer is not None
+    found = json.loads(answer.body)
     assert (found["issuer"], found["jwks_uri"]) == ("https://a.test/c", "https://a.test/c/openid/v1/jwks")
 
 

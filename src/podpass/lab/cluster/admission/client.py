@@ -57,21 +57,16 @@ class _Target:
     server_name: str
     connect: str
     """The URL that is connected to."""
-    local: bool = True
 
 
 class WebhookClient:
     """Calls webhooks. Opens a session of its own at the first call; `close` ends it.
 
-    *elsewhere* is the session for hosts outside this machine, and stays its owner's to close; without it such a
-    webhook can't be called.
+    A webhook outside this machine can't be called.
     """
 
-    def __init__(
-        self, resolve: ResolveService = no_services, *, elsewhere: aiohttp.ClientSession | None = None
-    ) -> None:
+    def __init__(self, resolve: ResolveService = no_services) -> None:
         self._resolve = resolve
-        self._elsewhere = elsewhere
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -104,8 +99,7 @@ class WebhookClient:
         return CallFailed(f'failed to call webhook: Post "{target.url}": {reason}')
 
     async def _post(self, target: _Target, body: bytes, context: ssl.SSLContext) -> bytes | CallFailed:
-        session = self._opened() if target.local else self._elsewhere
-        assert session is not None
+        session = self._opened()
         for attempt in range(2):
             try:
                 async with session.post(
@@ -150,10 +144,9 @@ class WebhookClient:
         url = str(client.get("url") or "")
         parts = urlsplit(url)
         host = parts.hostname or ""
-        local = _is_loopback(host)
-        if not local and self._elsewhere is None:
+        if not _is_loopback(host):
             raise ServiceUnreachable(f'Post "{url}?{query}": the lab connects to nothing outside this machine')
-        return _Target(f"{url}?{query}", host, f"{url}?{query}", local)
+        return _Target(f"{url}?{query}", host, f"{url}?{query}")
 
 
 def _loopback_session() -> aiohttp.ClientSession:

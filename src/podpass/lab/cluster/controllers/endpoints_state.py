@@ -20,7 +20,6 @@ MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 SLICES_BY, MIRRORED_BY = "endpointslice-controller.k8s.io", "endpointslicemirroring-controller.k8s.io"
 SKIP_MIRROR = "endpointslice.kubernetes.io/skip-mirror"
 ENDPOINTS_MANAGED_BY = "endpoints.kubernetes.io/managed-by"
-OVER_CAPACITY = "endpoints.kubernetes.io/over-capacity"
 LEADER = "control-plane.alpha.kubernetes.io/leader"
 MOST_PER_SLICE = 100
 

@@ -11,7 +11,7 @@ from podpass.kube import objects
 from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, StatusError, invalid
 from podpass.lab.cluster.extension import SubresourceCall
-from podpass.lab.cluster.requests.options import write_options
+from podpass.lab.cluster.requests.options import options_of
 from podpass.lab.cluster.verbs import Verbs
 
 MAX_REPLICAS = (1 << 31) - 1
@@ -120,14 +120,7 @@ class ScaleRequests:
         verbs, kind = self._verbs, call.kind
         if call.verb == "get":
             return scale_of(verbs.present(kind, verbs.stored(kind, call.namespace, call.name)), paths)
-        write = write_options(
-            call.request.query,
-            user=call.user,
-            user_agent=call.request.headers.get("user-agent", ""),
-            kind="PatchOptions" if call.verb == "patch" else "UpdateOptions",
-            subresource="scale",
-        )
-        write.warnings = call.warnings
+        write = options_of(call)
 
         def make(obj: Obj) -> Obj:
             if _find(obj, paths.spec_replicas) is None:

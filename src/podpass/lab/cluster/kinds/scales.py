@@ -12,7 +12,7 @@ from podpass.lab.cluster.extension import SubresourceCall
 from podpass.lab.cluster.fieldvalidation import cannot_be_handled, check
 from podpass.lab.cluster.kinds.templates import selector_of, written
 from podpass.lab.cluster.registry import Subresource
-from podpass.lab.cluster.requests.options import write_options
+from podpass.lab.cluster.requests.options import options_of
 from podpass.lab.cluster.verbs import Verbs
 
 API_VERSION, KIND = "autoscaling/v1", "Scale"
@@ -68,14 +68,7 @@ class Scales:
         kind = call.kind
         if call.verb == "get":
             return scale_of(self.verbs.present(kind, self.verbs.stored(kind, call.namespace, call.name)))
-        write = write_options(
-            call.request.query,
-            user=call.user,
-            user_agent=call.request.headers.get("user-agent", ""),
-            kind="PatchOptions" if call.verb == "patch" else "UpdateOptions",
-            subresource="scale",
-        )
-        write.warnings = call.warnings
+        write = options_of(call)
 
         def make(workload: Obj) -> Obj:
             checked = check(call.change(scale_of(workload)), API_VERSION, KIND)

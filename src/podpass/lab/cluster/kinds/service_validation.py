@@ -21,7 +21,6 @@ PROTOCOLS = ("SCTP", "TCP", "UDP")
 MOST_AFFINITY_SECONDS = 86_400
 _KUBELET_PORT = 10_250
 _IP_TEXT = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
-_PORT_TEXT = "must be between 1 and 65535, inclusive"
 _port_characters = re.compile("[-a-z0-9]+").fullmatch
 
 

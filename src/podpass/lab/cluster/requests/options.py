@@ -24,7 +24,7 @@ from podpass.kube.selectors import (
 )
 from podpass.kube.status import Cause, StatusError, forbidden_field, invalid, not_supported, too_long
 from podpass.lab.cluster.collection import Key, Stored
-from podpass.lab.cluster.extension import SYSTEM, User
+from podpass.lab.cluster.extension import SYSTEM, SubresourceCall, User
 from podpass.lab.cluster.managedfields.tracking import MAX_MANAGER_CHARACTERS
 from podpass.lab.cluster.registry import Kind
 
@@ -296,6 +296,19 @@ class Write:
     """What admission sees as the request's options."""
     field_validation: FieldValidation = "Warn"
     warnings: list[str] = field(default_factory=list)
+
+
+def options_of(call: SubresourceCall) -> Write:
+    """How a call that changes an object through its subresource is to be written. Raises StatusError 422."""
+    write = write_options(
+        call.request.query,
+        user=call.user,
+        user_agent=call.request.headers.get("user-agent", ""),
+        kind="PatchOptions" if call.verb == "patch" else "UpdateOptions",
+        subresource=call.subresource,
+    )
+    write.warnings = call.warnings
+    return write
 
 
 def write_options(query: Mapping[str, str], *, user: User, user_agent: str, kind: str, subresource: str = "") -> Write:

@@ -4,7 +4,7 @@ They are served by the API server at its own root and, under the issuer's path, 
 the one that clouds fetch. Contract: Kubernetes API surface, section 4.4; Azure workload identity, section 4.
 """
 
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from podpass.lab.journal import Hop, Journal
@@ -20,10 +20,9 @@ from podpass.serving.asgi import (
     response_messages,
     text_response,
 )
+from podpass.tokens.discovery import JWKS_PATH, WELL_KNOWN, issuer_document, jwks_url
 from podpass.tokens.keys import JwkSet
 
-CONFIGURATION_PATH = "/.well-known/openid-configuration"
-KEYS_PATH = "/openid/v1/jwks"
 _CACHE = ("Cache-Control", "public, max-age=3600")
 
 
@@ -32,23 +31,13 @@ class PublishedKeys(Protocol):
     def published(self) -> JwkSet: ...
 
 
-def configuration(issuer: str, keys: JwkSet) -> dict[str, Any]:
-    """The discovery document: exactly the five members that the API server writes."""
-    return {
-        "issuer": issuer,
-        "jwks_uri": issuer.removesuffix("/") + KEYS_PATH,
-        "response_types_supported": ["id_token"],
-        "subject_types_supported": ["public"],
-        "id_token_signing_alg_values_supported": sorted({key.algorithm for key in keys.keys}),
-    }
-
-
 def documents(issuer: str, keys: JwkSet) -> dict[str, Response]:
     """The two answers by their paths below the API server's root."""
+    configuration = issuer_document(issuer, jwks_url(issuer), (key.algorithm for key in keys.keys))
     jwks = ("Content-Type", "application/jwk-set+json")
     return {
-        CONFIGURATION_PATH: json_response(200, configuration(issuer, keys), (_CACHE,)),
-        KEYS_PATH: json_response(200, keys.to_dict(), (jwks, _CACHE)),
+        WELL_KNOWN: json_response(200, configuration, (_CACHE,)),
+        JWKS_PATH: json_response(200, keys.to_dict(), (jwks, _CACHE)),
     }
 
 
@@ -119,4 +108,4 @@ class Issuer:
             )
 
     def _owns(self, path: str) -> bool:
-        return path in (self._base + CONFIGURATION_PATH, self._base + KEYS_PATH)
+        return path in (self._base + WELL_KNOWN, self._base + JWKS_PATH)

@@ -11,10 +11,8 @@ from podpass.serving.spdy import MOST_DATA_BYTES, Decoder, Encoder, Event, GoAwa
 from podpass.serving.upgrade import ByteStream, CanNotUpgrade, Upgrade
 from podpass.serving.websocket import WebSocket
 
-PROTOCOL = "spdy/3.1"
 _REFUSED_STREAM = 3
 _OUR_PING = 2
-_MOST_CHUNK = 64 * 1024
 
 
 class Duplex(Protocol):
