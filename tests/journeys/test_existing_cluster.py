@@ -60,8 +60,8 @@ class Beside:
         assert not check or done.returncode == 0, done.stderr
         return done
 
-    def up(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return self.podpass("up", "--kubeconfig", str(self.cluster.paths.kubeconfig), *arguments)
+    def up(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.podpass("up", "--kubeconfig", str(self.cluster.paths.kubeconfig), *arguments, check=check)
 
 
 @pytest.fixture
@@ -73,6 +73,8 @@ def beside(cluster: RunningLab, tmp_path: Path) -> Iterator[Beside]:
 
 def test_its_tokens_are_trusted_by_the_labs_clouds(beside: Beside, cluster: RunningLab, tmp_path: Path) -> None:
     before = cluster.paths.kubeconfig.read_bytes()
+    refused = beside.up("--nodes", "2", check=False).stderr
+    assert "An existing cluster has nodes of its own; leave --nodes out." in refused
     listed = beside.up("--dry-run").stdout.splitlines()
     assert [line.split()[0] for line in listed] == ["use", "use", "leave"]
     assert not beside.lab.paths.database.exists()
@@ -81,6 +83,7 @@ def test_its_tokens_are_trusted_by_the_labs_clouds(beside: Beside, cluster: Runn
     lab = beside.lab
     status = lab.control.status()
     assert status["cluster"]["kind"] == "existing"
+    assert "the nodes belong to the cluster of context" in beside.podpass("node", "add", check=False).stderr
     assert status["cluster"]["server"] == cluster.endpoints.api
     assert "a webhook of its own" in status["cluster"]["webhook"]
     assert lab.endpoints.issuer == cluster.endpoints.issuer

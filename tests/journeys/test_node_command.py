@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.environment import LabPaths
+from tests.journeys.test_killed_lab import wait_gone
 from tests.running_lab import RunningLab
 
 SLEEPER = {
@@ -137,13 +139,15 @@ def test_what_was_not_moved_runs_again_when_its_node_is_back(lab: RunningLab, ap
 
 
 def test_the_nodes_survive_a_kill_as_they_were(lab: RunningLab) -> None:
-    assert node(lab, "add").stderr == "lab-node-3 added\n"
-    assert node(lab, "add").stderr == "lab-node-4 added\n"
+    # Two at once are two nodes.
+    with ThreadPoolExecutor() as threads:
+        added = [threads.submit(lab.control.add_node) for _ in range(2)]
+    assert {each.result()["name"] for each in added} == {"lab-node-3", "lab-node-4"}
     node(lab, "rm", "lab-node-3")
     node(lab, "stop", "lab-node-4")
-    os.kill(lab.control.status()["pid"], signal.SIGKILL)
-    while lab.control.running():
-        pass
+    pid = lab.control.status()["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_gone(pid)
     notes = start(lab.paths, home=lab.home)["notes"]
     assert notes == ["lab-node-4 is switched off: podpass lab node start lab-node-4 --name nodes"]
     assert states(lab) == {"lab-node": "running", "lab-node-2": "running", "lab-node-4": "stopped"}
@@ -185,6 +189,28 @@ def test_what_can_not_be_is_refused_and_changes_nothing(lab: RunningLab, argumen
     assert cause in done.stderr
     assert "hint:  podpass lab node ls --name nodes" in done.stderr
     assert states(lab) == {"lab-node": "running", "lab-node-2": "running"}
+
+
+def test_a_removal_that_is_refused_says_so_and_is_tried_again(lab: RunningLab, apply: Any) -> None:
+    node(lab, "add")
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["nodes"]}
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy"}
+    validations = [{"expression": "false", "message": "nodes stay"}]
+    spec = {"matchConstraints": {"resourceRules": [rule]}, "validations": validations}
+    apply({**kind, "metadata": {"name": "nodes-stay"}, "spec": spec})
+    binding = {"policyName": "nodes-stay", "validationActions": ["Deny"]}
+    apply({**kind, "kind": f"{kind['kind']}Binding", "metadata": {"name": "nodes-stay"}, "spec": binding})
+    refused = node(lab, "rm", "lab-node-3", check=False)
+    assert refused.returncode == 1
+    assert "the Node of lab-node-3 can't be deleted" in refused.stderr
+    assert "nodes stay" in refused.stderr
+    stop(lab.paths)
+    notes = start(lab.paths, home=lab.home)["notes"]
+    assert notes == ["lab-node-3 is not removed yet: podpass lab node rm lab-node-3 --name nodes"]
+    lab.kubectl("delete", "validatingadmissionpolicybinding", "nodes-stay")
+    stop(lab.paths)
+    assert start(lab.paths, home=lab.home)["notes"] == []
+    assert names(lab) == ["lab-node", "lab-node-2"]
 
 
 def test_the_number_of_nodes_may_be_asked_for_anew(lab: RunningLab, tmp_path: Path) -> None:

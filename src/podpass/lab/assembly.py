@@ -51,6 +51,8 @@ from podpass.serving.server import serving
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.tokens.client import KeyFetcher
 
+_THEIR_OWN_NODES = "An existing cluster has nodes of its own; leave --nodes out"
+
 
 class Lab:
     """A cloud and a cluster on this machine, as an async context manager.
@@ -79,8 +81,9 @@ class Lab:
             reason = f"There is no runtime {runtime!r}."
             raise PodpassError("PP109", reason=reason, remedy=f"Choose one of {', '.join(RUNTIMES)}.")
         if not 0 <= nodes <= MOST_NODES:
-            reason = f"A lab has between 1 and {MOST_NODES} nodes."
-            raise PodpassError("PP109", reason=reason, remedy="Choose another number.")
+            raise PodpassError("PP141", reason=f"A lab has between 1 and {MOST_NODES} nodes", lab=name)
+        if nodes and (kubeconfig or context):
+            raise PodpassError("PP141", reason=_THEIR_OWN_NODES, lab=name)
         self._wanted_nodes = nodes
         self._home = home or state_home(os.environ)
         self.paths = LabPaths.of(name, home=self._home)
@@ -226,6 +229,8 @@ class Lab:
             before, (kubeconfig, context) = kept(self.paths), self._wanted_cluster
             chosen = choose(before, kubeconfig, context, name=self.paths.name, embedded=before is None and not new)
             if chosen is not None:
+                if self._wanted_nodes:
+                    raise PodpassError("PP141", reason=_THEIR_OWN_NODES, lab=self.paths.name)
                 cluster = ExistingCluster(surroundings, chosen)
                 if chosen != before:
                     keep(self.paths, chosen)

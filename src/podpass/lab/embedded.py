@@ -176,7 +176,14 @@ class EmbeddedCluster:
     def notes(self) -> list[str]:
         lab = "" if self._lab.paths.name == "default" else f" --name {self._lab.paths.name}"
         notes = [
-            f"{name} is switched off: podpass lab node start {name}{lab}" for name in self._node_set.names("stopped")
+            *(
+                f"{name} is switched off: podpass lab node start {name}{lab}"
+                for name in self._node_set.names("stopped")
+            ),
+            *(
+                f"{name} is not removed yet: podpass lab node rm {name}{lab}"
+                for name in self._node_set.names("leaving")
+            ),
         ]
         if self._opened.runtime.kind == "plain" and len(self._node_set.names("running")) > 1:
             notes.append(

@@ -6,6 +6,7 @@ at the next start.
 """
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -91,11 +92,11 @@ class NodeSet:
     async def begin(self) -> list[Node]:
         """Start the nodes that are not switched off, without waiting until they are ready."""
         self._keep(self._states)
-        for name in [name for name, state in self._states.items() if state == "leaving"]:
-            await self._forget(name)
-        return [
-            await self._nodes.start(node_number(name)) for name, state in self._states.items() if state == "running"
-        ]
+        for name in self.names("leaving"):
+            # One that may not be deleted, as a webhook refuses it say, goes on leaving.
+            with contextlib.suppress(PodpassError):
+                await self._forget(name)
+        return [await self._nodes.start(node_number(name)) for name in self.names("running")]
 
     def names(self, state: State) -> list[str]:
         """The nodes of that state, in their order."""
@@ -166,7 +167,7 @@ class NodeSet:
                 await self._kube.delete(resource, name, namespace)
             except ApiError as error:
                 if not error.not_found:
-                    raise
+                    raise self._refused(f"the {resource.kind} of {name} can't be deleted: {error}") from error
         for part in PARTS:
             await asyncio.to_thread(shutil.rmtree, self._directory_of(name) / part, ignore_errors=True)
         self._change({each: state for each, state in self._states.items() if each != name})
