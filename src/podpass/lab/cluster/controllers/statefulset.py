@@ -91,7 +91,8 @@ class StatefulSets:
         return seconds_to_available(pods, wanted.min_ready_seconds, now)
 
     def _numbered(self, found: Obj, pods: list[Pod]) -> list[tuple[int, Pod]]:
-        numbered = ((ordinal(pod.name, objects.name(found)), pod) for pod in pods)
+        owner = objects.name(found)
+        numbered = ((ordinal(pod.name, owner), pod) for pod in pods)
         return [(number, pod) for number, pod in numbered if number is not None]
 
     async def _manage(self, found: Obj, wanted: Wanted, past: Past, pods: list[Pod]) -> None:

@@ -17,7 +17,7 @@ from podpass.lab.cluster.workloads.pods import Pod, available
 
 POD_NAME, POD_INDEX = "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index"
 REVISION_LABEL = "controller-revision-hash"
-_NUMBERED = re.compile(r"(.*)-(0|[1-9][0-9]{0,9})")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,9}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ class Wanted:
 
 def ordinal(name: str, owner: str) -> int | None:
     """The number in a pod's name; None for a pod that is not called after *owner*."""
-    found = _NUMBERED.fullmatch(name)
-    return int(found[2]) if found is not None and found[1] == owner else None
+    called, _, number = name.rpartition("-")
+    return int(number) if called == owner and _NUMBER.fullmatch(number) else None
 
 
 def decide(wanted: Wanted, pods: Iterable[tuple[int, Pod]], now: float) -> list[Action]:
