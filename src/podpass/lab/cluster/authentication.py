@@ -23,7 +23,8 @@ from podpass.lab.cluster.extension import (
     Denied,
     User,
 )
-from podpass.lab.cluster.serviceaccounts.tokens import PREFIX, Believed, Disbelieved, account_groups
+from podpass.lab.cluster.serviceaccounts.belief import Believed, Disbelieved
+from podpass.lab.cluster.serviceaccounts.claims import PREFIX, account_groups
 from podpass.serving.asgi import Request
 
 AUTHENTICATED = "system:authenticated"

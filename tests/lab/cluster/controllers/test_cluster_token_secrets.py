@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from podpass.lab.cluster.serviceaccounts.tokens import Believed
+from podpass.lab.cluster.serviceaccounts.belief import Believed
 from tests.lab.cluster.core_api import Api, opened
 
 SECRETS = "/api/v1/namespaces/default/secrets"

@@ -17,9 +17,10 @@ from podpass.lab.cluster.extension import ANONYMOUS, SubresourceCall, User
 from podpass.lab.cluster.kinds.identities import service_accounts
 from podpass.lab.cluster.kinds.reviews import review_kinds
 from podpass.lab.cluster.registry import Kind
+from podpass.lab.cluster.serviceaccounts.belief import Believed, Disbelieved
 from podpass.lab.cluster.serviceaccounts.issuer import Issuer
 from podpass.lab.cluster.serviceaccounts.signing_keys import SIGNING_FILE, SigningKeys
-from podpass.lab.cluster.serviceaccounts.tokens import Believed, Disbelieved, ServiceAccountTokens
+from podpass.lab.cluster.serviceaccounts.tokens import ServiceAccountTokens
 from podpass.lab.journal import Journal
 from podpass.lab.store import Store
 from podpass.serving.asgi import Request

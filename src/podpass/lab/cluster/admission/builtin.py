@@ -10,7 +10,7 @@ from podpass.kube.objects import Obj
 from podpass.kube.status import Cause, StatusError
 from podpass.lab.cluster.kinds.pod_defaults import DEFAULT_MODE
 from podpass.lab.cluster.metadata import generated_name
-from podpass.lab.cluster.serviceaccounts.tokens import EXTENDED_SECONDS
+from podpass.lab.cluster.serviceaccounts.claims import EXTENDED_SECONDS
 
 TOKEN_MOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105
 TOKEN_VOLUME_PREFIX = "kube-api-access-"  # noqa: S105

@@ -14,7 +14,7 @@ from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.cluster.access.authorization import Grant
 from podpass.lab.cluster.extension import Allowed, Attributes, Denied, SubresourceCall, User
 from podpass.lab.cluster.registry import Kind
-from podpass.lab.cluster.serviceaccounts.tokens import Believed, Disbelieved
+from podpass.lab.cluster.serviceaccounts.belief import Believed, Disbelieved
 
 
 class Rights(Protocol):
