@@ -1,10 +1,11 @@
-"""What can be told about a pod that came through admission: what was added to it, and what it still lacks."""
+"""What can be told about a write that came through admission: what was added to a pod, and what it still lacks."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from podpass.kube import objects
 from podpass.kube.objects import Obj
+from podpass.lab.cluster.extension import AdmissionAttributes
 
 
 def lacks_client_id(pod: Obj) -> bool:
@@ -59,3 +60,12 @@ def _variables(spec: Obj) -> list[str]:
         for container in spec.get(member) or ()
         for variable in container.get("env") or ()
     ]
+
+
+def in_words(attributes: AdmissionAttributes) -> str:
+    """The write: `create pods shop/web-1`."""
+    plural = attributes.kind.resource.plural
+    if attributes.subresource:
+        plural = f"{plural}/{attributes.subresource}"
+    place = f"{attributes.namespace}/{attributes.name}" if attributes.namespace else attributes.name
+    return f"{attributes.operation.lower()} {plural} {place}".rstrip()
