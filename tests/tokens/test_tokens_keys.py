@@ -3,6 +3,8 @@
 import base64
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwk
 from joserfc.errors import JoseError
 
@@ -83,6 +85,26 @@ def test_another_library_reads_the_jwk(rsa_key: SigningKey, ec_key: SigningKey) 
 def test_a_private_key_shows_only_its_kid(rsa_key: SigningKey) -> None:
     assert repr(rsa_key) == f"SigningKey(kid={rsa_key.kid!r}, algorithm='RS256')"
     assert "key=" not in repr(rsa_key.public)
+
+
+def test_a_key_of_our_own_is_read_as_any_other_but_not_in_parts_of_two() -> None:
+    key, other = (rsa.generate_private_key(public_exponent=65537, key_size=2048) for _ in range(2))
+    assert SigningKey.from_pem(pem_of(key), own=True).kid == SigningKey(key).kid
+    mine, foreign = key.private_numbers(), other.private_numbers()
+    mixed = rsa.RSAPrivateNumbers(
+        mine.p, mine.q, foreign.d, foreign.dmp1, mine.dmq1, mine.iqmp, mine.public_numbers
+    ).private_key(unsafe_skip_rsa_key_validation=True)
+    for own in (True, False):
+        with pytest.raises(UnusableKey):
+            SigningKey.from_pem(pem_of(mixed), own=own)
+        with pytest.raises(UnusableKey):
+            SigningKey.from_pem(b"nothing", own=own)
+
+
+def pem_of(key: rsa.RSAPrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
 
 
 def test_every_block_of_a_pem_file_is_read(rsa_key: SigningKey, ec_key: SigningKey) -> None:

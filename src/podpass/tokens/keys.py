@@ -163,15 +163,22 @@ class SigningKey:
         return cls(ec.generate_private_key(_BY_JWK_NAME[curve].curve), kid=kid)
 
     @classmethod
-    def from_pem(cls, pem: bytes, *, kid: str | None = None) -> Self:
-        """Read an unencrypted private key, PKCS#1, SEC 1 or PKCS#8. Raises UnusableKey."""
+    def from_pem(cls, pem: bytes, *, kid: str | None = None, own: bool = False) -> Self:
+        """Read an unencrypted private key, PKCS#1, SEC 1 or PKCS#8. Raises UnusableKey.
+
+        One of our *own*, from a file that only we write, is not searched for a weakness, which takes as long as fifty
+        signatures: one signature shows that it is whole.
+        """
         try:
-            key = serialization.load_pem_private_key(pem, password=None)
+            key = serialization.load_pem_private_key(pem, password=None, unsafe_skip_rsa_key_validation=own)
         except (ValueError, TypeError) as error:
             raise UnusableKey("not a private key in PEM form") from error
         if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
             raise UnusableKey("only RSA and elliptic-curve keys are supported")
-        return cls(key, kid=kid)
+        found = cls(key, kid=kid)
+        if own and not found.public.verifies(b"whole", found.sign(b"whole")):
+            raise UnusableKey("the parts of the key do not belong together")
+        return found
 
     @property
     def private_key(self) -> rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey:

@@ -79,7 +79,7 @@ def _read(pem: bytes) -> SigningIdentity:
     except ValueError as error:
         raise UnusableKey("the signing key's file holds no certificate") from error
     der = certificate.public_bytes(serialization.Encoding.DER)
-    return SigningIdentity(SigningKey.from_pem(pem, kid=thumbprint(der)), der)
+    return SigningIdentity(SigningKey.from_pem(pem, kid=thumbprint(der), own=True), der)
 
 
 def _new_pem() -> bytes:

@@ -33,7 +33,7 @@ class SigningKeys:
     def _read_or_make(cls, directory: Path) -> "SigningKeys":
         path, older = directory / SIGNING_FILE, directory / OLDER_FILE
         if path.exists():
-            signing = SigningKey.from_pem(path.read_bytes())
+            signing = SigningKey.from_pem(path.read_bytes(), own=True)
         else:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             signing = SigningKey.generate()
