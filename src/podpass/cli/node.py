@@ -47,8 +47,9 @@ def add(node: str = "", /, *, name: Name = "default", output: Output = "table") 
 def stop(node: str, /, *, name: Name = "default", output: Output = "table") -> int:
     """Switch a node off, as a machine: its containers end, and the cluster finds out by itself.
 
-    After 40 s without a sign of life it is NotReady and tainted, and pods leave it when their tolerations end, after
-    5 minutes as a rule. `podpass lab advance 6m` makes that now. It stays off until it is started, over restarts too.
+    After 40 s without a sign of life it is NotReady and tainted, and pods leave it when their tolerations end, 5 min
+    later as a rule. `podpass lab advance 1m` makes the first pass at once, and then 6m the second. It stays off until
+    it is started, over restarts too.
 
     Example: podpass lab node stop lab-node-2
 
