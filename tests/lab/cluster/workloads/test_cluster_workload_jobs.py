@@ -11,7 +11,7 @@ from podpass.lab.clock import rfc3339
 from podpass.lab.cluster.kinds.job_defaults import default_job_spec
 from podpass.lab.cluster.workloads import cron, cronjob, disruption, indexes, job
 from podpass.lab.cluster.workloads.conditions import with_condition
-from podpass.lab.cluster.workloads.job import FINALIZER, INDEX, INDEX_FAILURES
+from podpass.lab.cluster.workloads.job_counting import FINALIZER, INDEX, INDEX_FAILURES
 from podpass.lab.cluster.workloads.pods import Pod
 from tests.lab.cluster.workloads.workload_pods import NOW, a_pod
 

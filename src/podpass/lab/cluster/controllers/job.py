@@ -21,7 +21,8 @@ from podpass.lab.cluster.kinds.job_defaults import INDEXED
 from podpass.lab.cluster.kinds.templates import selector_of
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.workloads import job
-from podpass.lab.cluster.workloads.job import FINALIZER, INDEX, INDEX_FAILURES, Decision, NewPod
+from podpass.lab.cluster.workloads.job import Decision, NewPod
+from podpass.lab.cluster.workloads.job_counting import FINALIZER, INDEX, INDEX_FAILURES
 from podpass.lab.cluster.workloads.pods import Pod, from_template
 
 _UNTRACKED = "untracked"

@@ -1,8 +1,4 @@
-"""What a Job does next: pods to make and to end, those counted, and how and when the Job ends.
-
-A pod is counted in two steps, so that none is missed or counted twice: its uid is written into the status, then the
-finalizer that kept it there is taken off, and what is seen without it is added to the numbers.
-"""
+"""What a Job does next: pods to make and to end, those counted, and how and when the Job ends."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +9,17 @@ from podpass.kube.objects import Obj
 from podpass.lab.clock import rfc3339, seconds_of
 from podpass.lab.cluster.kinds.job_defaults import INDEXED
 from podpass.lab.cluster.workloads import conditions, indexes
+from podpass.lab.cluster.workloads.job_counting import (
+    Count,
+    counted,
+    has_failed,
+    index_failures,
+    index_of,
+    is_tracked,
+)
 from podpass.lab.cluster.workloads.job_failures import verdict
 from podpass.lab.cluster.workloads.pods import Pod
 
-FINALIZER = "batch.kubernetes.io/job-tracking"
-INDEX = "batch.kubernetes.io/job-completion-index"
-INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
 BURST = 500
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 10.0, 600.0
 """How long a failed pod's replacement waits; twice as long after each failure without a success between."""
@@ -78,23 +79,6 @@ class Decision:
     """When time alone brings the next step."""
 
 
-@dataclass(slots=True)
-class _Count:
-    """The pods of a Job, told apart."""
-
-    active: list[Pod]
-    terminating: list[Pod]
-    succeeded: int
-    failed: int
-    uncounted_succeeded: list[str]
-    uncounted_failed: list[str]
-    completed: frozenset[int]
-    failed_indexes: frozenset[int]
-    release: list[Pod]
-    job_failure: str = ""
-    """Why the failure policy ends the Job."""
-
-
 def is_finished(job: Obj) -> bool:
     listed = objects.status(job).get("conditions")
     return conditions.is_true(listed, "Complete") or conditions.is_true(listed, "Failed")
@@ -116,10 +100,10 @@ def decide(job: Obj, pods: Sequence[Pod], now: float) -> Decision:
     """*pods* are those that the Job controls."""
     status = dict(objects.status(job))
     if is_finished(job) or objects.being_deleted(job):
-        return Decision(status, [Release(pod.name) for pod in pods if _tracked(pod)])
+        return Decision(status, [Release(pod.name) for pod in pods if is_tracked(pod)])
     spec = objects.spec(job)
     suspended = bool(spec.get("suspend"))
-    count = _count(job, pods)
+    count = counted(job, pods)
     listed = list(status.get("conditions") or ())
     actions: list[Action] = []
     if not suspended and not status.get("startTime"):
@@ -168,10 +152,6 @@ def decide(job: Obj, pods: Sequence[Pod], now: float) -> Decision:
     return Decision(_status(job, status, count, listed), actions, again)
 
 
-def _tracked(pod: Pod) -> bool:
-    return FINALIZER in pod.finalizers
-
-
 def _condition(kind: str, value: str, reason: str, message: str, now: float) -> Obj:
     time = rfc3339(now)
     return {
@@ -184,95 +164,7 @@ def _condition(kind: str, value: str, reason: str, message: str, now: float) -> 
     }
 
 
-def _count(job: Obj, pods: Sequence[Pod]) -> _Count:
-    spec, status = objects.spec(job), objects.status(job)
-    indexed, completions = spec.get("completionMode") == INDEXED, int(spec.get("completions") or 0)
-    waiting = status.get("uncountedTerminatedPods") or {}
-    tracked = {pod.uid: pod for pod in pods if _tracked(pod)}
-    completed = set(indexes.read(status.get("completedIndexes"), completions)) if indexed else set()
-    failed_indexes = set(indexes.read(status.get("failedIndexes"), completions)) if indexed else set()
-    found = _Count(
-        active=[pod for pod in pods if pod.active],
-        terminating=[pod for pod in pods if pod.deleting and not pod.over and not pod.let_go],
-        succeeded=int(status.get("succeeded") or 0),
-        failed=int(status.get("failed") or 0),
-        uncounted_succeeded=[],
-        uncounted_failed=[],
-        completed=frozenset(),
-        failed_indexes=frozenset(),
-        release=[],
-    )
-    for uid in waiting.get("succeeded") or ():
-        if uid in tracked:
-            found.uncounted_succeeded.append(uid)
-        else:
-            found.succeeded += 1
-    for uid in waiting.get("failed") or ():
-        if uid in tracked:
-            found.uncounted_failed.append(uid)
-        else:
-            found.failed += 1
-    found.release += [tracked[uid] for uid in (*found.uncounted_succeeded, *found.uncounted_failed)]
-    known = {*found.uncounted_succeeded, *found.uncounted_failed}
-    for pod in tracked.values():
-        if pod.uid in known:
-            continue
-        number = index_of(pod)
-        if pod.phase == "Succeeded":
-            if indexed and (number is None or number >= completions or number in completed):
-                found.release.append(pod)
-                continue
-            if indexed and number is not None:
-                completed.add(number)
-            found.uncounted_succeeded.append(pod.uid)
-            found.release.append(pod)
-        elif (
-            pod.deleting
-            and pod.phase != "Failed"
-            and conditions.is_true(status.get("conditions"), "SuccessCriteriaMet")
-        ):
-            # Ended because the others are enough: that is no failure.
-            found.release.append(pod)
-        elif _failed(job, pod):
-            _count_failure(job, pod, found, failed_indexes)
-    if indexed:
-        # The number of pods that succeeded is the number of indexes that are done.
-        found.succeeded = len(completed) - len(found.uncounted_succeeded)
-    found.completed, found.failed_indexes = frozenset(completed), frozenset(failed_indexes - completed)
-    return found
-
-
-def _count_failure(job: Obj, pod: Pod, found: _Count, failed_indexes: set[int]) -> None:
-    judged = verdict(job, pod)
-    found.release.append(pod)
-    if judged.action == "Ignore":
-        return
-    found.uncounted_failed.append(pod.uid)
-    if judged.action == "FailJob" and not found.job_failure:
-        found.job_failure = judged.message
-    limit, number = objects.spec(job).get("backoffLimitPerIndex"), index_of(pod)
-    if limit is not None and number is not None and (judged.action == "FailIndex" or _index_failures(pod) + 1 > limit):
-        failed_indexes.add(number)
-
-
-def _failed(job: Obj, pod: Pod) -> bool:
-    if pod.phase == "Failed":
-        return True
-    # A pod that is on its way out counts at once, unless only those that failed are replaced.
-    return pod.deleting and (pod.let_go or objects.spec(job).get("podReplacementPolicy") != "Failed")
-
-
-def index_of(pod: Pod) -> int | None:
-    text = pod.annotations.get(INDEX, "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else None
-
-
-def _index_failures(pod: Pod) -> int:
-    text = pod.annotations.get(INDEX_FAILURES, "0")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else 0
-
-
-def _failure(job: Obj, count: _Count, status: Obj, listed: Sequence[Obj], now: float) -> tuple[str, str] | None:
+def _failure(job: Obj, count: Count, status: Obj, listed: Sequence[Obj], now: float) -> tuple[str, str] | None:
     """Why the Job fails: reason and message."""
     target = conditions.find(listed, "FailureTarget")
     if target is not None and target.get("status") == "True":
@@ -297,7 +189,7 @@ def _failure(job: Obj, count: _Count, status: Obj, listed: Sequence[Obj], now: f
     return None
 
 
-def _restarted_too_often(spec: Obj, count: _Count, limit: int) -> bool:
+def _restarted_too_often(spec: Obj, count: Count, limit: int) -> bool:
     if objects.spec(spec.get("template") or {}).get("restartPolicy") != "OnFailure":
         return False
     restarts = sum(
@@ -314,7 +206,7 @@ def _seconds_to_deadline(spec: Obj, status: Obj, now: float) -> float | None:
     return None if deadline is None or begun is None else begun + deadline - now
 
 
-def _success(job: Obj, count: _Count, listed: Sequence[Obj]) -> tuple[str, str] | None:
+def _success(job: Obj, count: Count, listed: Sequence[Obj]) -> tuple[str, str] | None:
     target = conditions.find(listed, "SuccessCriteriaMet")
     if target is not None and target.get("status") == "True":
         return str(target.get("reason")), str(target.get("message"))
@@ -339,7 +231,7 @@ def _rule_met(rule: Obj, completed: frozenset[int], completions: int) -> bool:
     return text is not None and bool(wanted) and done == len(wanted)
 
 
-def _manage(job: Obj, pods: Sequence[Pod], count: _Count, now: float) -> tuple[list[Action], float | None]:
+def _manage(job: Obj, pods: Sequence[Pod], count: Count, now: float) -> tuple[list[Action], float | None]:
     """Pods to make or to end, and in how many seconds more may be made."""
     spec = objects.spec(job)
     parallelism = int(spec.get("parallelism") or 0)
@@ -363,7 +255,7 @@ def _manage(job: Obj, pods: Sequence[Pod], count: _Count, now: float) -> tuple[l
 
 
 def _manage_indexes(
-    job: Obj, pods: Sequence[Pod], count: _Count, wanted: int, now: float
+    job: Obj, pods: Sequence[Pod], count: Count, wanted: int, now: float
 ) -> tuple[list[Action], float | None]:
     spec = objects.spec(job)
     by_index: dict[int, list[Pod]] = {}
@@ -397,7 +289,7 @@ def _manage_indexes(
         failures = None
         if per_index:
             failures = max(
-                (_index_failures(pod) + (verdict(job, pod).action == "Count" and _failed(job, pod)) for pod in past),
+                (index_failures(pod) + (verdict(job, pod).action == "Count" and has_failed(job, pod)) for pod in past),
                 default=0,
             )
         made.append(NewPod(number, failures))
@@ -421,7 +313,7 @@ def _pause(over: Iterable[Pod], now: float) -> float:
     return last + min(FIRST_PAUSE_SECONDS * 2.0 ** min(failures - 1, 10), LONGEST_PAUSE_SECONDS) - now
 
 
-def _status(job: Obj, status: Obj, count: _Count, listed: list[Obj]) -> Obj:
+def _status(job: Obj, status: Obj, count: Count, listed: list[Obj]) -> Obj:
     spec = objects.spec(job)
     made: Obj = {name: status[name] for name in ("startTime", "completionTime") if status.get(name)}
     numbers = {"active": len(count.active), "succeeded": count.succeeded, "failed": count.failed}
