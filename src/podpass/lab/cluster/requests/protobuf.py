@@ -194,7 +194,7 @@ def _value(name: str, field: Field, wire_type: int, value: int | bytes, budget: 
     if kind in fields.SCHEMA_UNIONS:
         return _schema_union(kind, value, budget, depth)
     if kind in fields.SPECIAL:
-        return _special(kind, value, budget, depth)
+        return _special(kind, value, budget)
     return _message(kind, value, budget, depth=depth + 1)
 
 
@@ -222,11 +222,11 @@ def _entry(name: str, field: Field, value: int | bytes, budget: _Budget, depth: 
         elif number == 2:
             element = _value(name, field, wire_type, part, budget, depth)
     if element is None:
-        element = _special(field.type, b"", budget, depth) if field.type in fields.SPECIAL else {}
+        element = _special(field.type, b"", budget) if field.type in fields.SPECIAL else {}
     return key, element
 
 
-def _special(kind: str, data: bytes, budget: _Budget, depth: int) -> Any:
+def _special(kind: str, data: bytes, budget: _Budget) -> Any:
     """The JSON form of a message that is not an object in JSON."""
     numbers: dict[int, int] = {}
     chunks: dict[int, list[bytes]] = {}
