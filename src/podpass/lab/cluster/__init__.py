@@ -14,12 +14,12 @@ from typing import Self
 from podpass.kube import objects
 from podpass.kube.resources import CUSTOMRESOURCEDEFINITIONS, NAMESPACES, PRIORITYCLASSES
 from podpass.lab.clock import Clock
+from podpass.lab.cluster.access.authentication import AUTHENTICATED, Authenticator
 from podpass.lab.cluster.access.authorization import MASTERS, Authorizer
 from podpass.lab.cluster.access.default_roles import NODE_LEASE_NAMESPACE, NODES_GROUP, SCHEDULER_USER, default_access
 from podpass.lab.cluster.admission.builtin import PRIORITY_CLASSES
 from podpass.lab.cluster.admission.chain import Admission
 from podpass.lab.cluster.admission.client import ResolveService, WebhookClient, no_services
-from podpass.lab.cluster.authentication import AUTHENTICATED, Authenticator
 from podpass.lab.cluster.controllers.endpoints import EndpointsController
 from podpass.lab.cluster.controllers.expiry import Expiry
 from podpass.lab.cluster.controllers.garbage import GarbageCollector

@@ -10,9 +10,9 @@ import pytest
 from podpass.kube import resources
 from podpass.kube.status import StatusError
 from podpass.lab.clock import rfc3339
+from podpass.lab.cluster.access.authentication import Authenticator
 from podpass.lab.cluster.access.authorization import Authorizer
 from podpass.lab.cluster.access.default_roles import default_access
-from podpass.lab.cluster.authentication import Authenticator
 from podpass.lab.cluster.extension import ANONYMOUS, SubresourceCall, User
 from podpass.lab.cluster.kinds.identities import service_accounts
 from podpass.lab.cluster.kinds.reviews import review_kinds
