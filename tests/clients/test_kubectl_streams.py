@@ -182,8 +182,8 @@ def test_attach_joins_a_shell_that_has_a_terminal(running_lab: RunningLab, box: 
     with terminal(command, running_lab.environment, rows=20, columns=70) as person:
         person.type("\r")
         person.see("# ")
-        person.type("stty size; echo pid $$\r")
-        person.see("20 70")
+        # The size comes on a channel of its own, and may come after what was typed.
+        person.type("until [ \"$(stty size)\" = '20 70' ]; do sleep 0.1; done; echo pid $$\r")
         person.see("pid 1")
         person.see("# ")
         # Process 1 is at its prompt: it is asked to begin a new line, and nothing else ends.

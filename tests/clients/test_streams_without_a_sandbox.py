@@ -72,8 +72,9 @@ def test_attach_to_a_shell(lab: RunningLab) -> None:
     with terminal([KUBECTL, "attach", "-it", "box", "-c", "shell"], lab.environment, columns=90) as person:
         # What is typed before it says so may be lost to the change of the terminal's mode.
         person.see("try pressing enter.")
-        person.type("stty size\r")
-        person.see("24 90")
+        # The size comes on a channel of its own, and may come after what was typed.
+        person.type("until [ \"$(stty size)\" = '24 90' ]; do sleep 0.1; done; echo si''zed\r")
+        person.see("sized")
         # Its first process is the leader of the terminal's session, and stays when it is interrupted.
         person.see("# ")
         person.type("\x03")
