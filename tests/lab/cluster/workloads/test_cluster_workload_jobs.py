@@ -11,6 +11,7 @@ from podpass.lab.clock import rfc3339
 from podpass.lab.cluster.kinds.job_defaults import default_job_spec
 from podpass.lab.cluster.workloads import cron, cronjob, disruption, indexes, job
 from podpass.lab.cluster.workloads.conditions import with_condition
+from podpass.lab.cluster.workloads.events import Say
 from podpass.lab.cluster.workloads.job_counting import FINALIZER, INDEX, INDEX_FAILURES
 from podpass.lab.cluster.workloads.pods import Pod
 from tests.lab.cluster.workloads.workload_pods import NOW, a_pod
@@ -43,7 +44,7 @@ def holds(decision: job.Decision) -> list[str]:
 
 
 def steps(decision: job.Decision) -> list[str]:
-    return [str(each) for each in decision.actions if not isinstance(each, job.Say)]
+    return [str(each) for each in decision.actions if not isinstance(each, Say)]
 
 
 INDEXED = {"completionMode": "Indexed", "completions": 3}

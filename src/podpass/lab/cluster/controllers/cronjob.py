@@ -20,6 +20,7 @@ from podpass.lab.cluster.controllers.writes import Gone, Writer
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.workloads import cronjob
 from podpass.lab.cluster.workloads.cronjob import SCHEDULED_AT, job_name
+from podpass.lab.cluster.workloads.events import Say
 from podpass.lab.cluster.workloads.pods import reference_to
 
 
@@ -57,7 +58,7 @@ class CronJobs:
                     with contextlib.suppress(Gone):
                         await self._writer.delete(JOBS, task[0], name, objects.uid(by_name[name]), "Background")
                         await self._recorder.record(found, "Normal", "SuccessfulDelete", f"Deleted job {name}")
-                case cronjob.Say(kind, reason, message):
+                case Say(kind, reason, message):
                     await self._recorder.record(found, kind, reason, message)
         with contextlib.suppress(Gone):
             await self._writer.write_status(CRONJOBS, found, decision.status)

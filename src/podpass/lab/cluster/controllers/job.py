@@ -21,6 +21,7 @@ from podpass.lab.cluster.kinds.job_defaults import INDEXED
 from podpass.lab.cluster.kinds.templates import selector_of
 from podpass.lab.cluster.verbs import Verbs
 from podpass.lab.cluster.workloads import job
+from podpass.lab.cluster.workloads.events import Say
 from podpass.lab.cluster.workloads.job import Decision, NewPod
 from podpass.lab.cluster.workloads.job_counting import FINALIZER, INDEX, INDEX_FAILURES
 from podpass.lab.cluster.workloads.pods import Pod, from_template
@@ -108,7 +109,7 @@ class Jobs:
                     await self._control.delete(found, by_name[name])
                 case job.Release(name):
                     await self._release(by_name[name])
-                case job.Say(kind, reason, message):
+                case Say(kind, reason, message):
                     await self._recorder.record(found, kind, reason, message)
         await self._control.create(found, new)
 

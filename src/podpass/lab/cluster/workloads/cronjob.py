@@ -9,6 +9,7 @@ from podpass.kube.objects import Obj
 from podpass.lab.clock import rfc3339, seconds_of
 from podpass.lab.cluster.workloads import cron
 from podpass.lab.cluster.workloads.cron import CronSyntax
+from podpass.lab.cluster.workloads.events import Say
 from podpass.lab.cluster.workloads.job import is_finished
 
 SCHEDULED_AT = "batch.kubernetes.io/cronjob-scheduled-timestamp"
@@ -31,18 +32,6 @@ class DeleteJob:
 
     def __str__(self) -> str:
         return f"delete {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """An event."""
-
-    type: Any
-    reason: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"say {self.reason}: {self.message}"
 
 
 Action = CreateJob | DeleteJob | Say

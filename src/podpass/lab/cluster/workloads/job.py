@@ -9,6 +9,7 @@ from podpass.kube.objects import Obj
 from podpass.lab.clock import rfc3339, seconds_of
 from podpass.lab.cluster.kinds.job_defaults import INDEXED
 from podpass.lab.cluster.workloads import conditions, indexes
+from podpass.lab.cluster.workloads.events import Say
 from podpass.lab.cluster.workloads.job_counting import (
     Count,
     counted,
@@ -52,18 +53,6 @@ class Release:
 
     def __str__(self) -> str:
         return f"release {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Say:
-    """An event."""
-
-    type: Any
-    reason: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"say {self.reason}: {self.message}"
 
 
 Action = NewPod | DeletePod | Release | Say
