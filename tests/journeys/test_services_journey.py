@@ -202,6 +202,11 @@ def test_a_load_balancer_is_opened_on_this_machine_at_its_own_address(kubectl: K
 
 
 @pytest.mark.usefixtures("web")
+def test_the_clusters_own_service_is_carried_without_trouble(running_lab: RunningLab) -> None:
+    events = running_lab.kubectl("get", "events", "--field-selector=involvedObject.name=kubernetes", "-o", "name")
+    assert events == ""
+
+
 def test_a_node_port_is_opened_on_this_machine(kubectl: Kubectl) -> None:
     number = kubectl("get", "svc", "web", "-o", "jsonpath={.spec.ports[0].nodePort}")
     assert fetched(f"http://127.0.0.1:{number}/") in ("web-a", "web-b")

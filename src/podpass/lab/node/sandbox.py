@@ -85,6 +85,8 @@ class SandboxRuntime(FabricRuntime):
         return await self._serve(service, ports)
 
     async def _serve(self, service: str, ports: Sequence[Listening]) -> list[str]:
+        # The API server's own Service is among the relays, which are there before any Service is.
+        relayed = {(address, port) for address, port, _ in self._relays}
         wanted = [
             {
                 "protocol": port.protocol,
@@ -94,6 +96,7 @@ class SandboxRuntime(FabricRuntime):
                 "affinity": port.affinity_seconds,
             }
             for port in ports
+            if (port.address, port.port) not in relayed
         ]
         answer, _ = await self.fabric.request("service", key=f"service/{service}", ports=wanted)
         return list(answer["troubles"])
