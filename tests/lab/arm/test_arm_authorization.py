@@ -20,6 +20,7 @@ SET_SECRET = "Microsoft.KeyVault/vaults/secrets/setSecret/action"
 READ_METADATA = "Microsoft.KeyVault/vaults/secrets/readMetadata/action"
 ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 WRITE_VAULT = "Microsoft.KeyVault/vaults/write"
+CLUSTER = "Microsoft.ContainerService/managedClusters"
 
 
 def held(role: str, scope: str, principal: str = "p") -> Assignment:
@@ -77,6 +78,19 @@ def asked(
             True,
         ),
         ("Managed Identity Contributor", ASSIGN, False, False),
+        ("Role Based Access Control Administrator", ASSIGN, False, True),
+        ("Role Based Access Control Administrator", "Microsoft.Authorization/locks/write", False, False),
+        ("Locks Contributor", "Microsoft.Authorization/locks/delete", False, True),
+        ("Contributor", "Microsoft.Authorization/locks/write", False, False),
+        ("Key Vault Purge Operator", "Microsoft.KeyVault/locations/deletedVaults/purge/action", False, True),
+        ("Key Vault Crypto Service Release User", "Microsoft.KeyVault/vaults/keys/release/action", True, True),
+        ("Redis Cache Contributor", "Microsoft.Cache/redis/listKeys/action", False, True),
+        ("Azure Kubernetes Service Contributor Role", CLUSTER + "/write", False, True),
+        ("Azure Kubernetes Service Cluster User Role", CLUSTER + "/listClusterUserCredential/action", False, True),
+        ("Azure Kubernetes Service Cluster User Role", CLUSTER + "/listClusterAdminCredential/action", False, False),
+        ("Azure Kubernetes Service RBAC Admin", CLUSTER + "/namespaces/write", True, False),
+        ("Azure Kubernetes Service RBAC Reader", CLUSTER + "/secrets/read", True, False),
+        ("Azure Kubernetes Service RBAC Writer", CLUSTER + "/pods/exec", True, True),
     ],
 )
 def test_a_role_grants_its_actions_and_no_others(role: str, action: str, data: bool, allowed: bool) -> None:
@@ -147,7 +161,7 @@ def test_an_unknown_role_grants_nothing() -> None:
         (SET_SECRET, True, "Key Vault Secrets Officer"),
         ("Microsoft.KeyVault/vaults/read", False, "Reader"),
         (WRITE_VAULT, False, "Key Vault Contributor"),
-        (ASSIGN, False, "User Access Administrator"),
+        (ASSIGN, False, "Role Based Access Control Administrator"),
         ("Microsoft.ManagedIdentity/userAssignedIdentities/write", False, "Managed Identity Contributor"),
         ("Microsoft.Resources/subscriptions/resourceGroups/write", False, "Contributor"),
         ("Microsoft.Resources/subscriptions/resourceGroups/read", False, "Reader"),

@@ -193,12 +193,17 @@ def _glob(pattern: str, text: str) -> bool:
     return len(text) - position >= len(last) and text.endswith(last)
 
 
-def _breadth(definition: RoleDefinition, action: str, is_data_action: bool) -> tuple[bool, int, int, int]:
-    """Sorts roles: those that only read, those that name the action exactly, those with few other actions."""
+def _breadth(definition: RoleDefinition, action: str, is_data_action: bool) -> tuple[bool, bool, int, int, int]:
+    """Sorts roles: those that only read, those for management alone, those that name the action exactly, those with few
+    other actions.
+    """
     patterns: list[str] = []
+    others: list[str] = []
     removed = 0
     for permission in definition.permissions:
-        patterns += permission.data_actions if is_data_action else permission.actions
+        data, management = permission.data_actions, permission.actions
+        patterns += data if is_data_action else management
+        others += management if is_data_action else data
         removed += len(permission.not_data_actions if is_data_action else permission.not_actions)
     exact = min(
         (
@@ -209,4 +214,4 @@ def _breadth(definition: RoleDefinition, action: str, is_data_action: bool) -> t
         default=0,
     )
     changes = any(not pattern.lower().endswith("/read") for pattern in patterns)
-    return changes, exact, len(patterns), -removed
+    return changes, bool(others) and not is_data_action, exact, len(patterns), -removed
