@@ -13,9 +13,11 @@ NODES_PREFIX = 16
 NODES_RANGE = "172.18.0.0/16"
 PODS_RANGE = "10.244.0.0/16"
 POD_PREFIX = 24
-SERVICES = "10.96.0.0/16"
+SERVICES_RANGE = "10.96.0.0/16"
 API_ADDRESS = "10.96.0.1"
+"""Of the API server's Service."""
 DNS_ADDRESS = "10.96.0.10"
+"""Where the pods' name server answers; no Service gets it."""
 API_PORT = 6443
 """Where the API server answers on DOORS, as the endpoint of its Service."""
 MOST_NODES = 250

@@ -24,7 +24,7 @@ from podpass.lab.node.addresses import (
     NODES_RANGE,
     POD_PREFIX,
     PODS_RANGE,
-    SERVICES,
+    SERVICES_RANGE,
     NodeNetwork,
     node_of,
 )
@@ -303,7 +303,7 @@ async def make_hub(fabric: Fabric, *, relays: Sequence[tuple[str, int, str]] = (
         "hub",
         address=DOORS,
         prefix=NODES_PREFIX,
-        services=SERVICES,
+        services=SERVICES_RANGE,
         relays=relays,
         dns=[DNS_ADDRESS, dns] if dns else None,
     )
@@ -320,7 +320,7 @@ async def make_node(fabric: Fabric, node: NodeNetwork) -> None:
         pods=node.pods_range,
         pod_prefix=POD_PREFIX,
         hub=DOORS,
-        routes=[PODS_RANGE, SERVICES],
+        routes=[PODS_RANGE, SERVICES_RANGE],
     )
 
 
@@ -336,7 +336,7 @@ async def make_pod(fabric: Fabric, pod: str, address: str) -> None:
         number=node.number,
         address="" if address == node.address else f"{address}/{POD_PREFIX}",
         gateway=node.gateway,
-        routes=[PODS_RANGE, SERVICES, NODES_RANGE],
+        routes=[PODS_RANGE, SERVICES_RANGE, NODES_RANGE],
     )
 
 

@@ -13,8 +13,8 @@ from podpass.lab.cluster.collection import Change
 from podpass.lab.cluster.controllers.endpoints_state import SERVICE_NAME, SKIP_MIRROR
 from podpass.lab.cluster.controllers.loop import Task
 from podpass.lab.cluster.controllers.writes import controller_user
-from podpass.lab.cluster.services.addresses import API_ADDRESS
 from podpass.lab.cluster.verbs import Verbs
+from podpass.lab.node.addresses import API_ADDRESS
 
 NAME, NAMESPACE = "kubernetes", "default"
 API_PORT = 443

@@ -17,11 +17,9 @@ from podpass.kube.status import Cause, StatusError, invalid
 from podpass.lab.cluster.collection import Change, Key
 from podpass.lab.cluster.kinds.service_validation import EXTERNAL, NONE, kind_of
 from podpass.lab.cluster.storage import Storage
+from podpass.lab.node.addresses import DNS_ADDRESS, SERVICES_RANGE
 
-SERVICE_RANGE = ipaddress.IPv4Network("10.96.0.0/16")
-API_ADDRESS = "10.96.0.1"
-DNS_ADDRESS = "10.96.0.10"
-"""Where the pods' name server answers; no Service gets it."""
+SERVICE_RANGE = ipaddress.IPv4Network(SERVICES_RANGE)
 NODE_PORTS = range(30_000, 32_768)
 _STATIC = 256
 """The first addresses of the range are given only to those who ask, as upstream does."""
