@@ -141,3 +141,26 @@ def test_a_recollection_reads_once_between_writes_and_stays_bounded() -> None:
     store.put("entra", "k", "a", 1)
     known.get("k", "c", reading)
     assert read == ["a", "b", "c", "c", "c"]
+
+
+def test_what_waits_for_the_commit_is_told_after_it_and_never_of_a_rollback() -> None:
+    store = Store.open(None)
+    told: list[object] = []
+
+    def tell() -> None:
+        told.append(store.get("arm", "k", "a"))
+        store.put("arm", "k", "a", 2)
+
+    with store.transaction():
+        store.after_commit(tell)
+        with store.transaction():
+            store.put("arm", "k", "a", 1)
+        assert told == []
+    assert (told, store.get("arm", "k", "a")) == ([1], 2)
+    with pytest.raises(RuntimeError), store.transaction():
+        store.after_commit(tell)
+        raise RuntimeError
+    store.put("arm", "k", "a", 3)
+    assert told == [1]
+    store.after_commit(tell)
+    assert told == [1, 3]

@@ -40,6 +40,7 @@ class Store:
         self.connection = connection
         self._depth = 0
         self._writes: dict[str, int] = {}
+        self._after: list[Callable[[], None]] = []
         self._rollbacks = 0
 
     @classmethod
@@ -93,6 +94,7 @@ class Store:
             self.connection.execute("COMMIT")
         except BaseException as error:
             self._rollbacks += 1
+            self._after.clear()
             # Of some failures to commit SQLite has rolled back already.
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
@@ -101,6 +103,18 @@ class Store:
             raise
         finally:
             self._depth = 0
+        told, self._after = self._after, []
+        for tell in told:
+            tell()
+
+    def after_commit(self, tell: Callable[[], None]) -> None:
+        """Call *tell* once what is being written has been kept: at once outside of a transaction, and never when it
+        is rolled back. It may write itself.
+        """
+        if self._depth:
+            self._after.append(tell)
+        else:
+            tell()
 
     def version(self, service: str) -> int:
         """A number that grows whenever a document of *service* may have become another: with each put and delete, at

@@ -69,6 +69,14 @@ def being_deleted(resource_type: str, name: str) -> ArmError:
     )
 
 
+def group_being_deleted(group: str) -> ArmError:
+    return ArmError(
+        409,
+        "ResourceGroupBeingDeleted",
+        f"The resource group '{group}' is in deprovisioning state and cannot perform this operation.",
+    )
+
+
 def not_registered(namespace: str) -> ArmError:
     return ArmError(
         409,

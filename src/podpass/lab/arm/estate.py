@@ -143,6 +143,9 @@ class Estate:
             existing = self.get(wanted)
             if existing is not None and existing.busy == DELETING:
                 raise errors.being_deleted(kind.name, existing.name)
+            holder = self.get(wanted.group_id) if existing is None and wanted.group else None
+            if holder is not None and holder.busy == DELETING:
+                raise errors.group_being_deleted(holder.name)
             body = _decoded(content, kind)
             if existing is None:
                 namespace = kind.name.partition("/")[0]
@@ -173,9 +176,12 @@ class Estate:
                 system_data=self._system_data(existing, actor) if kind.system_data else None,
                 hidden=shaped.hidden,
                 extra=shaped.extra,
-                busy=("" if not kind.seconds else "Creating" if existing is None else "Updating"),
-                busy_until=self.clock.now() + kind.seconds if kind.seconds else 0.0,
+                failure=shaped.failure,
             )
+            seconds = kind.writing(self, resource) if kind.writing else kind.seconds
+            if seconds != 0:
+                state = "Creating" if existing is None else "Updating"
+                resource = replace(resource, busy=state, busy_until=self._end_of(seconds))
             self.keep(resource)
             kind.written(self, resource, existing)
         return Written(resource, existing is None)
@@ -212,16 +218,28 @@ class Estate:
             self.assignments.delete_below(wanted.key)
         return present
 
-    def begin_delete(self, wanted: ResourceId, seconds: float) -> Resource | None:
-        """Have the resource removed in *seconds* of the lab's time; None when absent."""
+    def begin_delete(self, wanted: ResourceId) -> Resource | None:
+        """Remove the resource, or begin to; None when absent. What is `busy` in the answer is not gone yet."""
         self._require_base(wanted)
-        present = self.get(wanted)
-        if present is not None and present.busy != DELETING:
-            present = replace(present, busy=DELETING, busy_until=self.clock.now() + seconds)
-            with self.store.transaction():
-                self.keep(present)
+        with self.store.transaction():
+            present = self.get(wanted)
+            kind = self.kind(wanted.type)
+            if present is None or present.busy == DELETING:
+                return present
+            seconds: float | None = kind.seconds if kind else 0.0
+            if kind is not None and kind.deleting is not None:
+                seconds = kind.deleting(self, present)
+            if seconds == 0:
+                self.delete(wanted)
+                return replace(present, busy="")
+            present = replace(present, busy=DELETING, busy_until=self._end_of(seconds), failure=None)
+            self.keep(present)
+            if seconds is not None:
                 self.store.put(SERVICE, "deleting", wanted.key, present.busy_until)
         return present
+
+    def _end_of(self, seconds: float | None) -> float | None:
+        return None if seconds is None else self.clock.now() + seconds
 
     def settle(self) -> None:
         """End the deletes whose time has come."""
@@ -234,9 +252,12 @@ class Estate:
 
     def shown(self, resource: Resource) -> dict[str, Any]:
         """The resource as ARM answers it now."""
-        document = resource.to_dict()
-        if resource.busy and self.clock.now() < resource.busy_until:
-            document["properties"] = {**document["properties"], "provisioningState": resource.busy}
+        document, kind = resource.to_dict(), self.kind(resource.type)
+        busy = resource.is_busy(self.clock.now())
+        properties = kind.shown(resource, busy=busy) if kind is not None else resource.properties
+        if busy or resource.failure is not None:
+            properties = {**properties, "provisioningState": resource.busy if busy else "Failed"}
+        document["properties"] = properties
         return document
 
     def subscription_of(self, resource: Resource) -> Subscription:

@@ -1,12 +1,13 @@
 """Long-running operations: how clients follow a write or a delete that has not ended yet.
 
 The change itself is made when the operation begins, but for a delete, which is made when it ends; until then the
-resource says in which state it is. Time is the lab's.
+resource says in which state it is. An operation ends at a time, which is the lab's, or when `end` is called.
 Contract: Azure HTTP surface, section 1.2.
 """
 
 import uuid
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import SERVICE, Estate
@@ -17,12 +18,23 @@ _KIND = "operation"
 KEPT_SECONDS = 86_400.0
 _RETRY = ("Retry-After", "1")
 
+Status = Literal["Succeeded", "Failed", "Canceled"]
 
-def begin(estate: Estate, resource: Resource, seconds: float, api_version: str) -> tuple[tuple[str, str], ...]:
-    """Start an operation on *resource*; the headers by which a client follows it, with paths in place of addresses."""
+
+def begin(estate: Estate, resource: Resource, api_version: str) -> tuple[tuple[str, str], ...]:
+    """Start the operation that *resource* is busy with; the headers by which a client follows it, with paths in place
+    of addresses.
+    """
     name, now = str(uuid.uuid4()), estate.clock.now()
     _forget_old(estate, now)
-    document = {"resource": resource.id, "began": now, "ends": now + seconds}
+    failure = resource.failure
+    document = {
+        "resource": resource.id,
+        "began": now,
+        "ends": resource.busy_until,
+        "status": "Succeeded" if failure is None else "Failed",
+        "error": failure,
+    }
     estate.store.put(SERVICE, _KIND, name, document)
     base = f"{resource_id(resource.id).subscription_id}/providers/{resource.type.partition('/')[0]}"
     place = f"{base}/locations/{resource.location or 'global'}"
@@ -32,6 +44,14 @@ def begin(estate: Estate, resource: Resource, seconds: float, api_version: str) 
         ("Location", f"{place}/operationresults/{name}{query}"),
         _RETRY,
     )
+
+
+def end(estate: Estate, resource: Resource, status: Status, error: Mapping[str, str] | None = None) -> None:
+    """End whatever goes on with *resource* until somebody says so."""
+    for key, document in estate.store.items(SERVICE, _KIND):
+        if document["ends"] is None and document["resource"] == resource.id:
+            ended = {**document, "ends": estate.clock.now(), "status": status, "error": error}
+            estate.store.put(SERVICE, _KIND, key, ended)
 
 
 def operations(namespace: str) -> tuple[Operation, ...]:
@@ -44,24 +64,34 @@ def operations(namespace: str) -> tuple[Operation, ...]:
 
 def _status(estate: Estate, call: Call) -> Answer:
     document = _found(estate, call)
-    running = estate.clock.now() < document["ends"]
+    running = _runs(estate, document)
     body: dict[str, Any] = {
         "id": str(call.address.id),
         "name": call.address.id.name,
-        "status": "InProgress" if running else "Succeeded",
+        "status": "InProgress" if running else document["status"],
         "startTime": timestamp(document["began"]),
     }
     if not running:
         body["endTime"] = timestamp(document["ends"])
+        if document["error"] is not None:
+            body["error"] = document["error"]
     return Answer(200, body, headers=(_RETRY,) if running else ())
 
 
 def _result(estate: Estate, call: Call) -> Answer:
     document = _found(estate, call)
-    if estate.clock.now() < document["ends"]:
+    if _runs(estate, document):
         return Answer(202, headers=(("Location", f"{call.address.id}?api-version={call.api_version}"), _RETRY))
+    if document["status"] != "Succeeded":
+        error = document["error"] or {}
+        raise ArmError(409, str(error.get("code", "Conflict")), str(error.get("message", "")))
     resource = estate.get(resource_id(document["resource"]))
     return Answer(204) if resource is None else Answer(200, estate.shown(resource))
+
+
+def _runs(estate: Estate, document: Mapping[str, Any]) -> bool:
+    ends = document["ends"]
+    return ends is None or bool(estate.clock.now() < ends)
 
 
 def _found(estate: Estate, call: Call) -> dict[str, Any]:
@@ -73,5 +103,5 @@ def _found(estate: Estate, call: Call) -> dict[str, Any]:
 
 def _forget_old(estate: Estate, now: float) -> None:
     for key, document in estate.store.items(SERVICE, _KIND):
-        if document["ends"] + KEPT_SECONDS < now:
+        if document["ends"] is not None and document["ends"] + KEPT_SECONDS < now:
             estate.store.delete(SERVICE, _KIND, key)

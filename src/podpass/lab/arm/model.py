@@ -114,14 +114,20 @@ class Resource:
     tags: Mapping[str, str] | None = None
     properties: Mapping[str, Any] = field(default_factory=dict)
     system_data: Mapping[str, str] | None = None
-    hidden: Mapping[str, str] = field(default_factory=dict)
+    hidden: Mapping[str, Any] = field(default_factory=dict)
     """What the service remembers and never shows."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Members beside the usual ones: identity, sku, zones."""
     busy: str = ""
-    """The provisioning state of a change that has not ended: Creating, Updating, Deleting."""
-    busy_until: float = 0.0
-    """In seconds since the epoch."""
+    """The provisioning state of the latest change: Creating, Updating, Deleting."""
+    busy_until: float | None = 0.0
+    """When that change ends, in seconds since the epoch; None: when whoever does the work says so."""
+    failure: Mapping[str, str] | None = None
+    """Why that change failed, as `code` and `message`; it shows once the change has ended."""
+
+    def is_busy(self, now: float) -> bool:
+        """Whether a change goes on at *now*, in seconds since the epoch."""
+        return bool(self.busy) and (self.busy_until is None or now < self.busy_until)
 
     def to_dict(self) -> dict[str, Any]:
         # A group is answered with a shorter type than the one its actions and scopes are named by.
@@ -163,8 +169,10 @@ class Shaped:
     """What a type makes of a draft."""
 
     properties: Mapping[str, Any] = field(default_factory=dict)
-    hidden: Mapping[str, str] = field(default_factory=dict)
+    hidden: Mapping[str, Any] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
+    failure: Mapping[str, str] | None = None
+    """What keeps the change from succeeding, though it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +191,11 @@ def _unchanged(estate: "Estate", resource: Resource, before: Resource | None) ->
 
 def _nothing(estate: "Estate", resource: Resource) -> None:
     del estate, resource
+
+
+def _as_kept(resource: Resource, *, busy: bool) -> Mapping[str, Any]:
+    del busy
+    return resource.properties
 
 
 def _as_given(present: Resource, content: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -209,6 +222,13 @@ class ResourceType:
     """Members that a PATCH merges in a way of their own, from the stored resource and the request."""
     seconds: float = 0.0
     """How long a write or delete takes, in the lab's time; 0: it has ended when it is answered."""
+    writing: "Callable[[Estate, Resource], float | None] | None" = None
+    """How long the write takes that left this resource, where that is not always *seconds*; None: until somebody
+    calls `long_running.end`."""
+    deleting: "Callable[[Estate, Resource], float | None] | None" = None
+    """The same for a delete, which is begun by this."""
+    shown: "Callable[..., Mapping[str, Any]]" = _as_kept
+    """The properties to show of a resource, told by `busy` whether a change goes on."""
     written: "Callable[[Estate, Resource, Resource | None], None]" = _unchanged
     """Carries a write to where else it counts, within the same transaction."""
     removed: "Callable[[Estate, Resource], None]" = _nothing

@@ -125,20 +125,16 @@ def _patch(estate: Estate, call: Call) -> Answer:
 
 def _followed(estate: Estate, resource: Resource, call: Call) -> tuple[tuple[str, str], ...]:
     """The headers of a write that goes on; none where it has ended."""
-    kind = estate.kind(resource.type)
-    if kind is None or not kind.seconds:
-        return ()
-    return long_running.begin(estate, resource, kind.seconds, call.api_version)
+    return long_running.begin(estate, resource, call.api_version) if resource.busy else ()
 
 
 def _delete(estate: Estate, call: Call) -> Answer:
-    kind = estate.kind(call.address.id.type)
-    if kind is not None and kind.seconds:
-        leaving = estate.begin_delete(call.address.id, kind.seconds)
-        if leaving is not None:
-            return Answer(202, headers=long_running.begin(estate, leaving, kind.seconds, call.api_version))
-    elif estate.delete(call.address.id) is not None:
+    leaving = estate.begin_delete(call.address.id)
+    if leaving is not None:
+        if leaving.busy:
+            return Answer(202, headers=long_running.begin(estate, leaving, call.api_version))
         return Answer(200)
+    kind = estate.kind(call.address.id.type)
     if kind is not None and kind.delete_absent_status == 404:
         raise estate.absent(call.address.id)
     return Answer(204)
