@@ -51,7 +51,7 @@ from podpass.lab.cluster.kinds.nodes import leases, nodes
 from podpass.lab.cluster.kinds.pods import pods
 from podpass.lab.cluster.kinds.policies import policy_kinds
 from podpass.lab.cluster.kinds.reviews import review_kinds
-from podpass.lab.cluster.kinds.services import services
+from podpass.lab.cluster.kinds.services import services as service_kind
 from podpass.lab.cluster.kinds.storage import storage_kinds
 from podpass.lab.cluster.kinds.webhooks import webhook_kinds
 from podpass.lab.cluster.kinds.workloads import workload_kinds
@@ -256,7 +256,7 @@ class Cluster:
             configmaps(),
             nodes(),
             leases(),
-            services(ServiceAddresses(self.storage).allocate),
+            service_kind(ServiceAddresses(self.storage).allocate),
             endpoints(),
             endpoint_slices(),
             *workload_kinds(self.verbs),
