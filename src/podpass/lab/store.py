@@ -130,7 +130,7 @@ class Store:
         return None if row is None else msgspec.json.decode(row[0])
 
     def put(self, service: str, kind: str, key: str, document: Any) -> None:
-        with self._writing(service) as connection:
+        with self.writing(service) as connection:
             connection.execute(
                 "INSERT INTO documents VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body",
                 (service, kind, key, msgspec.json.encode(document)),
@@ -138,7 +138,7 @@ class Store:
 
     def delete(self, service: str, kind: str, key: str) -> bool:
         """Remove the document; False when there was none."""
-        with self._writing(service) as connection:
+        with self.writing(service) as connection:
             cursor = connection.execute(
                 "DELETE FROM documents WHERE service=? AND kind=? AND key=?", (service, kind, key)
             )
@@ -153,7 +153,8 @@ class Store:
         return [(key, msgspec.json.decode(body)) for key, body in rows]
 
     @contextlib.contextmanager
-    def _writing(self, service: str) -> Iterator[sqlite3.Connection]:
+    def writing(self, service: str) -> Iterator[sqlite3.Connection]:
+        """A transaction that counts as a write of *service*, for one that keeps a table of its own."""
         with self.transaction() as connection:
             yield connection
             self._writes[service] = self._writes.get(service, 0) + 1

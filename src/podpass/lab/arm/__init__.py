@@ -2,13 +2,13 @@
 
 Imitated: Microsoft.Resources (tenants, subscriptions, locations, resource groups, lists of resources, registration of
 providers), Microsoft.Features (preview features), Microsoft.ManagedIdentity (user-assigned identities and federated
-credentials), Microsoft.Authorization (built-in role definitions, role assignments), Microsoft.KeyVault (vaults, access
-policies, soft delete), Microsoft.Compute (virtual machines and scale sets, as what carries identities), and the
-cloud's metadata. Any api-version is taken, as clients raise theirs with every release; where versions differ, the one
-sent counts.
+credentials), Microsoft.Authorization (role definitions, built-in and custom, role assignments), Microsoft.KeyVault
+(vaults, access policies, soft delete), Microsoft.Compute (virtual machines and scale sets, as what carries
+identities), and the cloud's metadata. Any api-version is taken, as clients raise theirs with every release; where
+versions differ, the one sent counts.
 
-Missing: deployments, tags as resources, locks, policies, custom roles, conditions and deny assignments, management
-groups, users and groups as principals, private endpoints. Types that Azure has and the lab has not are answered 501.
+Missing: deployments, tags as resources, locks, policies, conditions and deny assignments, management groups, private
+endpoints. Types that Azure has and the lab has not are answered 501.
 Writes and deletes of machines go on for a moment of the lab's time; all others have ended when they are answered.
 
 Contract: Azure HTTP surface, sections 1 and 4; workload identity, section 6; secrets store, section 4; pod identity,

@@ -1,27 +1,27 @@
-"""Role definitions and role assignments, as calls.
+"""Role assignments, as calls.
 
 Conditions on assignments are refused rather than kept and ignored: an ignored condition would grant too much.
 Contract: Azure HTTP surface, sections 4 and 4.1.
 """
 
-import re
-import uuid
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Literal
 
 import msgspec
 
 from podpass.azure.resourceids import ResourceId
 from podpass.lab.arm import errors
-from podpass.lab.arm.assignments import TYPE, RoleAssignment, role_definition
+from podpass.lab.arm.assignments import TYPE, RoleAssignment
 from podpass.lab.arm.authorization import covers
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
-from podpass.lab.arm.filters import Clause, NotAFilter, parse_filter
-from podpass.lab.arm.model import Actor, Answer, Call, Operation, timestamp
-from podpass.lab.arm.roles import BUILT_IN, BY_GUID
+from podpass.lab.arm.filters import Clause, clauses_of
+from podpass.lab.arm.model import Answer, Call, Operation, timestamp
+from podpass.lab.arm.role_definitions import GUID, does_not_exist
 
-DEFINITIONS = "Microsoft.Authorization/roleDefinitions"
-_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+MAX_ASSIGNMENTS = 4_000
+"""Of one subscription."""
 
 PrincipalType = Literal["User", "Group", "ServicePrincipal", "ForeignGroup", "Device"]
 
@@ -41,13 +41,14 @@ class _AssignmentBody(msgspec.Struct, frozen=True):
 
 
 def assign(
-    estate: Estate, scope: ResourceId, name: str, wanted: AssignmentProperties, *, actor: Actor
+    estate: Estate, scope: ResourceId, name: str, wanted: AssignmentProperties, *, by: str
 ) -> tuple[RoleAssignment, bool]:
     """Give a role to a principal at *scope* under *name*, a GUID; the second value says whether it is new.
 
-    Raises ArmError: PrincipalNotFound, RoleDefinitionDoesNotExist, RoleAssignmentExists and the like.
+    *by* is the object id of who gives it. Raises ArmError: PrincipalNotFound, RoleDefinitionDoesNotExist,
+    RoleAssignmentExists and the like.
     """
-    if _GUID.fullmatch(name) is None:
+    if GUID.fullmatch(name) is None:
         raise errors.invalid_request(
             f"The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID.",
             "InvalidRoleAssignmentId",
@@ -56,15 +57,10 @@ def assign(
         raise errors.not_emulated("conditions of role assignments")
     shown_scope = estate.require_scope(scope)
     subscription = estate.subscription(scope.subscription)
-    role = wanted.role_definition_id.rstrip("/").rpartition("/")[2].lower()
-    if role not in BY_GUID:
-        raise ArmError(
-            400,
-            "RoleDefinitionDoesNotExist",
-            f"The specified role definition with ID '{role.replace('-', '')}' does not exist.",
-        )
+    tenant_id = subscription.tenant_id if subscription else None
+    role = _assignable_role(estate, wanted.role_definition_id, shown_scope)
     principal = wanted.principal_id.lower()
-    _check_principal(estate, subscription.tenant_id if subscription else None, principal, wanted.principal_type)
+    principal_type = _principal_type(estate, tenant_id, principal, wanted.principal_type)
     now = timestamp(estate.clock.now())
     assignment = RoleAssignment(
         id=f"{shown_scope}/providers/{TYPE}/{name.lower()}",
@@ -72,10 +68,10 @@ def assign(
         scope=shown_scope,
         role=role,
         principal_id=principal,
-        principal_type="ServicePrincipal",
+        principal_type=principal_type,
         description=wanted.description,
         created_on=now,
-        created_by=actor.id,
+        created_by=by,
         updated_on=now,
     )
     with estate.store.transaction():
@@ -97,13 +93,36 @@ def assign(
                 )
             if before.description == wanted.description:
                 return before, False
+            assignment = replace(assignment, created_on=before.created_on, created_by=before.created_by)
+        elif subscription is not None and estate.assignments.count(subscription.id) >= MAX_ASSIGNMENTS:
+            raise errors.invalid_request(
+                "Role assignment limit exceeded. No more role assignments can be created.",
+                "RoleAssignmentLimitExceeded",
+            )
         estate.assignments.put(assignment)
     return assignment, before is None
 
 
-def _check_principal(estate: Estate, tenant_id: str | None, principal: str, given: str | None) -> None:
+def _assignable_role(estate: Estate, definition_id: str, scope: str) -> str:
+    """The GUID of the role. Raises ArmError when there is none, or it is not for *scope*."""
+    guid = definition_id.rstrip("/").rpartition("/")[2].lower()
+    definition = estate.definitions.all().get(guid)
+    if definition is None:
+        raise does_not_exist(guid, 400)
+    if not definition.is_assignable_at(scope):
+        raise errors.invalid_request(
+            f"The role assignment scope '{scope}' must match the scope specified on the role definition "
+            f"'{', '.join(definition.assignable_scopes)[:500]}'.",
+            "RoleAssignmentScopeNotAssignableToRoleDefinition",
+        )
+    return guid
+
+
+def _principal_type(estate: Estate, tenant_id: str | None, principal: str, given: str | None) -> PrincipalType:
+    """What the principal is. Raises ArmError when it is nothing, or not what the request says."""
     tenants = [tenant_id] if tenant_id else [tenant.tenant_id for tenant in estate.directory.tenants()]
-    if not any(estate.directory.application_by_object_id(tenant, principal) for tenant in tenants):
+    found = next((kind for tenant in tenants if (kind := _type_in(estate, tenant, principal)) is not None), None)
+    if found is None:
         raise errors.invalid_request(
             f"Principal {principal.replace('-', '')} does not exist in the directory {tenant_id or 'of this lab'}. "
             "Check that you have the correct principal ID. If you are creating this principal and then immediately "
@@ -112,12 +131,22 @@ def _check_principal(estate: Estate, tenant_id: str | None, principal: str, give
             "https://aka.ms/docs-principaltype",
             "PrincipalNotFound",
         )
-    if given is not None and given != "ServicePrincipal":
+    if given not in (None, found):
         raise errors.invalid_request(
-            f"The PrincipalId '{principal.replace('-', '')}' has type 'ServicePrincipal', which is different from "
-            f"specified PrincipalType '{given}'.",
+            # The service's own spelling of the last word, which tools look for.
+            f"The PrincipalId '{principal.replace('-', '')}' has type '{found}', which is different from "
+            f"specified PrinciaplType '{given}'.",
             "UnmatchedPrincipalType",
         )
+    return found
+
+
+def _type_in(estate: Estate, tenant_id: str, object_id: str) -> PrincipalType | None:
+    if estate.directory.application_by_object_id(tenant_id, object_id) is not None:
+        return "ServicePrincipal"
+    if estate.people.group(tenant_id, object_id) is not None:
+        return "Group"
+    return None if estate.people.user(tenant_id, object_id) is None else "User"
 
 
 def _put(estate: Estate, call: Call) -> Answer:
@@ -127,7 +156,7 @@ def _put(estate: Estate, call: Call) -> Answer:
     except (msgspec.DecodeError, RecursionError) as error:
         raise errors.invalid_content(str(error)) from error
     wanted = call.address.id
-    assignment, created = assign(estate, wanted.parent, wanted.name, body.properties, actor=call.actor)
+    assignment, created = assign(estate, wanted.parent, wanted.name, body.properties, by=call.principal_id)
     return Answer(201 if created else 200, assignment.to_dict())
 
 
@@ -143,8 +172,9 @@ def _delete(estate: Estate, call: Call) -> Answer:
 def _get(estate: Estate, call: Call) -> Answer:
     if call.address.tail:
         scope = estate.require_scope(call.address.id)
-        clauses = clauses_of(call)
-        found = [one for one in estate.assignments.all() if in_list(one, scope, clauses)]
+        clauses = clauses_of(call.query)
+        groups = estate.people.groups_of
+        found = [one for one in estate.assignments.all() if in_list(one, scope, clauses, groups)]
         return Answer(200, items=tuple(one.to_dict() for one in found))
     present = estate.assignments.get(str(call.address.id))
     if present is None:
@@ -152,8 +182,13 @@ def _get(estate: Estate, call: Call) -> Answer:
     return Answer(200, present.to_dict())
 
 
-def in_list(assignment: RoleAssignment, scope: str, clauses: tuple[Clause, ...]) -> bool:
-    """Whether a list at *scope* with this filter shows the assignment. Raises ArmError on an unsupported filter."""
+def in_list(
+    assignment: RoleAssignment, scope: str, clauses: tuple[Clause, ...], groups_of: Callable[[str], Collection[str]]
+) -> bool:
+    """Whether a list at *scope* with this filter shows the assignment. Raises ArmError on an unsupported filter.
+
+    *groups_of* gives the groups that a principal is in, at any depth.
+    """
     above, below = covers(assignment.scope, scope), covers(scope, assignment.scope)
     if not above and not below:
         return False
@@ -162,53 +197,17 @@ def in_list(assignment: RoleAssignment, scope: str, clauses: tuple[Clause, ...])
             case Clause("atscope", "", True):
                 if not above:
                     return False
-            case Clause("principalid", value, False) | Clause("assignedto", value, True):
-                if len(clauses) > 1 and not clause.is_call:
+            case Clause("principalid", value, False):
+                if len(clauses) > 1:
                     raise errors.invalid_filter("atScope() and principalId eq")
                 if assignment.principal_id != value.lower():
+                    return False
+            case Clause("assignedto", value, True):
+                if assignment.principal_id not in (value.lower(), *groups_of(value)):
                     return False
             case _:
                 raise errors.invalid_filter(clause.name)
     return True
-
-
-def _definitions(estate: Estate, call: Call) -> Answer:
-    if not call.address.tail:
-        guid = call.address.id.name.lower()
-        scope = estate.require_scope(call.address.id.parent)
-        if guid not in BY_GUID:
-            raise ArmError(
-                404,
-                "RoleDefinitionDoesNotExist",
-                f"The specified role definition with ID '{guid.replace('-', '')}' does not exist.",
-            )
-        return Answer(200, role_definition(guid, scope))
-    scope = estate.require_scope(call.address.id)
-    found = list(BUILT_IN)
-    for clause in clauses_of(call):
-        match clause:
-            case Clause("rolename", value, False):
-                found = [role for role in found if role.name.lower() == value.lower()]
-            case Clause("type", value, False):
-                found = found if value.lower() == "builtinrole" else []
-            case Clause("atscopeandbelow", "", True):
-                pass
-            case _:
-                raise errors.invalid_filter(clause.name)
-    return Answer(200, items=tuple(role_definition(role.guid, scope) for role in found))
-
-
-def _custom_role(estate: Estate, call: Call) -> Answer:
-    del estate, call
-    raise errors.not_emulated("custom role definitions")
-
-
-def clauses_of(call: Call) -> tuple[Clause, ...]:
-    """The request's `$filter`. Raises ArmError."""
-    try:
-        return parse_filter(call.query.get("$filter", ""))
-    except NotAFilter as error:
-        raise errors.invalid_filter(str(error)) from error
 
 
 def _must_be_named(call: Call) -> None:
@@ -216,17 +215,10 @@ def _must_be_named(call: Call) -> None:
         raise errors.method_not_allowed(call.method, call.address.type)
 
 
-def new_name() -> str:
-    return str(uuid.uuid4())
-
-
 OPERATIONS = (
     Operation(method="GET", path=TYPE, action=f"{TYPE}/read", run=_get),
     Operation(method="PUT", path=TYPE, action=f"{TYPE}/write", run=_put),
     Operation(method="DELETE", path=TYPE, action=f"{TYPE}/delete", run=_delete),
-    Operation(method="GET", path=DEFINITIONS, action=f"{DEFINITIONS}/read", run=_definitions),
-    Operation(method="PUT", path=DEFINITIONS, action=f"{DEFINITIONS}/write", run=_custom_role),
-    Operation(method="DELETE", path=DEFINITIONS, action=f"{DEFINITIONS}/delete", run=_custom_role),
 )
 
-__all__ = ["OPERATIONS", "AssignmentProperties", "assign", "clauses_of", "new_name"]
+__all__ = ["OPERATIONS", "AssignmentProperties", "assign"]

@@ -1,14 +1,13 @@
 """Role assignments: who holds which role where. Kept in a table of their own, found by principal and by scope."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from podpass.lab.arm.authorization import Assignment
-from podpass.lab.arm.roles import BY_GUID
-from podpass.lab.store import Store
+from podpass.lab.store import Recollection, Store
 
 TYPE = "Microsoft.Authorization/roleAssignments"
+SERVICE = "arm-assignments"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS role_assignments (
@@ -58,8 +57,8 @@ class RoleAssignment:
             "conditionVersion": None,
             "createdOn": self.created_on,
             "updatedOn": self.updated_on,
-            "createdBy": self.created_by,
-            "updatedBy": self.created_by,
+            "createdBy": self.created_by or None,
+            "updatedBy": self.created_by or None,
             "delegatedManagedIdentityResourceId": None,
             "description": self.description,
         }
@@ -73,36 +72,12 @@ def role_definition_id(guid: str, scope: str) -> str:
     return f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{guid}"
 
 
-def role_definition(guid: str, scope: str) -> Mapping[str, Any]:
-    """A built-in role as ARM shows it below *scope*."""
-    role = BY_GUID[guid]
-    return {
-        "id": role_definition_id(guid, scope),
-        "name": guid,
-        "type": "Microsoft.Authorization/roleDefinitions",
-        "properties": {
-            "roleName": role.name,
-            "type": "BuiltInRole",
-            "description": role.description,
-            "assignableScopes": ["/"],
-            "permissions": [
-                {
-                    "actions": permission.actions,
-                    "notActions": permission.not_actions,
-                    "dataActions": permission.data_actions,
-                    "notDataActions": permission.not_data_actions,
-                }
-                for permission in role.permissions
-            ],
-        },
-    }
-
-
 class RoleAssignments:
     """The stored assignments of every subscription."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._known = Recollection(store, SERVICE)
         store.connection.executescript(_SCHEMA)
 
     def get(self, assignment_id: str) -> RoleAssignment | None:
@@ -111,7 +86,7 @@ class RoleAssignments:
 
     def put(self, assignment: RoleAssignment) -> None:
         marks = ", ".join("?" * 11)
-        with self._store.transaction() as connection:
+        with self._store.writing(SERVICE) as connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO role_assignments (key, {_COLUMNS}) VALUES ({marks})",  # noqa: S608
                 (
@@ -130,19 +105,37 @@ class RoleAssignments:
             )
 
     def delete(self, assignment_id: str) -> None:
-        with self._store.transaction() as connection:
+        with self._store.writing(SERVICE) as connection:
             connection.execute("DELETE FROM role_assignments WHERE key = ?", (assignment_id.lower(),))
 
     def delete_below(self, scope: str) -> None:
         """Remove those at *scope* and below it."""
         prefix = scope.lower() + "/"
-        with self._store.transaction() as connection:
+        with self._store.writing(SERVICE) as connection:
             connection.execute(
                 "DELETE FROM role_assignments WHERE key >= ? AND key < ?", (prefix, prefix + "\U0010ffff")
             )
 
     def of(self, principal_id: str) -> list[RoleAssignment]:
         return self._select("principal_id = ?", principal_id.lower())
+
+    def grants_of(self, principal_id: str) -> tuple[Assignment, ...]:
+        """What a decision needs of them; asked with every request."""
+        return self._known.get("grants", principal_id.lower(), self._read_grants)
+
+    def _read_grants(self, principal_id: str) -> tuple[Assignment, ...]:
+        return tuple(one.grant for one in self.of(principal_id))
+
+    def with_role(self, guid: str) -> list[RoleAssignment]:
+        return self._select("role = ?", guid.lower())
+
+    def count(self, subscription_id: str) -> int:
+        """How many a subscription has, at any depth."""
+        prefix = f"/subscriptions/{subscription_id}/".lower()
+        (number,) = self._store.connection.execute(
+            "SELECT count(*) FROM role_assignments WHERE key >= ? AND key < ?", (prefix, prefix + "\U0010ffff")
+        ).fetchone()
+        return int(number)
 
     def all(self) -> list[RoleAssignment]:
         return self._select("?", True)

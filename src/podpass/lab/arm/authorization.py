@@ -5,8 +5,9 @@ the wire error, the journal and the remedy come from one decision.
 Contract: Azure HTTP surface, section 4.4; secrets store, section 4.1.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 
@@ -36,6 +37,15 @@ class RoleDefinition:
     name: str
     description: str
     permissions: tuple[Permission, ...]
+    assignable_scopes: tuple[str, ...] = ("/",)
+    """Where it can be assigned: there and below."""
+    is_custom: bool = False
+
+    def is_assignable_at(self, scope: str) -> bool:
+        return any(covers(assignable, scope) for assignable in self.assignable_scopes)
+
+    def is_assignable_below(self, scope: str) -> bool:
+        return any(covers(scope, assignable) for assignable in self.assignable_scopes)
 
     def grants(self, action: str, *, is_data_action: bool) -> bool:
         return any(permission.grants(action, is_data_action=is_data_action) for permission in self.permissions)
@@ -86,9 +96,14 @@ class Denied:
     scope: str
     is_data_action: bool
     held: tuple[Held, ...]
-    """Every assignment of the principal, the closest first."""
-    granting_roles: tuple[str, ...]
-    """Names of the roles that hold the action, the narrowest first."""
+    """Every assignment of the principal and of the groups it is in, the closest first."""
+    definitions: Mapping[str, RoleDefinition] = field(repr=False, compare=False)
+
+    @property
+    def granting_roles(self) -> tuple[str, ...]:
+        """Names of the roles that hold the action, the narrowest first."""
+        able = granting_roles(self.action, self.definitions.values(), is_data_action=self.is_data_action)
+        return tuple(definition.name for definition in able)
 
     @property
     def closest(self) -> Held | None:
@@ -133,14 +148,16 @@ def decide(
     is_data_action: bool,
     assignments: Iterable[Assignment],
     definitions: Mapping[str, RoleDefinition],
+    groups: Collection[str] = (),
 ) -> Allowed | Denied:
-    """Whether one of *assignments* lets the principal do *action* at *scope*.
+    """Whether one of *assignments* lets the principal do *action* at *scope*, by itself or as a member of *groups*.
 
     *definitions* maps GUIDs in lower case. An assignment whose role is not among them grants nothing.
     """
     held: list[Held] = []
+    counting = {principal_id.lower(), *groups}
     for assignment in assignments:
-        if assignment.principal_id.lower() != principal_id.lower():
+        if assignment.principal_id.lower() not in counting:
             continue
         definition = definitions.get(assignment.role.lower())
         covered = covers(assignment.scope, scope)
@@ -149,10 +166,7 @@ def decide(
             return Allowed(assignment, definition)
         held.append(Held(assignment, definition.name if definition else assignment.role, covered, granted))
     held.sort(key=lambda one: (not one.grants_action, not one.covers_scope))
-    granting = tuple(
-        definition.name for definition in granting_roles(action, definitions.values(), is_data_action=is_data_action)
-    )
-    return Denied(principal_id, action, scope, is_data_action, tuple(held), granting)
+    return Denied(principal_id, action, scope, is_data_action, tuple(held), definitions)
 
 
 def granting_roles(action: str, definitions: Iterable[RoleDefinition], *, is_data_action: bool) -> list[RoleDefinition]:
@@ -167,6 +181,7 @@ def covers(assigned: str, wanted: str) -> bool:
     return not above or below == above or below.startswith(above + "/")
 
 
+@lru_cache(maxsize=65_536)
 def matches(pattern: str, action: str) -> bool:
     """Whether *action* fits *pattern*, in which `*` stands for any run of characters, slashes included.
 

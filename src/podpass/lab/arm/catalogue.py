@@ -10,6 +10,7 @@ from podpass.lab.arm import (
     deleted_vaults,
     features,
     managed_identity,
+    role_definitions,
     subscriptions,
     vaults,
 )
@@ -28,6 +29,7 @@ TYPES: tuple[ResourceType, ...] = (
 OPERATIONS: tuple[Operation, ...] = (
     *subscriptions.OPERATIONS,
     *access.OPERATIONS,
+    *role_definitions.OPERATIONS,
     *access_policies.OPERATIONS,
     *vaults.OPERATIONS,
     *deleted_vaults.OPERATIONS,

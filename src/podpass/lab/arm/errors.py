@@ -172,5 +172,29 @@ def authorization_failed(client_id: str, object_id: str, action: str, scope: str
     )
 
 
+def linked_authorization_failed(
+    client_id: str, object_id: str, action: str, scope: str, linked_action: str, linked_scope: str
+) -> ArmError:
+    """The caller may do *action*, and not what it implies somewhere else."""
+    return ArmError(
+        403,
+        "LinkedAuthorizationFailed",
+        f"The client '{client_id}' with object id '{object_id}' has permission to perform action '{action}' on scope "
+        f"'{scope}'; however, it does not have permission to perform action(s) '{linked_action}' on the linked "
+        f"scope(s) '{linked_scope}' (respectively) or the linked scope(s) are invalid.",
+    )
+
+
+def linked_subscription_not_found(
+    client_id: str, object_id: str, action: str, scope: str, subscription: str
+) -> ArmError:
+    return ArmError(
+        403,
+        "LinkedAuthorizationFailed",
+        f"The client '{client_id}' with object id '{object_id}' has permission to perform action '{action}' on scope "
+        f"'{scope}'; however, the linked subscription '{subscription}' was not found.",
+    )
+
+
 def not_stored(reason: str) -> ArmError:
     return ArmError(500, "InternalServerError", f"The change could not be stored: {reason}. Nothing was changed.")

@@ -15,6 +15,7 @@ from podpass.azure.resourceids import GROUP_TYPE, ResourceId
 from podpass.lab.arm import errors
 from podpass.lab.arm.assignments import RoleAssignments
 from podpass.lab.arm.authorization import Allowed, Denied, decide
+from podpass.lab.arm.custom_roles import RoleDefinitions
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.model import (
     LOCATIONS,
@@ -28,9 +29,9 @@ from podpass.lab.arm.model import (
     timestamp,
 )
 from podpass.lab.arm.paths import resource_id
-from podpass.lab.arm.roles import BY_GUID
 from podpass.lab.clock import Clock
 from podpass.lab.entra.directory import Directory
+from podpass.lab.entra.people import People
 from podpass.lab.store import Store
 
 SERVICE = "arm"
@@ -53,7 +54,9 @@ class Estate:
         self.store = store
         self.clock = clock
         self.directory = directory
+        self.people = People(store)
         self.assignments = RoleAssignments(store)
+        self.definitions = RoleDefinitions(store)
         self.purge_listeners: list[Callable[[str], None]] = []
         """Told the hidden instance of a vault that is gone for good, within the purge's transaction."""
         self.types = {kind.name.lower(): kind for kind in types}
@@ -82,13 +85,15 @@ class Estate:
 
     def decide(self, *, principal_id: str, action: str, scope: str, is_data_action: bool = False) -> Allowed | Denied:
         """Whether the principal may do *action* at *scope*, by the role assignments there are."""
+        groups = self.people.groups_of(principal_id)
         return decide(
             principal_id=principal_id,
             action=action,
             scope=scope,
             is_data_action=is_data_action,
-            assignments=[held.grant for held in self.assignments.of(principal_id)],
-            definitions=BY_GUID,
+            assignments=[held for one in (principal_id, *groups) for held in self.assignments.grants_of(one)],
+            definitions=self.definitions.all(),
+            groups=groups,
         )
 
     # Resources

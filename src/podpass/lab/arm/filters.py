@@ -1,7 +1,10 @@
 """The part of OData's `$filter` that ARM's lists take: comparisons and calls joined by `and`."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from podpass.lab.arm import errors
 
 _CLAUSE = re.compile(
     r"\s*(?:(?P<name>[A-Za-z][A-Za-z0-9/.]*)\s+eq\s+(?:'(?P<text>(?:[^']|'')*)'|(?P<bare>[A-Za-z0-9-]+))"
@@ -42,6 +45,14 @@ def parse_filter(text: str) -> tuple[Clause, ...]:
         if found["more"].strip() and position >= len(text.rstrip()):
             raise NotAFilter(text)
     return tuple(clauses)
+
+
+def clauses_of(query: Mapping[str, str]) -> tuple[Clause, ...]:
+    """The request's `$filter`. Raises ArmError."""
+    try:
+        return parse_filter(query.get("$filter", ""))
+    except NotAFilter as error:
+        raise errors.invalid_filter(str(error)) from error
 
 
 def _unquoted(text: str | None) -> str:

@@ -156,11 +156,7 @@ def _assignable(estate: Estate, draft: Draft, key: str, resource_type: str) -> R
         return found
     decision = estate.decide(principal_id=draft.principal_id, action=ASSIGN, scope=found.id)
     if not isinstance(decision, Allowed):
-        raise ArmError(
-            403,
-            "LinkedAuthorizationFailed",
-            f"The client '{draft.actor.id}' with object id '{draft.principal_id}' has permission to perform action "
-            f"'{resource_type}/write' on scope '{draft.id}'; however, it does not have permission to perform action(s) "
-            f"'{ASSIGN}' on the linked scope(s) '{found.id}' (respectively) or the linked scope(s) are invalid.",
+        raise errors.linked_authorization_failed(
+            draft.actor.id, draft.principal_id, f"{resource_type}/write", str(draft.id), ASSIGN, found.id
         )
     return found

@@ -16,7 +16,6 @@ from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate, parsed_id
 from podpass.lab.arm.managed_identity import CREDENTIAL, IDENTITY
 from podpass.lab.arm.model import Actor, Resource, Subscription
-from podpass.lab.arm.roles import BY_GUID, BY_NAME
 from podpass.tokens.federation import FederatedCredential
 
 _SEEDER = Actor("podpass")
@@ -127,7 +126,8 @@ class Seeding:
 
     def put_role_assignment(self, scope: str, role: str, principal_id: str) -> RoleAssignment:
         """Give *role*, a name or a GUID, to the principal at *scope*."""
-        definition = BY_NAME.get(role.lower()) or BY_GUID.get(role.lower())
+        known = self._estate.definitions.all().values()
+        definition = next((one for one in known if role.lower() in (one.guid, one.name.lower())), None)
         if definition is None:
             raise ArmError(400, "RoleDefinitionDoesNotExist", f"There is no role '{role}' among the lab's roles.")
         for held in self._estate.assignments.of(principal_id):
@@ -135,7 +135,7 @@ class Seeding:
                 return held
         name = str(uuid.uuid5(_NAMES, f"{scope.rstrip('/')} {definition.guid} {principal_id}".lower()))
         wanted = AssignmentProperties(role_definition_id=definition.guid, principal_id=principal_id)
-        assignment, _ = assign(self._estate, parsed_id(scope or "/"), name, wanted, actor=_SEEDER)
+        assignment, _ = assign(self._estate, parsed_id(scope or "/"), name, wanted, by="")
         return assignment
 
     def _put(self, wanted: ResourceId, content: Mapping[str, object]) -> Resource:

@@ -7,11 +7,10 @@ import re
 
 from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId
 from podpass.lab.arm import errors
-from podpass.lab.arm.access import clauses_of
 from podpass.lab.arm.authorization import Allowed, covers
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
-from podpass.lab.arm.filters import Clause
+from podpass.lab.arm.filters import Clause, clauses_of
 from podpass.lab.arm.model import LOCATIONS, Answer, Call, Draft, NameRule, Operation, Resource, ResourceType, Shaped
 from podpass.lab.arm.paths import resource_id
 
@@ -73,7 +72,7 @@ def _resources(estate: Estate, call: Call) -> Answer:
     scope = call.address.id
     if scope.type.lower() == GROUP_TYPE.lower():
         estate.require(scope)
-    clauses = clauses_of(call)
+    clauses = clauses_of(call.query)
     found = [
         one
         for one in estate.below(scope)
