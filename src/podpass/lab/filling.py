@@ -56,7 +56,8 @@ class Filling:
             for tenant in scenario.tenants:
                 tenant_id = self._remembered.tenant_id(tenant.name, tenant.id)
                 domains = (tenant.domain,) if tenant.domain else ()
-                self._directory.put_tenant(Tenant(tenant_id, domains, tenant.name))
+                any_issuer = tenant.flexible_issuers == "any"
+                self._directory.put_tenant(Tenant(tenant_id, domains, tenant.name, any_issuer))
             subscriptions = {
                 entry.name: self._arm.seed.put_subscription(
                     self._remembered.tenant_id(entry.tenant),
@@ -105,6 +106,7 @@ class Filling:
                     credential.name,
                     issuer=credential.issuer or self._issuer_of(credential.cluster),
                     subject=credential.subject,
+                    expression=credential.expression,
                     audience=credential.audience,
                 )
         return identity

@@ -375,6 +375,15 @@ _PROBLEMS = (
         wire="AADSTS70022",
     ),
     Problem(
+        "PP216",
+        title="The expression of a flexible credential does not match",
+        cause="The token's subject is {subject}; the closest federated credential, {credential}, is flexible and wants"
+        " {credential_expression}. Letter case counts, and a claim that the token lacks matches nothing.",
+        remedy="az identity federated-credential create --name {new_credential!q} --identity-name {identity!q}"
+        " --resource-group {resource_group!q} --issuer {issuer!q} --subject {subject!q} --audiences {audience!q}",
+        wire="AADSTS7002131",
+    ),
+    Problem(
         "PP301",
         title="No role assignment lets the caller use the vault",
         cause="{principal} may not do {action}: {why}.",

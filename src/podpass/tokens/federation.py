@@ -1,7 +1,8 @@
 """A token against federated credentials: which one trusts it, or which came closest and why not.
 
 The one rule behind the token endpoint's error code, the journal and the remedy a person is shown. Issuer, subject and
-audience compare byte for byte; nothing is trimmed, folded or completed.
+audience compare byte for byte; nothing is trimmed, folded or completed. A flexible credential has an expression over
+the token's claims in the place of a subject.
 Contract: azure workload identity, sections 5.7 and 6.
 """
 
@@ -10,32 +11,36 @@ from dataclasses import dataclass
 from typing import Literal
 
 from podpass.tokens import claims as read
+from podpass.tokens.expressions import Expression
 
-Claim = Literal["issuer", "audience", "subject"]
+Claim = Literal["issuer", "audience", "subject", "expression"]
 Kind = Literal["trailing-slash", "letter-case", "white-space", "missing", "other"]
 """How two texts differ; *missing* when the token lacks the claim."""
 
 
 @dataclass(frozen=True, slots=True)
 class FederatedCredential:
-    """Trust in tokens of one issuer, about one subject, meant for one of the audiences."""
+    """Trust in tokens of one issuer, about one subject or with such claims, meant for one of the audiences."""
 
     name: str
     issuer: str
     subject: str
+    """Empty for a flexible credential."""
     audiences: tuple[str, ...]
+    expression: Expression | None = None
+    """What the claims must be like, of a flexible credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One claim that kept a credential from matching."""
+    """One claim, or the expression, that kept a credential from matching."""
 
     claim: Claim
     kind: Kind
     found: tuple[str, ...]
-    """What the token says."""
+    """What the token says; of an expression, for each term that does not hold."""
     expected: tuple[str, ...]
-    """What the credential says."""
+    """What the credential says; of an expression, the terms that do not hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class NearMiss:
 
     credential: FederatedCredential
     differences: tuple[Difference, ...]
-    """In the order of the checks: issuer, audience, subject. Never empty."""
+    """In the order of the checks: issuer, audience, subject or expression. Never empty."""
 
     @property
     def differs(self) -> tuple[Claim, ...]:
@@ -67,17 +72,21 @@ def match(claims: read.Claims, credentials: Iterable[FederatedCredential]) -> Ma
     """The first credential that trusts the token; else the one that came closest; None when there are none.
 
     Closest is decided in the order of the checks. A credential of the right issuer is closer than any of a wrong
-    one, whatever its subject; among equals one that differs by a trailing slash or letter case only is closer.
+    one, whatever its subject; among equals one that differs by a trailing slash or letter case only is closer, and a
+    flexible one is closer than one of a different subject.
     """
     issuer, subject, audiences = read.issuer(claims), read.subject(claims), read.audiences(claims)
     offered = tuple(credentials)
     for credential in offered:
         if (
             credential.issuer == issuer
-            and credential.subject == subject
             # A claim that the token lacks matches nothing, not even an empty text.
             and issuer
-            and subject
+            and (
+                (credential.subject == subject and subject)
+                if credential.expression is None
+                else credential.expression.accepts(claims)
+            )
             and any(audience in credential.audiences for audience in audiences)
         ):
             return Match(credential)
@@ -86,7 +95,9 @@ def match(claims: read.Claims, credentials: Iterable[FederatedCredential]) -> Ma
         compared = (
             _compare("issuer", (issuer,), (credential.issuer,)),
             _compare("audience", audiences, credential.audiences),
-            _compare("subject", (subject,), (credential.subject,)),
+            _compare("subject", (subject,), (credential.subject,))
+            if credential.expression is None
+            else _compare_expression(credential.expression, claims),
         )
         closeness = tuple(_closeness(difference) for difference in compared)
         if closest is None or closeness > closest[0]:
@@ -119,7 +130,22 @@ def _compare(claim: Claim, found: tuple[str, ...], expected: tuple[str, ...]) ->
     return Difference(claim, kind, tuple(value for value in found if value), expected)
 
 
+def _compare_expression(expression: Expression, claims: read.Claims) -> Difference | None:
+    refusing = expression.refusing(claims)
+    if not refusing:
+        return None
+    found = tuple(read.text(claims, term.claim) for term in refusing)
+    kind: Kind = "other"
+    if not all(found):
+        kind = "missing"
+    elif all(term.accepts_in_another_case(claims) for term in refusing):
+        kind = "letter-case"
+    return Difference("expression", kind, tuple(value for value in found if value), tuple(map(str, refusing)))
+
+
 def _closeness(difference: Difference | None) -> int:
     if difference is None:
+        return 3
+    if difference.kind in ("trailing-slash", "letter-case", "white-space"):
         return 2
-    return 1 if difference.kind in ("trailing-slash", "letter-case", "white-space") else 0
+    return 1 if difference.claim == "expression" else 0

@@ -38,12 +38,15 @@ def problem_of(result: Match | NearMiss | None) -> str:
             return "PP203"
         case "subject":
             return "PP205" if result.deciding.kind == "letter-case" else "PP204"
+        case "expression":
+            return "PP216"
 
 
 def sentence(near: NearMiss) -> str:
     """Which claim decided, and what the two sides say."""
     decided = near.deciding
-    found, expected = " ".join(decided.found) or "nothing", " or ".join(decided.expected)
+    joined = " and " if decided.claim == "expression" else " or "
+    found, expected = " ".join(decided.found) or "nothing", joined.join(decided.expected)
     return (
         f"The {decided.claim} decided: the token says {found}, the federated credential {near.credential.name}"
         f" says {expected}; {_HOW[decided.kind]}."
@@ -69,27 +72,37 @@ def claim_values(claims: read.Claims) -> dict[str, str]:
 
 
 def credential_values(credential: FederatedCredential) -> dict[str, str]:
-    return {
+    values = {
         "credential": credential.name,
         "credential_issuer": credential.issuer,
         "credential_subject": credential.subject,
         "credential_audience": next(iter(credential.audiences), ""),
     }
+    if credential.expression is not None:
+        values["credential_expression"] = str(credential.expression)
+    return values
 
 
 def compared(claims: read.Claims, credential: FederatedCredential) -> list[dict[str, Any]]:
     """Each claim that counts beside the credential's, in the order of the checks; `how` where they differ."""
     rows: list[dict[str, Any]] = []
-    pairs = (
+    pairs = [
         ("issuer", (read.issuer(claims),), (credential.issuer,)),
         ("audience", read.audiences(claims), credential.audiences),
-        ("subject", (read.subject(claims),), (credential.subject,)),
-    )
+    ]
+    if credential.expression is None:
+        pairs.append(("subject", (read.subject(claims),), (credential.subject,)))
     for claim, found, expected in pairs:
         equal = any(value and value in expected for value in found)
         row: dict[str, Any] = {"claim": claim, "token": list(found), "credential": list(expected), "equal": equal}
         if not equal:
             row["how"] = difference_kind(next(iter(found), ""), next(iter(expected), ""))
+        rows.append(row)
+    for term in () if credential.expression is None else credential.expression.terms:
+        value, equal = read.text(claims, term.claim), term.accepts(claims)
+        row = {"claim": term.claim, "token": [value], "credential": [str(term)], "equal": equal}
+        if not equal:
+            row["how"] = "other" if value else "missing"
         rows.append(row)
     return rows
 

@@ -1,5 +1,7 @@
 """Managed identities, federated credentials, and seeding through the same rules."""
 
+from dataclasses import replace
+
 import pytest
 
 from podpass.lab.arm import ArmError
@@ -76,7 +78,8 @@ async def test_a_federated_credential_reaches_the_directory(world: World) -> Non
         pytest.param("kube", {"subject": "a" * 601}, "600", id="long-subject"),
         pytest.param("kube", {"subject": ""}, "subject", id="empty-subject"),
         pytest.param("kube", {"issuer": ""}, "issuer", id="empty-issuer"),
-        pytest.param("kube", {"issuer": None}, "$.properties.issuer", id="no-issuer"),
+        pytest.param("kube", {"issuer": None}, "must specify 'issuer'", id="no-issuer"),
+        pytest.param("kube", {"subject": None}, "must specify 'issuer', 'subject'", id="no-subject"),
         pytest.param("ku", {}, "name", id="short-name"),
         pytest.param("-kube", {}, "name", id="hyphen-first"),
         pytest.param("a" * 121, {}, "name", id="long-name"),
@@ -87,7 +90,10 @@ async def test_a_federated_credential_reaches_the_directory(world: World) -> Non
             id="expression-for-another-issuer",
         ),
         pytest.param(
-            "kube", {"claimsMatchingExpression": {"value": "x", "languageVersion": 1}}, "not both", id="expression-too"
+            "kube",
+            {"claimsMatchingExpression": {"value": "x", "languageVersion": 1}},
+            "mutually exclusive",
+            id="expression-too",
         ),
     ],
 )
@@ -95,10 +101,51 @@ async def test_a_bad_federated_credential_is_refused(
     world: World, name: str, changes: dict[str, object], gist: str
 ) -> None:
     orders = world.identity("orders")
-    reply = await world.call("PUT", f"{orders.id}/federatedIdentityCredentials/{name}", body(**changes))
+    path = f"{orders.id}/federatedIdentityCredentials/{name}"
+    reply = await world.call("PUT", path, body(**changes), version="2025-01-31-preview")
     assert reply.status == 400
     assert gist in reply.message
     assert world.directory.credentials(TENANT, orders.client_id) == ()
+
+
+EXPRESSION = {"value": "claims['sub'] matches 'project_path:shop/*'", "languageVersion": 1}
+FLEXIBLE = {
+    "properties": {"issuer": "https://gitlab.com", "audiences": [AUDIENCE], "claimsMatchingExpression": EXPRESSION}
+}
+
+
+async def test_a_flexible_credential_reaches_the_directory_and_changes_into_a_classic_one(world: World) -> None:
+    orders, version = world.identity("orders"), "2025-05-31-preview"
+    path = f"{orders.id}/federatedIdentityCredentials/gitlab"
+    made = await world.call("PUT", path, FLEXIBLE, version=version)
+    assert (made.status, made.body["properties"]) == (201, FLEXIBLE["properties"])
+    (kept,) = world.directory.credentials(TENANT, orders.client_id)
+    assert (kept.subject, str(kept.expression)) == ("", EXPRESSION["value"])
+    other = f"{orders.id}/federatedIdentityCredentials/other"
+    again = await world.call("PUT", other, FLEXIBLE, version=version)
+    assert (again.status, "Issuer and claims matching expression combination" in again.message) == (400, True)
+    assert (await world.call("GET", path, version="2024-11-30")).body["properties"] == FLEXIBLE["properties"]
+    assert (await world.call("PUT", path, body(), version=version)).body["properties"] == body()["properties"]
+    assert world.directory.credentials(TENANT, orders.client_id)[0].expression is None
+
+
+async def test_an_older_api_version_knows_no_expressions(world: World) -> None:
+    path = f"{world.identity('orders').id}/federatedIdentityCredentials/gitlab"
+    reply = await world.call("PUT", path, FLEXIBLE, version="2024-11-30")
+    assert (reply.status, "must specify 'issuer', 'subject' and 'audience'" in reply.message) == (400, True)
+
+
+async def test_seeding_makes_flexible_credentials_by_the_same_rules(world: World) -> None:
+    orders, seed = world.identity("orders"), world.arm.seed
+    made = seed.put_federated_credential(orders.id, "lab", issuer="https://gitlab.com", expression=EXPRESSION["value"])
+    assert world.directory.credentials(TENANT, orders.client_id) == (made,)
+    expression = "claims['sub'] matches 'system:serviceaccount:*:app'"
+    with pytest.raises(ArmError, match="not supported for issuer 'https://i'"):
+        seed.put_federated_credential(orders.id, "kube", issuer="https://i", expression=expression)
+    tenant = world.directory.tenant(TENANT)
+    assert tenant is not None
+    world.directory.put_tenant(replace(tenant, any_flexible_issuer=True))
+    assert seed.put_federated_credential(orders.id, "kube", issuer="https://i", expression=expression).expression
 
 
 async def test_wrong_values_are_taken_and_wildcards_are_letters(world: World) -> None:

@@ -239,12 +239,73 @@ async def test_an_application_has_at_most_twenty_federated_credentials(graph: As
     assert (await add(0, name="a b")).status == 400
     assert (await add(0, subject=None)).status == 400
     assert (await add(0, issuer="i" * 601)).status == 400
-    assert (await add(0, claimsMatchingExpression={"value": "x", "languageVersion": 1})).status == 501
+    assert (await add(0, claimsMatchingExpression={"value": "x", "languageVersion": 1})).status == 400
     for number in range(20):
         assert (await add(number)).status == 201
     refused = await add(20)
     assert (refused.status, refused.code) == (400, "InvalidFederatedIdentityCredentialValue")
     assert "maximum is 20" in refused.message
+
+
+GITHUB = {
+    "name": "github",
+    "issuer": "https://token.actions.githubusercontent.com",
+    "audiences": ["api://AzureADTokenExchange"],
+    "claimsMatchingExpression": {
+        "value": "claims['sub'] matches 'repo:contoso/*' and claims['repository_id'] eq '456789'",
+        "languageVersion": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("version", ["v1.0", "beta"])
+async def test_a_flexible_credential_is_made_changed_and_deleted(graph: Asking, version: str) -> None:
+    made = await create(graph)
+    path = f"/{version}/applications/{made['id']}/federatedIdentityCredentials"
+    created = await graph("POST", path, {**GITHUB, "subject": None})
+    assert created.status == 201, created.body
+    assert created.body["@odata.context"].startswith(f"https://graph.microsoft.com/{version}/$metadata#applications(")
+    shown = {name: created.body[name] for name in (*GITHUB, "subject")}
+    assert shown == {**GITHUB, "subject": None}
+    listed = (await graph("GET", path)).body
+    assert listed["value"] == [{name: value for name, value in created.body.items() if name != "@odata.context"}]
+    one = f"{path}/{created.body['id']}"
+    refused = await graph("PATCH", one, {"subject": "repo:contoso/app:ref:refs/heads/main"})
+    assert (refused.status, refused.code) == (400, "InvalidFederatedIdentityCredentialValue")
+    assert "mutually exclusive" in refused.message
+    wider = {"value": GITHUB["claimsMatchingExpression"]["value"].replace("/*", "*"), "languageVersion": 1}  # type: ignore[index]
+    assert (await graph("PATCH", one, {"claimsMatchingExpression": wider})).status == 204
+    assert (await graph("GET", one)).body["claimsMatchingExpression"] == wider
+    classic = {"claimsMatchingExpression": None, "subject": "repo:contoso/app:ref:refs/heads/main"}
+    assert (await graph("PATCH", one, classic)).status == 204
+    after = (await graph("GET", one)).body
+    assert (after["subject"], "claimsMatchingExpression" in after) == (classic["subject"], False)
+    assert (await graph("DELETE", one)).status == 204
+
+
+@pytest.mark.parametrize(
+    ("changes", "gist"),
+    [
+        pytest.param({"issuer": "https://issuer.example/"}, "not supported for issuer", id="issuer"),
+        pytest.param(
+            {"claimsMatchingExpression": {"value": "claims['sub'] eq 'a'", "languageVersion": 1}},
+            "either lacks all required claims or contains unallowed claims.",
+            id="claims",
+        ),
+        pytest.param(
+            {"claimsMatchingExpression": {**GITHUB["claimsMatchingExpression"], "languageVersion": 2}},  # type: ignore[dict-item]
+            "LanguageVersion is invalid",
+            id="version",
+        ),
+        pytest.param({"claimsMatchingExpression": None}, "Property 'subject' cannot be empty.", id="neither"),
+        pytest.param({"subject": "a"}, "mutually exclusive", id="both"),
+    ],
+)
+async def test_a_flexible_credential_is_refused(graph: Asking, changes: dict[str, Any], gist: str) -> None:
+    made = await create(graph)
+    reply = await graph("POST", f"/beta/applications/{made['id']}/federatedIdentityCredentials", {**GITHUB, **changes})
+    assert (reply.status, reply.code) == (400, "InvalidFederatedIdentityCredentialValue")
+    assert gist in reply.message
 
 
 async def test_tenants_do_not_see_each_other(graph: Asking) -> None:

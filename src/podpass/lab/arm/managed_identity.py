@@ -2,7 +2,7 @@
 
 An identity is an application of the tenant's directory, and its credentials are kept there: the login service reads
 what is written here.
-Contract: workload identity, sections 6.1 and 6.2.
+Contract: workload identity, sections 6.1, 6.2 and 6.4.
 """
 
 import re
@@ -17,18 +17,22 @@ from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.model import Body, Draft, NameRule, Resource, ResourceType, Shaped
 from podpass.lab.arm.paths import resource_id
 from podpass.lab.entra.directory import Application
-from podpass.lab.entra.federated_credentials import MAX_CREDENTIALS, NAME, Fault, fault_of
+from podpass.lab.entra.federated_credentials import MAX_CREDENTIALS, NAME, Fault, Wanted, credential_of
+from podpass.lab.entra.flexible import GivenExpression, shown
+from podpass.tokens import expressions
 from podpass.tokens.federation import FederatedCredential
 
 IDENTITY = USER_ASSIGNED_IDENTITIES
 CREDENTIAL = f"{IDENTITY}/federatedIdentityCredentials"
+CLAIMS = "claimsMatchingExpression"
+_EXPRESSIONS_SINCE = "2025-01-31-preview"
 
 
 class _CredentialProperties(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    issuer: str
-    audiences: list[str]
+    issuer: str | None = None
+    audiences: list[str] | None = None
     subject: str | None = None
-    claims_matching_expression: dict[str, object] | None = None
+    claims_matching_expression: GivenExpression | None = None
 
 
 class _CredentialBody(Body, frozen=True, kw_only=True, rename="camel"):
@@ -68,17 +72,27 @@ def _leave_directory(estate: Estate, resource: Resource) -> None:
 
 def _shape_credential(estate: Estate, draft: Draft) -> Shaped:
     given: _CredentialProperties = draft.body.properties
-    if given.claims_matching_expression is not None:
-        raise _flexible_refused(given)
-    made = FederatedCredential(draft.id.name, given.issuer, given.subject or "", tuple(given.audiences))
-    siblings = [
-        _credential(one)
-        for one in estate.below(draft.id.parent, CREDENTIAL)
-        if one.name.lower() != draft.id.name.lower()
-    ]
-    if (fault := fault_of(made, siblings, is_new=draft.existing is None)) is not None:
-        raise _refusal(fault, draft.id.parent.name)
-    return Shaped(properties={"issuer": given.issuer, "subject": made.subject, "audiences": given.audiences})
+    # What an api-version does not know it does not read.
+    expression = given.claims_matching_expression if draft.api_version >= _EXPRESSIONS_SINCE else None
+    if given.issuer is None or given.audiences is None or (given.subject is None and expression is None):
+        raise _invalid(
+            "The request format was unexpected. Federated Identity Credential must specify 'issuer', 'subject' and "
+            "'audience'.",
+            "properties",
+        )
+    identity = estate.require(draft.id.parent).properties
+    siblings = estate.directory.credentials(identity["tenantId"], identity["clientId"])
+    made = credential_of(
+        Wanted(draft.id.name, given.issuer, tuple(given.audiences), given.subject, expression),
+        [one for one in siblings if one.name.lower() != draft.id.name.lower()],
+        holder="managed-identity",
+        tenant=estate.directory.tenant(identity["tenantId"]),
+        is_new=draft.existing is None,
+    )
+    if isinstance(made, Fault):
+        raise _refusal(made, draft.id.parent.name)
+    trusted = {"subject": made.subject} if made.expression is None else {CLAIMS: shown(made.expression)}
+    return Shaped(properties={"issuer": given.issuer, **trusted, "audiences": given.audiences})
 
 
 def _enter_credential(estate: Estate, resource: Resource, before: Resource | None) -> None:
@@ -87,31 +101,25 @@ def _enter_credential(estate: Estate, resource: Resource, before: Resource | Non
     estate.directory.put_credential(
         identity.properties["tenantId"],
         identity.properties["clientId"],
-        _credential(resource),
+        credential_in(resource),
     )
 
 
-def _credential(resource: Resource) -> FederatedCredential:
+def credential_in(resource: Resource) -> FederatedCredential:
+    """The trust that a stored federated credential stands for."""
+    properties, expression = resource.properties, None
+    if CLAIMS in properties:
+        parsed = expressions.parse(properties[CLAIMS]["value"])
+        assert isinstance(parsed, expressions.Expression), "only what was parsed is kept"
+        expression = parsed
     return FederatedCredential(
-        name=resource.name,
-        issuer=resource.properties["issuer"],
-        subject=resource.properties["subject"],
-        audiences=tuple(resource.properties["audiences"]),
+        resource.name, properties["issuer"], properties.get("subject", ""), tuple(properties["audiences"]), expression
     )
 
 
 def _leave_credential(estate: Estate, resource: Resource) -> None:
     identity = estate.require(resource_id(resource.id).parent)
     estate.directory.delete_credential(identity.properties["tenantId"], identity.properties["clientId"], resource.name)
-
-
-def _flexible_refused(given: _CredentialProperties) -> ArmError:
-    if given.subject:
-        return _invalid("Either subject or claimsMatchingExpression may be set, not both.", "properties.subject")
-    return _invalid(
-        f"The issuer '{given.issuer[:200]}' is not supported for a claims matching expression.",
-        "properties.claimsMatchingExpression",
-    )
 
 
 def _refusal(fault: Fault, identity: str) -> ArmError:
@@ -145,7 +153,7 @@ USER_ASSIGNED_IDENTITY = ResourceType(
 
 FEDERATED_CREDENTIAL = ResourceType(
     name=CREDENTIAL,
-    api_versions=("2025-01-31-preview", "2024-11-30", "2023-01-31", "2022-01-31-preview"),
+    api_versions=("2025-05-31-preview", "2025-01-31-preview", "2024-11-30", "2023-01-31", "2022-01-31-preview"),
     body=_CredentialBody,
     shape=_shape_credential,
     located=False,

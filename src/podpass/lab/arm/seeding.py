@@ -14,8 +14,9 @@ from podpass.lab.arm.access import AssignmentProperties, assign
 from podpass.lab.arm.assignments import RoleAssignment
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate, parsed_id
-from podpass.lab.arm.managed_identity import CREDENTIAL, IDENTITY
+from podpass.lab.arm.managed_identity import CLAIMS, CREDENTIAL, IDENTITY, credential_in
 from podpass.lab.arm.model import Actor, Resource, Subscription
+from podpass.tokens.expressions import LANGUAGE_VERSION
 from podpass.tokens.federation import FederatedCredential
 
 _SEEDER = Actor("podpass")
@@ -76,12 +77,21 @@ class Seeding:
         return identity_of(resource)
 
     def put_federated_credential(
-        self, identity_id: str, name: str, *, issuer: str, subject: str, audience: str = PUBLIC.token_exchange_audience
+        self,
+        identity_id: str,
+        name: str,
+        *,
+        issuer: str,
+        subject: str = "",
+        expression: str = "",
+        audience: str = PUBLIC.token_exchange_audience,
     ) -> FederatedCredential:
+        """The credential of this name; with an *expression* a flexible one, which has no subject."""
         wanted = parsed_id(identity_id).child(CREDENTIAL.rpartition("/")[2], name)
-        properties = {"issuer": issuer, "subject": subject, "audiences": [audience]}
-        resource = self._put(wanted, {"properties": properties})
-        return FederatedCredential(resource.name, issuer, subject, (audience,))
+        flexible = {CLAIMS: {"value": expression, "languageVersion": LANGUAGE_VERSION}}
+        trusted = flexible if expression else {"subject": subject}
+        resource = self._put(wanted, {"properties": {"issuer": issuer, **trusted, "audiences": [audience]}})
+        return credential_in(resource)
 
     def put_vault(
         self,

@@ -6,8 +6,8 @@ texts. Tenants, applications and their credentials live in `directory.py`; other
 from access tokens with `access.py`.
 
 Missing, and refused in the real service's shape: users and interactive sign-in, on-behalf-of, device codes, managed
-identities' own tokens as assertions. Missing without a shape: flexible federated credentials, conditional access,
-throttling, the cached negative answers of the real directory.
+identities' own tokens as assertions. Missing without a shape: conditional access, throttling, the cached negative
+answers of the real directory.
 
 Contract: azure workload identity, section 5; azure HTTP surface, section 2.
 """

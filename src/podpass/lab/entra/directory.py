@@ -13,6 +13,7 @@ from typing import Any, Literal
 from podpass.lab.clock import Clock, SystemClock
 from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret
 from podpass.lab.store import Recollection, Store
+from podpass.tokens import expressions
 from podpass.tokens.federation import FederatedCredential
 
 SERVICE = "entra"
@@ -27,6 +28,8 @@ class Tenant:
     tenant_id: str
     domains: tuple[str, ...] = ()
     display_name: str = ""
+    any_flexible_issuer: bool = False
+    """Whether flexible federated credentials may name issuers beside those that the vendor supports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,7 @@ class Directory:
             past = self._store.get(SERVICE, "past-credentials", key) or []
             past = [entry for entry in past if entry[0] > now - HISTORY_SECONDS]
             self._store.put(SERVICE, "past-credentials", key, [*past, [now, before]])
-            self._store.put(SERVICE, "credentials", key, [asdict(credential) for credential in credentials])
+            self._store.put(SERVICE, "credentials", key, [_document(credential) for credential in credentials])
 
     def _forget_names(self, tenant_id: str, client_id: str) -> None:
         present = self.application(tenant_id, client_id)
@@ -211,12 +214,30 @@ def _key(tenant_id: str, name: str) -> str:
 
 
 def _tenant(document: dict[str, Any]) -> Tenant:
-    return Tenant(document["tenant_id"], tuple(document["domains"]), document["display_name"])
+    return Tenant(**{**document, "domains": tuple(document["domains"])})
 
 
 def _application(document: dict[str, Any]) -> Application:
     return Application(**{**document, "identifier_uris": tuple(document["identifier_uris"])})
 
 
+def _document(credential: FederatedCredential) -> dict[str, Any]:
+    expression = None if credential.expression is None else str(credential.expression)
+    return {
+        "name": credential.name,
+        "issuer": credential.issuer,
+        "subject": credential.subject,
+        "audiences": credential.audiences,
+        **({} if expression is None else {"expression": expression}),
+    }
+
+
 def _credential(document: dict[str, Any]) -> FederatedCredential:
-    return FederatedCredential(document["name"], document["issuer"], document["subject"], tuple(document["audiences"]))
+    expression = None
+    if (text := document.get("expression")) is not None:
+        parsed = expressions.parse(text)
+        assert isinstance(parsed, expressions.Expression), "only what was parsed is kept"
+        expression = parsed
+    return FederatedCredential(
+        document["name"], document["issuer"], document["subject"], tuple(document["audiences"]), expression
+    )

@@ -149,6 +149,12 @@ _KINDS = (
         " comparison is case-sensitive and does not.",
     ),
     ErrorKind(
+        7002131,
+        "invalid_client",
+        _NO_MATCH + " subject '{subject}' or no federated identity credential expression matched. A flexible federated"
+        " credential of this issuer and audience exists; its expression does not accept the token's claims.",
+    ),
+    ErrorKind(
         70022,
         "invalid_client",
         "Federated Identity Credential issuer must use HTTPS scheme, must not be loopback address, and must have"

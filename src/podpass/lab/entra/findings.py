@@ -14,6 +14,7 @@ from podpass.lab.journal import Hop
 from podpass.tokens import trust
 from podpass.tokens.client import Fetch
 from podpass.tokens.discovery import discovery_url
+from podpass.tokens.federation import FederatedCredential
 
 PROBLEMS = {
     70025: trust.problem_of(None),
@@ -52,10 +53,16 @@ def why(outcome: Grant | Refusal) -> str:
                 return "The platform vouches for the machine that holds the identity."
             case ClientCertificate(key_id=key_id):
                 return f"The key of the certificate with the key id {key_id} made the signature."
-        return (
-            f"Issuer, subject and audience equal those of the federated credential {outcome.credential.name},"
-            " and the issuer's key made the signature."
-        )
+            case FederatedCredential(name=name, expression=None):
+                return (
+                    f"Issuer, subject and audience equal those of the federated credential {name}, and the issuer's key"
+                    " made the signature."
+                )
+            case FederatedCredential(name=name):
+                return (
+                    f"Issuer and audience equal those of the flexible federated credential {name}, its expression"
+                    " accepts the token's claims, and the issuer's key made the signature."
+                )
     if outcome.near_miss is not None:
         return trust.sentence(outcome.near_miss)
     return error_text(outcome.code, outcome.values)

@@ -390,6 +390,8 @@ def _mismatch(asked: Asked, near: NearMiss) -> Refusal:
         case "subject":
             only_case = near.deciding.kind == "letter-case"
             return asked.refused(7002138 if only_case else 700213, subject=read.subject(claims))
+        case "expression":
+            return asked.refused(7002131, subject=read.subject(claims))
 
 
 def _is_own_token(claims: Mapping[str, Any], issuer: str, authority: str) -> bool:

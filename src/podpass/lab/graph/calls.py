@@ -57,6 +57,18 @@ def collection(kind: str, path: str, found: Sequence[Mapping[str, Any]], call: C
     return Answer(document)
 
 
+def of_version(answer: Answer, version: str) -> Answer:
+    """*answer* with the addresses in it of another version of Graph."""
+    if answer.document is None:
+        return answer
+    addresses = {
+        name: text.replace("/v1.0/", f"/{version}/", 1)
+        for name, text in answer.document.items()
+        if name.startswith("@odata.")
+    }
+    return Answer({**answer.document, **addresses}, answer.status)
+
+
 def parameters(body: bytes, wanted: type[_T]) -> _T:
     """The body of a request. Raises GraphError."""
     try:

@@ -1,20 +1,22 @@
 """Federated identity credentials of application registrations.
 
-Contract: azure workload identity, sections 6.1 and 6.2.
+Flexible ones are taken and shown by v1.0 as by beta; the real v1.0 fails at lists that hold one.
+Contract: azure workload identity, sections 6.1, 6.2 and 6.4.
 """
 
 import re
 import uuid
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from podpass.lab.entra.directory import Application, Directory
-from podpass.lab.entra.federated_credentials import Fault, fault_of
+from podpass.lab.entra.federated_credentials import Fault, Wanted, credential_of
+from podpass.lab.entra.flexible import GivenExpression, shown
 from podpass.lab.graph import errors
 from podpass.lab.graph.applications import Applications
 from podpass.lab.graph.calls import Answer, Call, collection, entity, parameters
+from podpass.tokens.expressions import LANGUAGE_VERSION
 from podpass.tokens.federation import FederatedCredential
 
 KIND = "federatedIdentityCredentials"
@@ -27,16 +29,18 @@ class CreateParameters(msgspec.Struct, frozen=True, rename="camel"):
     audiences: list[str]
     subject: str | None = None
     description: str | None = None
-    claims_matching_expression: dict[str, Any] | None = None
+    claims_matching_expression: GivenExpression | None = None
 
 
 class UpdateParameters(msgspec.Struct, frozen=True, rename="camel"):
+    """What is not set stays as it is; null takes a subject or an expression away."""
+
     name: str | None = None
     issuer: str | None = None
     audiences: list[str] | None = None
-    subject: str | None = None
+    subject: str | msgspec.UnsetType | None = msgspec.UNSET
     description: str | None = None
-    claims_matching_expression: dict[str, Any] | None = None
+    claims_matching_expression: GivenExpression | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class FederatedCredentials:
@@ -78,16 +82,15 @@ class FederatedCredentials:
         raise errors.not_found(name)
 
     def _create(self, application: Application, given: CreateParameters) -> dict[str, Any]:
-        if given.claims_matching_expression is not None:
-            raise errors.not_emulated("claims matching expressions")
-        made = FederatedCredential(given.name, given.issuer, given.subject or "", tuple(given.audiences))
         if any(one.name.lower() == given.name.lower() for one in self._of(application)):
             raise errors.conflict(
                 f"FederatedIdentityCredential with name {given.name[:120]} already exists.",
                 "Request_MultipleObjectsWithSameKeyValue",
             )
-        self._put(application, made, given.description)
-        return self._shown(application, made)
+        wanted = Wanted(
+            given.name, given.issuer, tuple(given.audiences), given.subject, given.claims_matching_expression
+        )
+        return self._shown(application, self._put(application, wanted, given.description))
 
     def _update(self, application: Application, name: str, given: UpdateParameters, context: str) -> Answer:
         try:
@@ -97,35 +100,44 @@ class FederatedCredentials:
             if by_name is None or given.issuer is None or given.audiences is None:
                 raise
             made = CreateParameters(
-                by_name[1], given.issuer, given.audiences, given.subject, given.description,
-                given.claims_matching_expression,
+                by_name[1], given.issuer, given.audiences, given.subject or None, given.description,
+                given.claims_matching_expression or None,
             )  # fmt: skip
             return entity(context, self._create(application, made), 201)
-        if given.claims_matching_expression is not None:
-            raise errors.not_emulated("claims matching expressions")
         if given.name is not None and given.name != present.name:
             raise errors.bad_request("Property 'name' is read-only and cannot be set.")
-        changed = replace(
-            present,
+        wanted = Wanted(
+            name=present.name,
             issuer=present.issuer if given.issuer is None else given.issuer,
-            subject=present.subject if given.subject is None else given.subject,
             audiences=present.audiences if given.audiences is None else tuple(given.audiences),
+            subject=_subject(present) if given.subject is msgspec.UNSET else given.subject,
+            expression=_expression(present)
+            if given.claims_matching_expression is msgspec.UNSET
+            else given.claims_matching_expression,
         )
-        self._put(application, changed, given.description)
+        self._put(application, wanted, given.description)
         return Answer(None, 204)
 
-    def _put(self, application: Application, made: FederatedCredential, description: str | None) -> None:
+    def _put(self, application: Application, wanted: Wanted, description: str | None) -> FederatedCredential:
         tenant_id, client_id = application.tenant_id, application.client_id
-        siblings = [one for one in self._of(application) if one.name.lower() != made.name.lower()]
-        is_new = len(siblings) == len(self._of(application))
-        if (fault := fault_of(made, siblings, is_new=is_new)) is not None:
-            raise _refusal(fault)
+        present = self._of(application)
+        siblings = [one for one in present if one.name.lower() != wanted.name.lower()]
+        made = credential_of(
+            wanted,
+            siblings,
+            holder="application",
+            tenant=self._directory.tenant(tenant_id),
+            is_new=len(siblings) == len(present),
+        )
+        if isinstance(made, Fault):
+            raise errors.GraphError(400, "InvalidFederatedIdentityCredentialValue", made.message)
         with self._directory.transaction():
             self._directory.put_credential(tenant_id, client_id, made)
             if description is not None:
                 members = self._directory.registration(tenant_id, client_id)
                 described = {**members.get("descriptions", {}), made.name.lower(): description}
                 self._directory.put_registration(tenant_id, client_id, {**members, "descriptions": described})
+        return made
 
     def _shown(self, application: Application, one: FederatedCredential) -> dict[str, Any]:
         kept = self._directory.registration(application.tenant_id, application.client_id)
@@ -133,9 +145,10 @@ class FederatedCredentials:
             "id": _id(application, one),
             "name": one.name,
             "issuer": one.issuer,
-            "subject": one.subject,
+            "subject": _subject(one),
             "description": kept.get("descriptions", {}).get(one.name.lower()),
             "audiences": list(one.audiences),
+            **({} if one.expression is None else {"claimsMatchingExpression": shown(one.expression)}),
         }
 
 
@@ -144,5 +157,9 @@ def _id(application: Application, one: FederatedCredential) -> str:
     return str(uuid.uuid5(uuid.UUID(application.registration_id), one.name.lower()))
 
 
-def _refusal(fault: Fault) -> errors.GraphError:
-    return errors.GraphError(400, "InvalidFederatedIdentityCredentialValue", fault.message)
+def _subject(one: FederatedCredential) -> str | None:
+    return one.subject if one.expression is None else None
+
+
+def _expression(one: FederatedCredential) -> GivenExpression | None:
+    return None if one.expression is None else GivenExpression(str(one.expression), LANGUAGE_VERSION)

@@ -13,7 +13,7 @@ from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.entra.directory import Directory
 from podpass.lab.graph import errors
 from podpass.lab.graph.applications import Applications
-from podpass.lab.graph.calls import Answer, Call
+from podpass.lab.graph.calls import Answer, Call, of_version
 from podpass.lab.graph.directory_objects import by_ids
 from podpass.lab.graph.errors import GraphError
 from podpass.lab.graph.federated import FederatedCredentials
@@ -73,7 +73,7 @@ class Graph:
         if (request.method, version, path) == ("GET", "v1.0", ["me"]):
             raise errors.not_for_applications()
         call = Call(request.method, tuple(path), caller.tenant_id, request.query, request.body)
-        answer_with = self._service(call) if version == "v1.0" else None
+        answer_with = self._service(call) if version in _versions(call) else None
         if answer_with is None:
             raise errors.not_emulated(f"{request.method} {request.path[:200]}")
         if not self._may_use(caller):
@@ -81,7 +81,7 @@ class Graph:
         answer = answer_with(call)
         if answer is None:
             raise errors.not_emulated(f"{request.method} {request.path[:200]}")
-        return answer
+        return answer if version == "v1.0" else of_version(answer, version)
 
     def _service(self, call: Call) -> Callable[[Call], Answer | None] | None:
         """Who answers below a path; None where nobody does."""
@@ -117,6 +117,15 @@ class Graph:
         date = rfc3339(self._clock.now()).removesuffix("Z")
         body = error.to_dict(date=date, request_id=request_id, client_request_id=client_request_id)
         return json_response(error.status, body, [("request-id", request_id)])
+
+
+def _versions(call: Call) -> tuple[str, ...]:
+    """The versions of Graph in which the lab knows the objects below a path."""
+    match call.path:
+        case ["applications", _, kind, *_] if kind.lower() == "federatedidentitycredentials":
+            # The vendor's pages create flexible ones in beta.
+            return "v1.0", "beta"
+    return ("v1.0",)
 
 
 def _parts(path: str) -> list[str]:

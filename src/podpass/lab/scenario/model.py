@@ -12,6 +12,8 @@ class TenantEntry:
     id: str = ""
     """A GUID; empty lets the lab choose one and keep it."""
     domain: str = ""
+    flexible_issuers: Literal["supported", "any"] = "supported"
+    """Which issuers flexible federated credentials may name: those that the vendor supports, or any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +44,9 @@ class ClusterEntry:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FederatedCredentialEntry:
     name: str
-    subject: str
+    subject: str = ""
+    expression: str = ""
+    """The claims matching expression of a flexible one, which has no subject."""
     issuer: str = ""
     """An issuer URL; empty stands for the issuer of *cluster*."""
     cluster: str = ""

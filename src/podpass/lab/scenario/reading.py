@@ -96,6 +96,9 @@ class _Reader:
             domain=section.text(
                 "domain", default="", pattern=re.compile(f"(?:{_DOMAIN.pattern})?"), says="a domain name"
             ),
+            flexible_issuers="any"
+            if section.text("flexibleIssuers", default="supported", one_of=("supported", "any")) == "any"
+            else "supported",
         )
 
     def subscription(self, section: Section) -> model.SubscriptionEntry:
@@ -144,9 +147,12 @@ class _Reader:
     def federated_credential(self, section: Section) -> model.FederatedCredentialEntry:
         if section.has("issuer") == section.has("cluster"):
             section.fault("issuer", "exactly one of issuer and cluster is needed")
+        if section.has("subject") == section.has("expression"):
+            section.fault("subject", "exactly one of subject and expression is needed")
         return model.FederatedCredentialEntry(
             name=section.text("name", pattern=_CREDENTIAL, says="a federated credential's name"),
-            subject=section.text("subject"),
+            subject=section.text("subject", default=""),
+            expression=section.text("expression", default=""),
             issuer=section.text("issuer", default=""),
             cluster=self._use(section, "cluster", "clusters", default=""),
             audience=section.text("audience", default=PUBLIC.token_exchange_audience),
