@@ -2,12 +2,12 @@
 
 Imitated: Microsoft.Resources (tenants, subscriptions, locations, resource groups, lists of resources, registration of
 providers), Microsoft.Features (preview features), Microsoft.ManagedIdentity (user-assigned identities and federated
-credentials), Microsoft.Authorization (role definitions, built-in and custom, role assignments), Microsoft.KeyVault
-(vaults, access policies, soft delete), Microsoft.Compute (virtual machines and scale sets, as what carries
-identities), and the cloud's metadata. Any api-version is taken, as clients raise theirs with every release; where
-versions differ, the one sent counts.
+credentials), Microsoft.Authorization (role definitions, built-in and custom, role assignments, management locks),
+Microsoft.KeyVault (vaults, access policies, soft delete), Microsoft.Compute (virtual machines and scale sets, as what
+carries identities), and the cloud's metadata. Any api-version is taken, as clients raise theirs with every release;
+where versions differ, the one sent counts.
 
-Missing: deployments, tags as resources, locks, policies, conditions and deny assignments, management groups, private
+Missing: deployments, tags as resources, policies, conditions and deny assignments, management groups, private
 endpoints. Types that Azure has and the lab has not are answered 501.
 Writes and deletes of machines go on for a moment of the lab's time; all others have ended when they are answered.
 

@@ -9,6 +9,7 @@ from podpass.lab.arm import (
     compute,
     deleted_vaults,
     features,
+    lock_calls,
     managed_identity,
     role_definitions,
     subscriptions,
@@ -30,6 +31,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *subscriptions.OPERATIONS,
     *access.OPERATIONS,
     *role_definitions.OPERATIONS,
+    *lock_calls.OPERATIONS,
     *access_policies.OPERATIONS,
     *vaults.OPERATIONS,
     *deleted_vaults.OPERATIONS,
@@ -43,7 +45,6 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
     for name in (
         "Microsoft.Authorization/classicAdministrators",
         "Microsoft.Authorization/denyAssignments",
-        "Microsoft.Authorization/locks",
         "Microsoft.Authorization/permissions",
         "Microsoft.Authorization/policyAssignments",
         "Microsoft.Authorization/policyDefinitions",

@@ -17,6 +17,7 @@ from podpass.lab.arm.assignments import RoleAssignments
 from podpass.lab.arm.authorization import Allowed, Denied, decide
 from podpass.lab.arm.custom_roles import RoleDefinitions
 from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.locks import Locks
 from podpass.lab.arm.model import (
     LOCATIONS,
     Actor,
@@ -57,6 +58,7 @@ class Estate:
         self.people = People(store)
         self.assignments = RoleAssignments(store)
         self.definitions = RoleDefinitions(store)
+        self.locks = Locks(store)
         self.purge_listeners: list[Callable[[str], None]] = []
         """Told the hidden instance of a vault that is gone for good, within the purge's transaction."""
         self.types = {kind.name.lower(): kind for kind in types}
@@ -143,6 +145,8 @@ class Estate:
         Without *principal_id* the lab itself writes, which may assign every identity.
         """
         kind = self._creatable(wanted)
+        if principal_id:
+            self.locks.check(f"{kind.name}/write", str(wanted))
         with self.store.transaction():
             subscription = self._require_base(wanted)
             existing = self.get(wanted)
@@ -208,7 +212,7 @@ class Estate:
         return written.resource
 
     def delete(self, wanted: ResourceId) -> Resource | None:
-        """Remove the resource and all it holds, with the role assignments at and below it; None when absent."""
+        """Remove the resource and all it holds, with the role assignments and locks there; None when absent."""
         self._require_base(wanted)
         with self.store.transaction():
             present = self.get(wanted)
@@ -221,6 +225,7 @@ class Estate:
                     kind.removed(self, resource)
                 self.store.delete(SERVICE, "resource", resource.id.lower())
             self.assignments.delete_below(wanted.key)
+            self.locks.delete_below(wanted.key)
         return present
 
     def begin_delete(self, wanted: ResourceId) -> Resource | None:

@@ -98,6 +98,7 @@ class ArmHttp:
                 self._record_denied(request, address, caller, decision)
                 raise errors.authorization_failed(caller.client_id, caller.object_id, action, scope)
         else:
+            self._estate.locks.check(action, scope)
             answer = found.run(self._estate, call)
         if request.method not in ("GET", "HEAD"):
             allowed = decision if isinstance(decision, Allowed) else None
