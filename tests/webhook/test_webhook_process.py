@@ -16,8 +16,9 @@ from loopback_cluster import loopback_cluster
 from podpass.kube.config import ConfigError
 from podpass.problems import PodpassError
 from podpass.serving.server import bind_tcp
+from podpass.settings.values import Address
 from podpass.webhook import Settings, run_process
-from podpass.webhook.settings import Address, CertificateSource
+from podpass.webhook.settings import CertificateSource
 
 PROGRAM = """
 import asyncio, os, sys

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from podpass.webhook.settings import OPTIONS, Address, CertificateSource, Layout, Settings, SettingsError
+from podpass.settings.options import SettingsError
+from podpass.settings.values import Address
+from podpass.webhook.settings import OPTIONS, CertificateSource, Layout, Settings
 
 TENANT = {"AZURE_TENANT_ID": "contoso.onmicrosoft.com"}
 

@@ -118,9 +118,9 @@ _PROBLEMS = (
     ),
     Problem(
         "PP401",
-        title="The webhook's settings can't be used",
+        title="The settings of a component can't be used",
         cause="{reason}",
-        remedy="Mend {first} first; docs/reference/webhook.md lists every setting with its variable and flag.",
+        remedy="Mend {first} first; the component's page in docs/reference lists every setting.",
     ),
     Problem(
         "PP402",

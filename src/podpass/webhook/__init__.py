@@ -4,9 +4,10 @@
 default. Left out: the IMDS proxy sidecar (pods that ask for it are refused with a message), the custom token endpoint.
 """
 
+from podpass.settings.options import SettingsError
 from podpass.webhook.azure import Denial, Mutation, mutate
 from podpass.webhook.loop import run
 from podpass.webhook.process import run_process
-from podpass.webhook.settings import Settings, SettingsError
+from podpass.webhook.settings import Settings
 
 __all__ = ["Denial", "Mutation", "Settings", "SettingsError", "mutate", "run", "run_process"]

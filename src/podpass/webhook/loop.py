@@ -14,6 +14,7 @@ from podpass.kube.client import Client
 from podpass.kube.reflector import Failures
 from podpass.kube.resources import Resource
 from podpass.serving.server import PortInUse, bind_tcp, serving
+from podpass.settings.values import Address
 from podpass.telemetry.health import Health, flag, health_app
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
@@ -22,7 +23,7 @@ from podpass.webhook.app import Webhook
 from podpass.webhook.keeper import CertificateFiles, CertificateKeeper
 from podpass.webhook.manifests import SERVICE
 from podpass.webhook.metrics import WebhookMetrics
-from podpass.webhook.settings import Address, CertificateSource, Settings
+from podpass.webhook.settings import CertificateSource, Settings
 from podpass.webhook.tls import ServingContext, serving_name
 
 GRACE_SECONDS = 5.0

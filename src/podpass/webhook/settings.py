@@ -3,27 +3,21 @@
 Contract: azure workload identity, sections 0 and 1.8, with the flags podpass adds.
 """
 
-import ipaddress
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-import yaml
-
 from podpass.azure.clouds import CLOUDS, PUBLIC, cloud_named
-from podpass.problems import PodpassError
-
-T = TypeVar("T")
+from podpass.settings import values
+from podpass.settings.options import Option, Reader
+from podpass.settings.values import Address
 
 AZURE_STACK = "AzureStackCloud"
 TLS_VERSIONS = ("1.2", "1.3")
 WEAK_TLS_VERSIONS = ("1.0", "1.1")
-LOG_LEVELS = ("", "info", "debug", "trace", "all")
 
 
 class Layout(StrEnum):
@@ -41,16 +35,6 @@ class CertificateSource(StrEnum):
     """Made by somebody else (cert-manager); read from the certificate directory and read again when they change."""
     SELF_SIGNED = "self-signed"
     """Made here and kept in the certificate directory; nothing is written to a cluster."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    host: str
-    """Empty: every interface."""
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,41 +67,6 @@ class Settings:
         same keys. Raises SettingsError, which names every bad value at once.
         """
         return _Reader(environ, flags or {}, file).settings()
-
-
-@dataclass(frozen=True, slots=True)
-class BadValue:
-    source: str
-    """The flag, variable or file member as the user wrote it."""
-    reason: str
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.reason}"
-
-
-class SettingsError(PodpassError):
-    """The webhook can't start with these settings; *bad* holds all of what is wrong."""
-
-    def __init__(self, bad: tuple[BadValue, ...]) -> None:
-        super().__init__(
-            "PP401",
-            "the webhook can't start with these settings: " + "; ".join(map(str, bad)),
-            reason="; ".join(map(str, bad)),
-            first=bad[0].source,
-        )
-        self.bad = bad
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One setting as a user may give it. An empty *variable* or *flag* means that this way is not open."""
-
-    key: str
-    variable: str
-    default: str
-    help: str
-    flag: str = ""
-    switch: bool = False
 
 
 OPTIONS: tuple[Option, ...] = (
@@ -206,23 +155,19 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("log-level", "PODPASS_WEBHOOK_LOG_LEVEL", "", "info, debug, trace or all.", "--log-level"),
 )
-_BY_KEY = {option.key: option for option in OPTIONS}
 
 
-class _Reader:
+class _Reader(Reader):
     def __init__(self, environ: Mapping[str, str], flags: Mapping[str, str | bool | None], file: Path | None) -> None:
-        self.bad: list[BadValue] = []
-        self._environ, self._flags = environ, flags
-        self._file_name = str(file) if file else ""
-        self._file = self._load(file) if file else {}
-        for key in flags:
-            if key not in _BY_KEY:
-                raise KeyError(key)
+        super().__init__("the webhook", OPTIONS, environ, flags, file)
 
     def settings(self) -> Settings:
         tenant_id = self.value("tenant-id", _tenant)
         certificates = CertificateSource.SECRET
-        files, self_signed = self.value("disable-cert-rotation", _switch), self.value("self-signed", _switch)
+        files, self_signed = (
+            self.value("disable-cert-rotation", values.switch),
+            self.value("self-signed", values.switch),
+        )
         if files and self_signed:
             self.complain("self-signed", "can't be combined with --disable-cert-rotation")
         elif files or self_signed:
@@ -232,24 +177,23 @@ class _Reader:
             tenant_id=tenant_id or "",
             authority_host=self.authority_host(),
             layout=self.value("layout", _layout) or Layout.V1,
-            audience=self.value("audience", _text) or PUBLIC.token_exchange_audience,
-            strict_annotations=bool(self.value("strict-annotations", _switch)),
-            namespace=self.value("namespace", _namespace) or "",
-            webhook_address=self.value("webhook-addr", _address) or Address("", 0),
-            health_address=self.value("health-addr", _address) or Address("", 0),
-            metrics_address=self.value("metrics-addr", _address) or Address("", 0),
+            audience=self.value("audience", values.text) or PUBLIC.token_exchange_audience,
+            strict_annotations=bool(self.value("strict-annotations", values.switch)),
+            namespace=self.value("namespace", values.namespace) or "",
+            webhook_address=self.value("webhook-addr", values.address) or Address("", 0),
+            health_address=self.value("health-addr", values.address) or Address("", 0),
+            metrics_address=self.value("metrics-addr", values.address) or Address("", 0),
             certificates=certificates,
-            certificate_directory=Path(self.value("webhook-cert-dir", _text) or "."),
+            certificate_directory=Path(self.value("webhook-cert-dir", values.text) or "."),
             tls_min_version=self.value("tls-min-version", _tls_version) or "1.3",
-            log_level=self.value("log-level", _log_level) or "",
+            log_level=self.value("log-level", values.log_level) or "",
         )
-        if self.bad:
-            raise SettingsError(tuple(self.bad))
+        self.check()
         return settings
 
     def authority_host(self) -> str:
         cloud_name = self.value("azure-environment", _cloud) or PUBLIC.name
-        path = self.value("azure-environment-filepath", _text) or ""
+        path = self.value("azure-environment-filepath", values.text) or ""
         given = self.value("authority-host", _authority) or ""
         if given:
             return given
@@ -271,62 +215,6 @@ class _Reader:
             self.complain("azure-environment-filepath", str(error))
         return ""
 
-    def value(self, key: str, parse: Callable[[str], T]) -> T | None:
-        """The option's value, or None after a complaint that names where the bad text came from."""
-        try:
-            return parse(self._text(key))
-        except ValueError as error:
-            self.complain(key, str(error))
-            return None
-
-    def complain(self, key: str, reason: str) -> None:
-        self.bad.append(BadValue(self._source(key), reason))
-
-    def _text(self, key: str) -> str:
-        option = _BY_KEY[key]
-        flag = self._flags.get(key)
-        if flag is not None:
-            return str(flag).lower() if isinstance(flag, bool) else flag
-        if option.variable and self._environ.get(option.variable):
-            return self._environ[option.variable]
-        if key in self._file:
-            return self._file[key]
-        return option.default
-
-    def _source(self, key: str) -> str:
-        option = _BY_KEY[key]
-        if self._flags.get(key) is not None:
-            return option.flag or key
-        if key in self._file and not self._environ.get(option.variable):
-            return f"{self._file_name}: {key}"
-        return option.variable
-
-    def _load(self, file: Path) -> dict[str, str]:
-        try:
-            document: Any = yaml.safe_load(file.read_bytes()) or {}
-        except OSError as error:
-            self.bad.append(BadValue(str(file), str(error.strerror)))
-            return {}
-        except yaml.YAMLError:
-            self.bad.append(BadValue(str(file), "is not a YAML document"))
-            return {}
-        if not isinstance(document, dict):
-            self.bad.append(BadValue(str(file), "is not a mapping"))
-            return {}
-        values: dict[str, str] = {}
-        for key, value in document.items():
-            if key not in _BY_KEY:
-                self.bad.append(BadValue(f"{file}: {key}", "is not a setting of the webhook"))
-            elif not isinstance(value, str | int | float):
-                self.bad.append(BadValue(f"{file}: {key}", "is not a text, a number or a truth value"))
-            else:
-                values[key] = str(value).lower() if isinstance(value, bool) else str(value)
-        return values
-
-
-def _text(text: str) -> str:
-    return text.strip()
-
 
 def _tenant(text: str) -> str:
     tenant_id = text.strip()
@@ -335,15 +223,6 @@ def _tenant(text: str) -> str:
     if "${" in tenant_id:
         raise ValueError("still holds a placeholder; put the directory's id in its place")
     return tenant_id
-
-
-def _switch(text: str) -> bool:
-    lowered = text.strip().lower()
-    if lowered in ("true", "1", "t"):
-        return True
-    if lowered in ("false", "0", "f"):
-        return False
-    raise ValueError(f"{text!r} is neither true nor false")
 
 
 def _layout(text: str) -> Layout:
@@ -374,27 +253,6 @@ def _authority(text: str) -> str:
     return text if text.endswith("/") else text + "/"
 
 
-def _namespace(text: str) -> str:
-    name = text.strip()
-    if not re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name):
-        raise ValueError(f"{text!r} is not the name of a namespace")
-    return name
-
-
-def _address(text: str) -> Address:
-    """`:9443`, `127.0.0.1:9443` or `[::1]:9443`."""
-    host, colon, port = text.strip().rpartition(":")
-    if not colon or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-        raise ValueError(f"{text!r} is not an address like :9443")
-    if host.startswith("["):
-        host = host[1:-1]
-        try:
-            ipaddress.IPv6Address(host)
-        except ValueError:
-            raise ValueError(f"{text!r} holds no IPv6 address") from None
-    return Address(host, int(port))
-
-
 def _tls_version(text: str) -> str:
     version = text.strip()
     if version in TLS_VERSIONS:
@@ -403,13 +261,6 @@ def _tls_version(text: str) -> str:
         # Accepted as "this or newer"; nothing older than 1.2 is spoken, and no API server needs it.
         return "1.2"
     raise ValueError(f"{text!r} is not one of 1.0, 1.1, 1.2, 1.3")
-
-
-def _log_level(text: str) -> str:
-    level = text.strip().lower()
-    if level not in LOG_LEVELS:
-        raise ValueError(f"{text!r} is not one of info, debug, trace, all")
-    return level
 
 
 def _metrics_backend(text: str) -> str:
