@@ -361,6 +361,7 @@ def fault(
     propagation_delay_seconds: float | None = None,
     cluster_skew_seconds: float | None = None,
     metadata_limited: bool | None = None,
+    vault_calls_per_10_seconds: float | None = None,
     clear: Annotated[bool, Parameter(negative=())] = False,
     output: Output = "table",
 ) -> int:
@@ -378,6 +379,8 @@ def fault(
         How far the cluster's clock is ahead of the clouds' (negative: behind).
     metadata_limited:
         The metadata service keeps its limits: 20 token requests a second, 5 of all others.
+    vault_calls_per_10_seconds:
+        How many calls each vault takes before it answers 429; 0: as many as come. Azure's own limit is 4000.
     clear:
         Turn every fault off.
     """
@@ -387,10 +390,11 @@ def fault(
         "propagation_delay_seconds": propagation_delay_seconds,
         "cluster_skew_seconds": cluster_skew_seconds,
         "metadata_limited": metadata_limited,
+        "vault_calls_per_10_seconds": vault_calls_per_10_seconds,
     }
     change = {fault: value for fault, value in given.items() if value is not None}
     if clear:
-        off = {"propagation_delay_seconds": 0, "cluster_skew_seconds": 0}
+        off = {"propagation_delay_seconds": 0, "cluster_skew_seconds": 0, "vault_calls_per_10_seconds": 0}
         change = {"issuer_unreachable": False, "metadata_limited": False, **off, **change}
     print_value(control.set_faults(change), output)
     return 0

@@ -269,7 +269,7 @@ class Lab:
             faults=self.faults,
         )
         self._arm = Arm(self._store, self.clock, self.journal, self._directory, entra.access_tokens)
-        keyvault = KeyVault(self._store, self.clock, self.journal, entra.access_tokens, self._arm)
+        keyvault = KeyVault(self._store, self.clock, self.journal, entra.access_tokens, self._arm, faults=self.faults)
         operator = self._remembered.guid("operator/client")
         graph = Graph(
             self._directory,

@@ -10,7 +10,7 @@ _SERVICE, _KIND, _KEY = "lab", "faults", "faults"
 
 LONGEST_SECONDS = 366 * 86_400
 _SWITCHES = frozenset({"issuer_unreachable", "metadata_limited"})
-_LEAST = {"propagation_delay_seconds": 0, "cluster_skew_seconds": -LONGEST_SECONDS}
+_LEAST = {"propagation_delay_seconds": 0, "vault_calls_per_10_seconds": 0, "cluster_skew_seconds": -LONGEST_SECONDS}
 
 
 @dataclass(slots=True)
@@ -25,6 +25,9 @@ class Faults:
     """How far the cluster's clock is ahead of the clouds' (negative: behind)."""
     metadata_limited: bool = False
     """The metadata service keeps its limits: 20 token requests a second, 5 of all others."""
+    vault_calls_per_10_seconds: float = 0.0
+    """How many calls of a kind each vault takes before it answers 429; 0: as many as come. Azure's own limit is 4,000,
+    with 20 for calls that make keys and 300 for those that bring values in, which are kept, too."""
 
     @classmethod
     def load(cls, store: Store) -> "Faults":

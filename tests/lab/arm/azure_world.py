@@ -13,6 +13,7 @@ from podpass.lab.arm.seeding import Group, Identity
 from podpass.lab.clock import LabClock
 from podpass.lab.entra.access import AccessTokens, v1_issuer
 from podpass.lab.entra.directory import Application, Directory, Tenant
+from podpass.lab.faults import Faults
 from podpass.lab.journal import Hop, Journal
 from podpass.lab.keyvault import KeyVault
 from podpass.lab.store import Store
@@ -96,7 +97,8 @@ class World:
         self.directory.put_tenant(Tenant(OTHER_TENANT, (), "other"))
         self.access_tokens = AccessTokens(lambda: JwkSet((self.key.public,)), self.clock, AUTHORITY)
         self.arm = Arm(self.store, self.clock, self.journal, self.directory, self.access_tokens)
-        self.keyvault = KeyVault(self.store, self.clock, self.journal, self.access_tokens, self.arm)
+        self.faults = Faults()
+        self.keyvault = KeyVault(self.store, self.clock, self.journal, self.access_tokens, self.arm, faults=self.faults)
         self.arm.seed.put_subscription(TENANT, "lab", SUBSCRIPTION)
         self.group: Group = self.arm.seed.put_group(SUBSCRIPTION, "shop", "eastus")
         self.owner = self.application("operator")

@@ -136,7 +136,7 @@ async def test_purge_protection_refuses_a_purge(world: World) -> None:
     await world.call("PUT", f"{VAULTS}/kv-shop", body(enablePurgeProtection=True))
     await world.call("DELETE", f"{VAULTS}/kv-shop")
     deleted = f"{SUB}/providers/Microsoft.KeyVault/locations/eastus/deletedVaults/kv-shop"
-    assert (await world.call("POST", f"{deleted}/purge")).code == "DeletedVaultPurge"
+    assert (await world.call("POST", f"{deleted}/purge")).code == "MethodNotAllowed"
 
 
 async def test_policies_are_patched_replaced_and_merged(world: World) -> None:

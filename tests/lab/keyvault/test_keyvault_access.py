@@ -7,13 +7,8 @@ from hypothesis import strategies as st
 from podpass.lab.arm.access_policies import AccessPolicy
 from podpass.lab.arm.vaults import Vault
 from podpass.lab.keyvault.http import vault_name
-from podpass.lab.keyvault.model import (
-    AllowedByPolicy,
-    DeniedByPolicy,
-    SecretOperation,
-    decide_by_policy,
-    network_refusal,
-)
+from podpass.lab.keyvault.model import AllowedByPolicy, DeniedByPolicy, decide_by_policy, network_refusal
+from podpass.lab.keyvault.operations import SecretOperation
 from podpass.problems import problem
 from tests.lab.arm.azure_world import OTHER_TENANT, TENANT, VAULT_AUDIENCE, World, send
 

@@ -127,7 +127,7 @@ async def test_creating_answers_an_operation_that_ends_at_once(shop: Shop) -> No
         pytest.param({**SELF_SIGNED, "key_props": {"kty": "oct"}}, 400, "oct", id="key-type"),
         pytest.param({**SELF_SIGNED, "key_props": {"kty": "RSA", "key_size": 512}}, 400, "512", id="key-size"),
         pytest.param({**SELF_SIGNED, "secret_props": {"contentType": "x"}}, 400, "x", id="content-type"),
-        pytest.param({**SELF_SIGNED, "issuer": {"name": "DigiCert"}}, 501, "DigiCert", id="issuer"),
+        pytest.param({**SELF_SIGNED, "issuer": {"name": "DigiCert"}}, 404, "DigiCert", id="issuer"),
         pytest.param(None, 400, "policy", id="no-policy"),
         pytest.param([], 400, "body", id="a-list"),
     ],
@@ -228,9 +228,43 @@ async def test_a_purged_vault_takes_everything_along(shop: Shop) -> None:
     assert kept.execute("SELECT count(*) FROM documents WHERE kind LIKE 'certificate-%'").fetchone() == (0,)
 
 
-async def test_contacts_and_issuers_are_said_to_be_missing(shop: Shop) -> None:
-    for path in ("certificates/contacts", "certificates/issuers", "certificates/issuers/a"):
-        assert (await shop("GET", path)).status == 501
+async def test_what_an_authority_would_sign_is_said_to_be_missing(shop: Shop) -> None:
+    await shop("PUT", "certificates/issuers/ca", {"provider": "DigiCert"})
+    reply = await shop("POST", "certificates/a/create", {"policy": {**SELF_SIGNED, "issuer": {"name": "CA"}}})
+    assert (reply.status, reply.code) == (501, "NotImplemented")
+    assert (await shop("GET", "certificates/a/pending")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("certificates/issuers/Self", {"provider": "DigiCert"}),
+        ("certificates/issuers/a_b", {"provider": "DigiCert"}),
+        ("certificates/issuers/ca", {"provider": "Nobody"}),
+        ("certificates/issuers/ca", {}),
+        ("certificates/contacts", {"contacts": []}),
+        ("certificates/contacts", {"contacts": [{"email": "nobody"}]}),
+        ("certificates/contacts", {"contacts": [{"email": "a@b.example"}, {"email": "A@b.example"}]}),
+    ],
+)
+async def test_what_is_no_issuer_and_no_contact_is_refused(shop: Shop, path: str, body: Any) -> None:
+    assert (await shop("PUT", path, body)).code == "BadParameter"
+    assert (await shop("GET", "certificates/issuers")).body["value"] == []
+
+
+async def test_an_issuers_password_is_kept_from_answers_and_journal(shop: Shop) -> None:
+    body = {"provider": "digicert", "credentials": {"account_id": "7", "pwd": "open sesame"}}
+    assert (await shop("PUT", "certificates/issuers/ca", body)).body["credentials"] == {"account_id": "7"}
+    assert "open sesame" not in repr((await shop("GET", "certificates/issuers/ca")).body)
+    assert "open sesame" not in repr(shop.world.hops)
+
+
+async def test_issuers_have_permissions_of_their_own(world: World) -> None:
+    reader = Shop(world, "Key Vault Reader")
+    assert (await reader("GET", "certificates/issuers")).status == 200
+    refused = await reader("PUT", "certificates/issuers/ca", {"provider": "DigiCert"})
+    assert "Microsoft.KeyVault/vaults/certificatecas/write" in refused.message
+    assert (await reader("GET", "certificates/contacts")).status == 403
 
 
 # Policies by themselves

@@ -252,7 +252,7 @@ async def test_a_new_vault_of_an_old_name_is_empty(shop: Shop) -> None:
     [
         ("GET", "storage", 501, "NotImplemented"),
         ("POST", "keys/a/release", 501, "NotImplemented"),
-        ("GET", "certificates/issuers/a", 501, "NotImplemented"),
+        ("POST", "rng", 501, "NotImplemented"),
         ("GET", "nothing", 404, "NotFound"),
         ("GET", "", 404, "NotFound"),
         ("POST", "secrets/a", 405, "MethodNotAllowed"),

@@ -77,11 +77,7 @@ def _deleted_vault(estate: Estate, call: Call) -> Answer:
 def _purge_deleted(estate: Estate, call: Call) -> Answer:
     key, document = _require_deleted(estate, call.address.id)
     if document["resource"]["properties"].get("enablePurgeProtection"):
-        raise errors.ArmError(
-            409,
-            "DeletedVaultPurge",
-            f"Vault '{call.address.id.name}' is protected from purge until its scheduled date.",
-        )
+        raise errors.ArmError(405, "MethodNotAllowed", "Operation 'DeletedVaultPurge' is not allowed.")
     _purge(estate, key, document)
     return Answer(200)
 

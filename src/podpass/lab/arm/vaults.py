@@ -148,7 +148,10 @@ def _shape(estate: Estate, draft: Draft) -> Shaped:
             'The property "enableSoftDelete" can be set to false only for creating new vault; it is always on.'
         )
     if given.enable_purge_protection is False:
-        raise errors.bad_request('The property "enablePurgeProtection" cannot be set to false.')
+        raise errors.bad_request(
+            'The property "enablePurgeProtection" cannot be set to false. Enabling the purge protection for a vault is '
+            "an irreversible action."
+        )
     _check_network(given)
     rbac = given.enable_rbac_authorization
     if rbac is None:
@@ -214,9 +217,9 @@ def _claim_name(estate: Estate, draft: Draft, create_mode: str) -> tuple[dict[st
         raise ArmError(
             409,
             "ConflictError",
-            f"A vault with the same name already exists in deleted state. You need to either recover or purge existing "
-            f"key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft "
-            f"delete. ('{name}')",
+            "A vault with the same name already exists in deleted state. You need to either recover or purge existing "
+            "key vault. Follow this link https://go.microsoft.com/fwlink/?linkid=2149745 for more information on soft "
+            "delete.",
         )
     resource = deleted_vaults.recover(estate, deleted)
     if resource.id.lower() != draft.id.key:

@@ -4,26 +4,29 @@ Imitated: the authentication challenge, access by roles or by access policies, a
 certificates, for the api-versions from 2015-06-01 to those of today. A vault's network rules count, by the address
 the lab sees.
 
-Missing, and answered 501: certificate issuers and contacts, managed storage accounts, keys in hardware, rotation
-policies and the release of keys. Missing: renewal of certificates by their lifetime actions, throttling, private links.
+Keys are rotated and certificates renewed by their policies, on the lab's clock; what a vault would announce or send
+by email is an event in the journal. A vault keeps the service's limits when a fault says so.
+
+Missing, and answered 501: what a certificate authority signs, managed storage accounts, keys in hardware, random bytes
+and the release of keys, which need hardware. Missing: private links.
 Role assignments and policies take effect at once, and a deleted object is found deleted at once.
 
 Contract: secrets store, section 3.
 """
 
-from typing import Any
-
 from podpass.lab.arm import Arm, Vault
 from podpass.lab.clock import Clock
 from podpass.lab.entra.access import AccessTokens
-from podpass.lab.journal import Journal
+from podpass.lab.faults import Faults
+from podpass.lab.journal import Hop, Journal
 from podpass.lab.keyvault import errors
+from podpass.lab.keyvault.agenda import Agenda
 from podpass.lab.keyvault.certificates import Certificates
 from podpass.lab.keyvault.errors import KeyVaultError
 from podpass.lab.keyvault.http import PUBLIC, Endpoint, KeyVaultHttp
+from podpass.lab.keyvault.issuers import Issuers
 from podpass.lab.keyvault.keys import Keys
-from podpass.lab.keyvault.model import ObjectType, SetParameters
-from podpass.lab.keyvault.objects import Objects
+from podpass.lab.keyvault.model import SetParameters
 from podpass.lab.keyvault.secrets import Secrets, SecretVersion
 from podpass.lab.store import Store
 
@@ -42,16 +45,19 @@ class KeyVault:
         arm: Arm,
         *,
         endpoint: Endpoint = PUBLIC,
+        faults: Faults | None = None,
     ) -> None:
         self._arm = arm
+        agenda, issuers = Agenda(store), Issuers(store, clock)
+        self._journal = journal
         self._secrets = Secrets(store, clock)
-        keys = Keys(store, clock)
-        certificates = Certificates(store, clock, self._secrets, keys)
-        objects: dict[ObjectType, Objects[Any]] = {one.type: one for one in (self._secrets, keys, certificates)}
-        self.app = KeyVaultHttp(objects, arm, access_tokens, journal, endpoint).app
-        arm.on_vault_purged(self._secrets.shelf.drop)
-        arm.on_vault_purged(keys.shelf.drop)
-        arm.on_vault_purged(certificates.drop)
+        keys = Keys(store, clock, agenda, self._tell)
+        certificates = Certificates(store, clock, self._secrets, keys, issuers, agenda, self._tell)
+        # The paths of issuers look like those of certificates.
+        services = (issuers, self._secrets, keys, certificates)
+        self.app = KeyVaultHttp(services, arm, access_tokens, journal, clock, endpoint, faults=faults).app
+        for drop in (self._secrets.shelf.drop, keys.drop, certificates.drop, issuers.drop, agenda.drop):
+            arm.on_vault_purged(drop)
 
     def exists(self, name: str) -> bool:
         """Whether there is a vault of this name, and so a host name that resolves."""
@@ -80,6 +86,18 @@ class KeyVault:
             if newest.value.text == value and newest.body.content_type == content_type and newest.body.enabled:
                 return newest
         return self._secrets.put(found, name, SetParameters(value=value, content_type=content_type))
+
+    def _tell(self, vault: Vault, what: str, why: str) -> None:
+        self._journal.record(
+            Hop(
+                who="the vault itself",
+                whom="keyvault",
+                what=what,
+                outcome="noted",
+                why=why,
+                decision={"vault": vault.name},
+            )
+        )
 
     def _require(self, name: str) -> Vault:
         found = self._arm.vault(name)

@@ -14,7 +14,8 @@ import msgspec
 
 from podpass.lab.arm import Vault
 from podpass.lab.keyvault import errors
-from podpass.lab.keyvault.model import PAGE_SIZE, Operation
+from podpass.lab.keyvault.model import PAGE_SIZE
+from podpass.lab.keyvault.operations import Operation
 from podpass.lab.keyvault.shelves import Version
 
 _T = TypeVar("_T")

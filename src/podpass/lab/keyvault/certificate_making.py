@@ -18,7 +18,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from podpass.lab.keyvault import renewal
+from podpass.lab.keyvault.durations import months_later
 from podpass.lab.keyvault.key_material import PrivateKey, Wanted, public_members
+from podpass.lab.keyvault.renewal import LifetimeAction, NotAnAction
 
 PFX, PEM = "application/x-pkcs12", "application/x-pem-file"
 SELF, UNKNOWN = "self", "unknown"
@@ -98,7 +101,7 @@ class Policy(_Part, frozen=True, kw_only=True):
     key_props: KeyProperties = KeyProperties()
     secret_props: SecretProperties = SecretProperties()
     x509_props: X509Properties = X509Properties()
-    lifetime_actions: list[dict[str, Any]] | None = None
+    lifetime_actions: list[LifetimeAction] | None = None
     issuer: Issuer = Issuer()
     attributes: dict[str, Any] | None = None
 
@@ -118,8 +121,28 @@ def check(policy: Policy) -> None:
         raise NotACertificate(f"The content type {policy.secret_props.content_type[:64]} must be {PFX} or {PEM}")
     if not 1 <= policy.x509_props.validity_months <= MAX_MONTHS:
         raise NotACertificate(f"The validity must be between 1 and {MAX_MONTHS} months")
+    try:
+        renewal.check(policy.lifetime_actions or [], months=policy.x509_props.validity_months)
+    except NotAnAction as error:
+        raise NotACertificate(str(error)) from error
     _subject(policy)
     _extensions(policy)
+
+
+def filled(policy: Policy, *, created: int, updated: int) -> Policy:
+    """*policy* with what the service decides where a request leaves it open; times are seconds since the epoch."""
+    properties, key = policy.x509_props, policy.key_props
+    return msgspec.structs.replace(
+        policy,
+        key_props=msgspec.structs.replace(key, key_size=key.key_size or 2048) if key.kty == "RSA" else key,
+        x509_props=msgspec.structs.replace(
+            properties,
+            ekus=_DEFAULT_EXTENDED if properties.ekus is None else properties.ekus,
+            key_usage=_DEFAULT_USAGES if properties.key_usage is None else properties.key_usage,
+        ),
+        lifetime_actions=policy.lifetime_actions or renewal.default(policy.issuer.name),
+        attributes={"enabled": True, "created": created, "updated": updated},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +165,7 @@ def self_signed(policy: Policy, key: PrivateKey, *, now: float) -> x509.Certific
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(start)
-        .not_valid_after(_months_later(start, policy.x509_props.validity_months))
+        .not_valid_after(months_later(start, policy.x509_props.validity_months))
     )
     for extension, critical in _extensions(policy):
         builder = builder.add_extension(extension, critical)
@@ -281,15 +304,3 @@ def _principal_name(text: str) -> x509.GeneralName:
     if len(value) > 127:
         raise ValueError("a user principal name is too long")
     return x509.OtherName(x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3"), b"\x0c" + bytes((len(value),)) + value)
-
-
-def _months_later(start: datetime, months: int) -> datetime:
-    month = start.month - 1 + months
-    year, month = start.year + month // 12, month % 12 + 1
-    # The 31st of a month that has none is the last day it has.
-    for day in range(start.day, start.day - 4, -1):
-        try:
-            return start.replace(year=year, month=month, day=day)
-        except ValueError:
-            continue
-    raise AssertionError("every month has a 28th day")

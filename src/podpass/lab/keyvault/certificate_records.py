@@ -13,7 +13,7 @@ from podpass.lab.keyvault.model import Attributes
 from podpass.lab.keyvault.shelves import SERVICE
 from podpass.lab.store import Store
 
-_POLICY, _PENDING = "certificate-policy", "certificate-pending"
+_POLICY, _PENDING, _TOLD = "certificate-policy", "certificate-pending", "certificate-told"
 
 
 class Pending(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -57,13 +57,20 @@ class Records:
     def forget_pending(self, vault: Vault, name: str) -> None:
         self._store.delete(SERVICE, _PENDING, _place(vault, name))
 
+    def told(self, vault: Vault, name: str) -> str:
+        """The version whose coming expiry the contacts know of; empty when of none."""
+        return str(self._store.get(SERVICE, _TOLD, _place(vault, name)) or "")
+
+    def keep_told(self, vault: Vault, name: str, version: str) -> None:
+        self._store.put(SERVICE, _TOLD, _place(vault, name), version)
+
     def forget(self, vault: Vault, name: str) -> None:
-        self._store.delete(SERVICE, _POLICY, _place(vault, name))
-        self.forget_pending(vault, name)
+        for kind in (_POLICY, _PENDING, _TOLD):
+            self._store.delete(SERVICE, kind, _place(vault, name))
 
     def drop(self, instance: str) -> None:
         """Forget everything of a purged vault."""
-        for kind in (_POLICY, _PENDING):
+        for kind in (_POLICY, _PENDING, _TOLD):
             for key, _ in self._store.items(SERVICE, kind, f"{instance}/"):
                 self._store.delete(SERVICE, kind, key)
 
@@ -78,7 +85,11 @@ def shown_policy(policy: Policy, name: str, origin: str) -> dict[str, Any]:
         **shown.get("key_props", {}),
     }
     shown["secret_props"] = {"contentType": policy.secret_props.content_type}
-    shown["x509_props"] = {"validity_months": policy.x509_props.validity_months, **shown.get("x509_props", {})}
+    shown["x509_props"] = {
+        "validity_months": policy.x509_props.validity_months,
+        "basic_constraints": {"ca": False},
+        **shown.get("x509_props", {}),
+    }
     shown["issuer"] = {"name": policy.issuer.name, **shown.get("issuer", {})}
     return {"id": f"{origin}/certificates/{name}/policy", **shown}
 

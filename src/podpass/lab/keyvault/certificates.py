@@ -21,6 +21,7 @@ from podpass.lab.clock import Clock
 from podpass.lab.keyvault import certificate_making as making
 from podpass.lab.keyvault import certificate_records as records
 from podpass.lab.keyvault import errors, key_material
+from podpass.lab.keyvault.agenda import Agenda
 from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
 from podpass.lab.keyvault.certificate_bodies import (
     CancelParameters,
@@ -31,21 +32,32 @@ from podpass.lab.keyvault.certificate_bodies import (
 )
 from podpass.lab.keyvault.certificate_making import SELF, UNKNOWN, NotACertificate, Policy
 from podpass.lab.keyvault.certificate_records import Pending, Records
+from podpass.lab.keyvault.certificate_renewal import Renewals
+from podpass.lab.keyvault.issuers import Issuers
 from podpass.lab.keyvault.key_material import NotAKey, PrivateKey, base64url_bytes, base64url_text
+from podpass.lab.keyvault.key_rotation import Tell
 from podpass.lab.keyvault.keys import DEFAULT_OPERATIONS, KeyBody, Keys
-from podpass.lab.keyvault.model import (
-    Attributes,
-    CertificateOperation,
-    ObjectType,
-    RestoreParameters,
-    metadata_fault,
-)
+from podpass.lab.keyvault.model import Attributes, RestoreParameters, metadata_fault
 from podpass.lab.keyvault.objects import Objects
+from podpass.lab.keyvault.operations import CertificateOperation, ObjectType
 from podpass.lab.keyvault.rendering import common
 from podpass.lab.keyvault.secrets import SecretBody, Secrets
 from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store
 
+_REPLANNED = frozenset(
+    (
+        CertificateOperation.CREATE,
+        CertificateOperation.IMPORT,
+        CertificateOperation.MERGE,
+        CertificateOperation.UPDATE,
+        CertificateOperation.UPDATE_POLICY,
+        CertificateOperation.DELETE,
+        CertificateOperation.RECOVER,
+        CertificateOperation.PURGE,
+    )
+)
+"""What changes when a lifetime action is due next."""
 _KEY_OPERATIONS_BY_USE = {
     "digitalSignature": ("sign", "verify"),
     "keyEncipherment": ("wrapKey", "unwrapKey"),
@@ -66,18 +78,35 @@ CertificateVersion = Version[CertificateBody]
 class Certificates(Objects[CertificateBody]):
     """All certificates of the lab, and with them their keys and secrets."""
 
-    def __init__(self, store: Store, clock: Clock, secrets: Secrets, keys: Keys) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        secrets: Secrets,
+        keys: Keys,
+        issuers: Issuers,
+        agenda: Agenda,
+        tell: Tell,
+    ) -> None:
         self._store, self._clock = store, clock
         self._records = Records(store)
-        self._secrets, self._keys = secrets, keys
+        self._secrets, self._keys, self._issuers = secrets, keys, issuers
         shelf = Shelf(store, clock, ObjectType.CERTIFICATE, CertificateBody)
+        self._renewals: Renewals[CertificateBody] = Renewals(
+            clock,
+            agenda,
+            shelf,
+            self._records,
+            tell,
+            self._renewed,
+            reused=self._reused,
+            contacts=issuers.addresses,
+        )
         self._backing: tuple[Shelf[Any], ...] = (keys.shelf, secrets.shelf)
         super().__init__(shelf, ObjectType.CERTIFICATE, CertificateOperation)
 
     def route(self, method: str, path: list[str]) -> Route:
         match path:
-            case ["certificates", "contacts" | "issuers" as what, *_]:
-                raise errors.not_emulated(f"the {what} of certificates")
             case ["certificates", name, "create"] if method == "POST":
                 return {"POST": Call(CertificateOperation.CREATE, name)}
             case ["certificates", name, "import"] if method == "POST":
@@ -97,7 +126,16 @@ class Certificates(Objects[CertificateBody]):
                 return {"POST": Call(CertificateOperation.MERGE, name)}
         return super().route(method, path)
 
+    async def settle(self, vault: Vault) -> None:
+        await self._renewals.settle(vault)
+
     async def run(self, call: Call, given: Input) -> Result:
+        result = await self._run(call, given)
+        if call.operation in _REPLANNED:
+            self._renewals.plan(given.vault, call.name)
+        return result
+
+    async def _run(self, call: Call, given: Input) -> Result:
         match call.operation:
             case CertificateOperation.CREATE:
                 return Result(await self._create(call, given), status=202)
@@ -110,9 +148,7 @@ class Certificates(Objects[CertificateBody]):
             case CertificateOperation.UPDATE:
                 return Result(self.bundle(self._update(call, given), given))
             case CertificateOperation.GET_POLICY:
-                self.shelf.get(given.vault, call.name)
-                policy = self._records.policy(given.vault, call.name) or Policy()
-                return Result(records.shown_policy(policy, call.name, given.origin))
+                return Result(records.shown_policy(self._policy(call, given), call.name, given.origin))
             case CertificateOperation.UPDATE_POLICY:
                 return Result(self._update_policy(call, given))
             case CertificateOperation.GET_PENDING:
@@ -142,8 +178,9 @@ class Certificates(Objects[CertificateBody]):
             raise errors.bad_parameter("The property policy is missing.")
         issuer = policy.issuer.name.lower()
         if issuer not in (SELF, UNKNOWN):
-            raise errors.not_emulated(f"the certificate issuer {policy.issuer.name[:64]}")
-        _checked(policy)
+            self._issuers.require(vault, policy.issuer.name)
+            raise errors.not_emulated(f"the certificate authority behind the issuer {policy.issuer.name[:64]}")
+        policy = self._filled(vault, name, _checked(policy))
         self._check_free(vault, name)
         reused = self._reused(vault, name, policy)
         key = await asyncio.to_thread(key_material.make, policy.key) if reused is None else reused
@@ -164,11 +201,27 @@ class Certificates(Objects[CertificateBody]):
                     attributes=wanted.attributes,
                 )
             else:
-                certificate = making.self_signed(policy, key, now=self._clock.now())
+                now = self._clock.now()
+                certificate = making.self_signed(policy, key, now=now)
                 self._put(vault, name, key, certificate, (), policy, wanted.tags, wanted.attributes)
             self._records.keep_pending(vault, pending)
         # azure-keyvault-certificates fetches the certificate only after an operation that it saw in progress.
         return records.shown_operation(pending, given.origin, status="inProgress")
+
+    def _renewed(
+        self, vault: Vault, newest: CertificateVersion, key: PrivateKey, policy: Policy, at: float
+    ) -> CertificateVersion:
+        with self._store.transaction():
+            certificate = making.self_signed(policy, key, now=at)
+            made = self._put(vault, newest.name, key, certificate, (), policy, newest.body.tags, Attributes(), at=at)
+            self._renewals.plan(vault, newest.name)
+        return made
+
+    def _filled(self, vault: Vault, name: str, policy: Policy) -> Policy:
+        """The policy to keep, in place of the one that there may be."""
+        now, before = int(self._clock.now()), self._records.policy(vault, name)
+        created = (before.attributes or {}).get("created", now) if before else now
+        return making.filled(policy, created=created, updated=now)
 
     def _reused(self, vault: Vault, name: str, policy: Policy) -> PrivateKey | None:
         """The newest version's key pair, when the policy wants no new one."""
@@ -196,6 +249,7 @@ class Certificates(Objects[CertificateBody]):
             raise errors.bad_parameter("The content type of the secret is not supported.")
         self._check_free(given.vault, call.name)
         with self._store.transaction():
+            policy = self._filled(given.vault, call.name, policy)
             self._records.keep_policy(given.vault, call.name, policy)
             return self._put(
                 given.vault,
@@ -240,9 +294,11 @@ class Certificates(Objects[CertificateBody]):
         policy: Policy,
         tags: dict[str, str] | None,
         attributes: Attributes,
+        *,
+        at: float | None = None,
     ) -> CertificateVersion:
-        """The three objects of a new version, in one transaction."""
-        now = int(self._clock.now())
+        """The three objects of a new version, in one transaction; as old as *at* says, or new."""
+        now = int(self._clock.now() if at is None else at)
         der = certificate.public_bytes(serialization.Encoding.DER)
         body = CertificateBody(
             created=now,
@@ -288,7 +344,7 @@ class Certificates(Objects[CertificateBody]):
             _checked(wanted.policy)
         with self._store.transaction():
             if wanted.policy is not None:
-                self._records.keep_policy(given.vault, call.name, wanted.policy)
+                self._records.keep_policy(given.vault, call.name, self._filled(given.vault, call.name, wanted.policy))
             for shelf in self._backing:
                 body = shelf.get(given.vault, call.name, present.version).body
                 shelf.change(given.vault, call.name, present.version, updated(body, attributes, wanted.tags, now=now))
@@ -343,9 +399,20 @@ class Certificates(Objects[CertificateBody]):
 
     # Policies and operations
 
+    def _policy(self, call: Call, given: Input) -> Policy:
+        """The policy of a certificate, or of one that is yet to be merged."""
+        self.shelf.check_name(call.name)
+        policy = self._records.policy(given.vault, call.name)
+        if policy is None or self._records.pending(given.vault, call.name) is None:
+            self.shelf.get(given.vault, call.name)
+        return policy or Policy()
+
     def _update_policy(self, call: Call, given: Input) -> dict[str, Any]:
-        self.shelf.get(given.vault, call.name)
-        policy = _checked(parameters(given.body, Policy))
+        """The parts that a request leaves out stay."""
+        changes = parameters(given.body, dict[str, Any])
+        present = msgspec.to_builtins(self._policy(call, given))
+        policy = _checked(parameters(msgspec.json.encode({**present, **changes}), Policy))
+        policy = self._filled(given.vault, call.name, policy)
         self._records.keep_policy(given.vault, call.name, policy)
         return records.shown_policy(policy, call.name, given.origin)
 

@@ -6,7 +6,7 @@ Contract: secrets store, section 3.6.
 from collections.abc import Mapping
 from typing import Any, TypedDict
 
-from podpass.lab.keyvault.model import ObjectType
+from podpass.lab.keyvault.operations import ObjectType
 
 
 class _Explanation(TypedDict, total=False):
@@ -147,6 +147,24 @@ def managed(object_type: ObjectType, name: str) -> KeyVaultError:
 
 def pending_certificate_not_found(name: str) -> KeyVaultError:
     return KeyVaultError(404, "PendingCertificateNotFound", f"Pending certificate not found: {name}")
+
+
+def issuer_not_found(name: str) -> KeyVaultError:
+    return KeyVaultError(404, "CertificateIssuerNotFound", f"Certificate issuer not found: {name}")
+
+
+def contacts_not_found() -> KeyVaultError:
+    return KeyVaultError(404, "ContactsNotFound", "Contacts not found")
+
+
+def throttled(retry_after: int) -> KeyVaultError:
+    """*retry_after* in seconds."""
+    return KeyVaultError(
+        429,
+        "Throttled",
+        "Request was not processed because too many requests were received. Reason: VaultRequestTypeLimitReached",
+        headers=(("Retry-After", str(retry_after)),),
+    )
 
 
 def outside_lifetime(operation: str, inner: str) -> KeyVaultError:

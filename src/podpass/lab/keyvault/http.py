@@ -5,29 +5,24 @@ Contract: secrets store, sections 3.1, 3.2 and 3.6.
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from podpass.azure import clouds
 from podpass.lab.arm import Allowed, Arm, Denied, Vault
 from podpass.lab.arm.principals import described, facts
+from podpass.lab.clock import Clock
 from podpass.lab.entra.access import AccessTokens, Caller
+from podpass.lab.faults import Faults
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.lab.keyvault import errors
-from podpass.lab.keyvault.calls import Call, Input
+from podpass.lab.keyvault.calls import Call, Input, Result, Route
 from podpass.lab.keyvault.errors import KeyVaultError
-from podpass.lab.keyvault.model import (
-    Decision,
-    DeniedByPolicy,
-    KeyOperation,
-    ObjectType,
-    Operation,
-    decide_by_policy,
-    network_refusal,
-)
-from podpass.lab.keyvault.objects import Objects
+from podpass.lab.keyvault.model import Decision, DeniedByPolicy, decide_by_policy, network_refusal
+from podpass.lab.keyvault.operations import KeyOperation, Operation
 from podpass.lab.keyvault.refusals import forbidden, outside_network, token_refusal
+from podpass.lab.keyvault.throttling import Throttle
 from podpass.lab.store import NotStored
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 
@@ -56,18 +51,32 @@ class Endpoint:
 PUBLIC = Endpoint()
 
 
+class Service(Protocol):
+    """What answers some of the calls on vaults."""
+
+    def route(self, method: str, path: list[str]) -> Route: ...
+
+    async def settle(self, vault: Vault) -> None: ...
+
+    async def run(self, call: Call, given: Input) -> Result: ...
+
+
 class KeyVaultHttp:
     """Answers for every vault of the lab."""
 
     def __init__(
         self,
-        objects: Mapping[ObjectType, Objects[Any]],
+        services: Sequence[Service],
         arm: Arm,
         access_tokens: AccessTokens,
         journal: Journal,
+        clock: Clock,
         endpoint: Endpoint = PUBLIC,
+        *,
+        faults: Faults | None = None,
     ) -> None:
-        self._objects = objects
+        self._services = services
+        self._clock, self._faults, self._throttle = clock, faults or Faults(), Throttle()
         self._arm = arm
         self._access_tokens = access_tokens
         self._journal = journal
@@ -99,7 +108,10 @@ class KeyVaultHttp:
         try:
             if inner := network_refusal(vault, request.peer):
                 raise outside_network(inner, vault, request.peer or "an unknown address")
-            call = call_of(self._objects.values(), request.method, request.path)
+            service, call = call_of(self._services, request.method, request.path)
+            limit = self._faults.vault_calls_per_10_seconds
+            if wait := self._throttle.refuse(vault.name, call.operation, limit=limit, now=self._clock.now()):
+                raise errors.throttled(wait)
         except KeyVaultError as error:
             outcome: Outcome = "noted" if error.status == 501 else "refused"
             self._record(who, what, outcome, error.message, known, error)
@@ -116,7 +128,9 @@ class KeyVaultHttp:
             given = Input(
                 vault=vault, origin=_origin(request), query=request.query, api_version=version, body=request.body
             )
-            result = await self._objects[call.operation.object_type].run(call, given)
+            for one in self._services:
+                await one.settle(vault)
+            result = await service.run(call, given)
         except KeyVaultError as error:
             self._record(who, what, "refused", error.message, {**known, **decision.to_dict()}, error)
             raise
@@ -202,18 +216,18 @@ class KeyVaultHttp:
         return _rendered(request, errors.too_large(MAX_BODY))
 
 
-def call_of(types: Iterable[Objects[Any]], method: str, path: str) -> Call:
-    """The call that a request makes. A trailing slash stands for the newest version.
+def call_of(services: Iterable[Service], method: str, path: str) -> tuple[Service, Call]:
+    """The call that a request makes, and whose it is. A trailing slash stands for the newest version.
 
     Raises KeyVaultError for an unknown path, another method, and what the lab does not emulate.
     """
     segments = [segment for segment in path.split("/") if segment]
     segments[:1] = [segment.lower() for segment in segments[:1]]
-    for objects in types:
-        if table := objects.route(method, segments):
+    for service in services:
+        if table := service.route(method, segments):
             if method not in table:
                 raise errors.method_not_allowed(method)
-            return table[method]
+            return service, table[method]
     if segments and segments[0] in _NOT_EMULATED:
         raise errors.not_emulated(f"the {segments[0]} of a vault")
     raise errors.not_found(path)
@@ -235,7 +249,11 @@ def _origin(request: Request) -> str:
 
 
 def _scope(vault: Vault, call: Call) -> str:
-    return f"{vault.id}/{call.operation.object_type.plural}/{call.name}" if call.name else vault.id
+    return (
+        f"{vault.id}/{call.operation.object_type.plural}/{call.name}"
+        if call.name and call.operation.on_object
+        else vault.id
+    )
 
 
 def _api_version(request: Request) -> str:

@@ -4,20 +4,25 @@ Contract: secrets store, section 3.4.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from podpass.lab.arm import Vault
 from podpass.lab.clock import Clock
-from podpass.lab.keyvault import errors, key_material, key_operations
+from podpass.lab.keyvault import errors, key_material, key_operations, rotation
+from podpass.lab.keyvault.agenda import Agenda
 from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
 from podpass.lab.keyvault.errors import KeyVaultError
 from podpass.lab.keyvault.key_material import JsonWebKey, NotAKey, PrivateKey, Wanted, base64url_bytes, base64url_text
 from podpass.lab.keyvault.key_operations import CanNot
-from podpass.lab.keyvault.model import Attributes, KeyOperation, ObjectType, metadata_fault
+from podpass.lab.keyvault.key_rotation import Rotations, Tell
+from podpass.lab.keyvault.model import Attributes, metadata_fault
 from podpass.lab.keyvault.objects import Objects
+from podpass.lab.keyvault.operations import KeyOperation, ObjectType
 from podpass.lab.keyvault.rendering import common, managed
+from podpass.lab.keyvault.rotation import RotationPolicy
 from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store
 
@@ -33,6 +38,17 @@ _USES = {
 }
 _OUTSIDE_LIFETIME = (KeyOperation.DECRYPT, KeyOperation.VERIFY, KeyOperation.UNWRAP)
 """What works before a key is valid and after it has expired: what was made with it must stay readable."""
+_REPLANNED = frozenset(
+    (
+        KeyOperation.CREATE,
+        KeyOperation.IMPORT,
+        KeyOperation.ROTATE,
+        KeyOperation.UPDATE,
+        KeyOperation.DELETE,
+        KeyOperation.RECOVER,
+    )
+)
+"""What changes when a rotation policy is to be followed next."""
 _MAX_VALUE_BYTES = 1024
 """Twice the longest value that any algorithm takes."""
 
@@ -94,9 +110,11 @@ class UseParameters(msgspec.Struct, frozen=True, kw_only=True):
 class Keys(Objects[KeyBody]):
     """All keys of the lab."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, agenda: Agenda, tell: Tell) -> None:
         self._clock = clock
-        super().__init__(Shelf(store, clock, ObjectType.KEY, KeyBody), ObjectType.KEY, KeyOperation)
+        shelf = Shelf(store, clock, ObjectType.KEY, KeyBody)
+        self._rotations: Rotations[KeyBody] = Rotations(store, clock, agenda, shelf, tell, self._put_rotated)
+        super().__init__(shelf, ObjectType.KEY, KeyOperation)
 
     def route(self, method: str, path: list[str]) -> Route:
         match path:
@@ -104,8 +122,11 @@ class Keys(Objects[KeyBody]):
                 return {"POST": Call(KeyOperation.CREATE, name)}
             case ["keys", name, "rotate"] if method == "POST":
                 return {"POST": Call(KeyOperation.ROTATE, name)}
-            case ["keys", _, "rotationpolicy"]:
-                raise errors.not_emulated("rotation policies of keys")
+            case ["keys", name, "rotationpolicy"]:
+                return {
+                    "GET": Call(KeyOperation.GET_ROTATION_POLICY, name),
+                    "PUT": Call(KeyOperation.SET_ROTATION_POLICY, name),
+                }
             case ["keys", _, _, "release" | "attestation" as what] | ["keys", _, "release" as what]:
                 raise errors.not_emulated(f"the {what} of keys")
             case ["keys", name, use] if method == "POST" and use.lower() in _USES:
@@ -118,7 +139,23 @@ class Keys(Objects[KeyBody]):
                 return {**routes, "PUT": Call(KeyOperation.IMPORT, name)}
         return routes
 
+    async def settle(self, vault: Vault) -> None:
+        await self._rotations.settle(vault)
+
     async def run(self, call: Call, given: Input) -> Result:
+        result = await self._run(call, given)
+        if call.operation in _REPLANNED:
+            self._rotations.plan(given.vault, call.name)
+        elif call.operation is KeyOperation.PURGE:
+            self._rotations.forget(given.vault, call.name)
+        return result
+
+    def drop(self, instance: str) -> None:
+        """Forget everything that a purged vault held."""
+        self.shelf.drop(instance)
+        self._rotations.drop(instance)
+
+    async def _run(self, call: Call, given: Input) -> Result:
         match call.operation:
             case KeyOperation.CREATE:
                 return Result(self.bundle(await self._create(call, given), given))
@@ -126,6 +163,12 @@ class Keys(Objects[KeyBody]):
                 return Result(self.bundle(self._import(call, given), given))
             case KeyOperation.ROTATE:
                 return Result(self.bundle(await self._rotate(call, given), given))
+            case KeyOperation.GET_ROTATION_POLICY:
+                self.shelf.get(given.vault, call.name)
+                return Result(self._shown_policy(self._rotations.policy(given.vault, call.name), call, given))
+            case KeyOperation.SET_ROTATION_POLICY:
+                self.check_unmanaged(given.vault, call.name)
+                return Result(self._shown_policy(self._rotations.set(call, given), call, given))
             case KeyOperation.GET:
                 return Result(self.bundle(self.shelf.get(given.vault, call.name, call.version), given))
             case KeyOperation.UPDATE:
@@ -177,7 +220,22 @@ class Keys(Objects[KeyBody]):
         if not newest.body.enabled:
             raise errors.disabled(ObjectType.KEY, given.vault.name, call.name, "rotate")
         key = await asyncio.to_thread(key_material.make, key_material.like(key_material.opened(newest.value.text)))
-        return self._put(given.vault, call.name, key, newest.body.operations, Attributes(), newest.body.tags)
+        policy = self._rotations.policy(given.vault, call.name)
+        return self._put_rotated(given.vault, newest, key, policy, self._clock.now())
+
+    def _put_rotated(
+        self, vault: Vault, newest: KeyVersion, key: PrivateKey, policy: RotationPolicy, at: float
+    ) -> KeyVersion:
+        expires = policy.expiry.after(at) if policy.expiry is not None else None
+        body = msgspec.structs.replace(
+            newest.body,
+            created=int(at),
+            updated=int(at),
+            not_before=None,
+            expires=None if expires is None else int(expires),
+            public=key_material.public_members(key),
+        )
+        return self.shelf.put(vault, newest.name, key_material.kept(key), body)
 
     def _put(
         self,
@@ -260,6 +318,9 @@ class Keys(Objects[KeyBody]):
     def bundle(self, one: KeyVersion, given: Input) -> dict[str, Any]:
         key = {"kid": self.identifier(one, given), "key_ops": list(one.body.operations), **one.body.public}
         return {"key": key, **common(one.body, given.vault), **managed(one.body)}
+
+    def _shown_policy(self, policy: RotationPolicy, call: Call, given: Input) -> Mapping[str, Any]:
+        return rotation.shown(policy, f"{given.origin}/keys/{call.name}/rotationpolicy")
 
     def item(self, one: KeyVersion, given: Input, *, with_version: bool) -> dict[str, Any]:
         identifier = self.identifier(one, given, with_version=with_version)

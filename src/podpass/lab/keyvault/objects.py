@@ -10,7 +10,8 @@ from typing import Any, Generic
 from podpass.lab.arm import Vault
 from podpass.lab.keyvault import errors
 from podpass.lab.keyvault.calls import Call, Input, Result, Route, page_of, paged, parameters
-from podpass.lab.keyvault.model import ObjectType, Operation, RestoreParameters
+from podpass.lab.keyvault.model import RestoreParameters
+from podpass.lab.keyvault.operations import ObjectType, Operation
 from podpass.lab.keyvault.shelves import BodyT, Deleted, Shelf, Version
 
 
@@ -92,6 +93,9 @@ class Objects(Generic[BodyT]):
             case [kind, name, "recover"] if kind == deleted:
                 return {"POST": Call(operation["RECOVER"], name)}
         return {}
+
+    async def settle(self, vault: Vault) -> None:
+        """Do what has become due in *vault* without being asked."""
 
     async def run(self, call: Call, given: Input) -> Result:
         """Do what is allowed."""

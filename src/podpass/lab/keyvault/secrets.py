@@ -11,15 +11,9 @@ from podpass.lab.arm import Vault
 from podpass.lab.clock import Clock
 from podpass.lab.keyvault import errors
 from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
-from podpass.lab.keyvault.model import (
-    ObjectType,
-    SecretOperation,
-    SetParameters,
-    UpdateParameters,
-    metadata_fault,
-    value_fault,
-)
+from podpass.lab.keyvault.model import SetParameters, UpdateParameters, metadata_fault, value_fault
 from podpass.lab.keyvault.objects import Objects
+from podpass.lab.keyvault.operations import ObjectType, SecretOperation
 from podpass.lab.keyvault.rendering import common, managed
 from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store

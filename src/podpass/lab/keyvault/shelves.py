@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from podpass.lab.arm import Vault
 from podpass.lab.clock import Clock
 from podpass.lab.keyvault import errors
-from podpass.lab.keyvault.model import Attributes, ObjectType, SecretValue, is_name
+from podpass.lab.keyvault.model import Attributes, SecretValue, is_name
+from podpass.lab.keyvault.operations import ObjectType
 from podpass.lab.store import Store
 
 SERVICE = "keyvault"
