@@ -23,7 +23,9 @@ from podpass.lab.arm.catalogue import TYPES
 from podpass.lab.arm.endpoint import PUBLIC, Endpoint
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import DELETING, Estate, parsed_id
+from podpass.lab.arm.hosting import ClusterHost
 from podpass.lab.arm.http import ArmHttp
+from podpass.lab.arm.managed_clusters.hosted import Hosted
 from podpass.lab.arm.model import Resource
 from podpass.lab.arm.seeding import Seeding
 from podpass.lab.arm.vaults import Vault
@@ -52,6 +54,8 @@ class Arm:
         self.directory = directory
         self.estate = Estate(store, clock, directory, TYPES)
         self.seed = Seeding(self.estate)
+        self.hosted = Hosted(self.estate)
+        """What the host of managed clusters asks."""
         self.app = ArmHttp(self.estate, access_tokens, journal, endpoint).app
 
     def vault(self, name: str) -> Vault | None:
@@ -64,6 +68,10 @@ class Arm:
         if found is None or found.type != compute.MACHINE or found.busy == DELETING:
             return None
         return found, self.estate.subscription_of(found).tenant_id
+
+    def use_host(self, host: ClusterHost) -> None:
+        """Have *host* run the managed clusters. It looks at what is wanted by itself when it begins."""
+        self.estate.cluster_host = host
 
     def on_vault_purged(self, tell: Callable[[str], None]) -> None:
         """Have *tell* called with the instance of each vault that is gone for good."""

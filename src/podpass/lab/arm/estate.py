@@ -17,6 +17,7 @@ from podpass.lab.arm.assignments import RoleAssignments
 from podpass.lab.arm.authorization import Allowed, Denied, decide
 from podpass.lab.arm.custom_roles import RoleDefinitions
 from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.hosting import ClusterHost, NoHost
 from podpass.lab.arm.locks import Locks
 from podpass.lab.arm.model import (
     LOCATIONS,
@@ -61,6 +62,8 @@ class Estate:
         self.locks = Locks(store)
         self.purge_listeners: list[Callable[[str], None]] = []
         """Told the hidden instance of a vault that is gone for good, within the purge's transaction."""
+        self.cluster_host: ClusterHost = NoHost()
+        """Whoever runs the managed clusters."""
         self.types = {kind.name.lower(): kind for kind in types}
 
     # Subscriptions

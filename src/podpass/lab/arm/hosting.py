@@ -53,3 +53,13 @@ class ClusterHost(Protocol):
     def kubeconfig(self, guid: str, *, admin: bool) -> str:
         """The file with which kubectl uses the cluster. Raises KeyError when it does not run."""
         ...
+
+
+class NoHost:
+    """Where nobody runs clusters: what is wanted waits."""
+
+    def changed(self) -> None:
+        pass
+
+    def kubeconfig(self, guid: str, *, admin: bool) -> str:
+        raise KeyError(guid)

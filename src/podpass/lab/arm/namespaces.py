@@ -9,7 +9,7 @@ NOT_EMULATED_NAMESPACES: frozenset[str] = frozenset(
     f"microsoft.{name}"
     for name in _words(
         "apimanagement app appconfiguration batch blueprint botservice cache cdn cognitiveservices "
-        "containerinstance containerregistry containerservice datafactory dbformysql dbforpostgresql devices "
+        "containerinstance containerregistry datafactory dbformysql dbforpostgresql devices "
         "documentdb eventgrid eventhub insights kubernetes kubernetesconfiguration logic "
         "machinelearningservices maintenance management managedservices monitor network operationalinsights "
         "policyinsights portal privatedns purview recoveryservices resourcehealth search security servicebus "

@@ -3,13 +3,14 @@
 Every call is idempotent and one transaction, gives what it made, and raises ArmError when ARM would refuse.
 """
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from podpass.azure.clouds import PUBLIC
 from podpass.azure.resourceids import ResourceId, resource_group
-from podpass.lab.arm import compute, vaults
+from podpass.lab.arm import compute, managed_clusters, vaults
 from podpass.lab.arm.access import AssignmentProperties, assign
 from podpass.lab.arm.assignments import RoleAssignment
 from podpass.lab.arm.errors import ArmError
@@ -133,6 +134,39 @@ class Seeding:
         identity = {"type": ", ".join(kinds) or "None", "userAssignedIdentities": assigned}
         content = {"location": self._location_of(group_id), "identity": identity}
         return self._put(_in_group(group_id, compute.MACHINE, name), content)
+
+    def put_managed_cluster(
+        self,
+        group_id: str,
+        name: str,
+        *,
+        guid: str = "",
+        location: str = "",
+        node_count: int = 1,
+        workload_identity: bool = True,
+    ) -> Resource:
+        """A managed cluster with an issuer. A new one gets *guid*, by which its issuer and its server are named."""
+        wanted = _in_group(group_id, managed_clusters.TYPE, name)
+        pool = {"name": "nodepool1", "mode": "System", "count": node_count}
+        properties: dict[str, object] = {
+            "oidcIssuerProfile": {"enabled": True},
+            "securityProfile": {"workloadIdentity": {"enabled": workload_identity}},
+            "agentPoolProfiles": [pool],
+        }
+        present = self._estate.get(wanted)
+        if present is not None:
+            if pool["name"] not in [one["name"] for one in present.properties["agentPoolProfiles"]]:
+                del properties["agentPoolProfiles"]
+            return self._put(wanted, {"properties": properties})
+        if guid:
+            managed_clusters.reserve_guid(self._estate, wanted, guid)
+        properties["dnsPrefix"] = re.sub(r"[^a-z0-9-]", "-", name.lower())[:54].strip("-") or "cluster"
+        content = {
+            "location": location or self._location_of(group_id),
+            "identity": {"type": "SystemAssigned"},
+            "properties": properties,
+        }
+        return self._put(wanted, content)
 
     def put_role_assignment(self, scope: str, role: str, principal_id: str) -> RoleAssignment:
         """Give *role*, a name or a GUID, to the principal at *scope*."""

@@ -11,7 +11,19 @@ from podpass.lab.arm.authorization import Allowed, covers
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.filters import Clause, clauses_of
-from podpass.lab.arm.model import LOCATIONS, Answer, Call, Draft, NameRule, Operation, Resource, ResourceType, Shaped
+from podpass.lab.arm.managed_clusters import hosted
+from podpass.lab.arm.model import (
+    LOCATIONS,
+    Answer,
+    Body,
+    Call,
+    Draft,
+    NameRule,
+    Operation,
+    Resource,
+    ResourceType,
+    Shaped,
+)
 from podpass.lab.arm.paths import resource_id
 
 
@@ -125,11 +137,18 @@ def _item(resource: Resource, call: Call) -> dict[str, object]:
     return item
 
 
+class _GroupBody(Body, frozen=True, kw_only=True, rename="camel"):
+    managed_by: str | None = None
+
+
 def _shape_group(estate: Estate, draft: Draft) -> Shaped:
     del estate
+    body: _GroupBody = draft.body
     if draft.id.name.endswith("."):
         raise _group_name_refused(draft.id.name)
-    return Shaped(properties={"provisioningState": "Succeeded"})
+    kept = draft.existing.extra.get("managedBy") if draft.existing else None
+    owner = kept or body.managed_by
+    return Shaped(properties={"provisioningState": "Succeeded"}, extra={"managedBy": owner} if owner else {})
 
 
 def _group_name_refused(name: str) -> ArmError:
@@ -148,7 +167,9 @@ _GROUP_NAME = (
 GROUP = ResourceType(
     name=GROUP_TYPE,
     api_versions=("2025-04-01", "2024-11-01", "2022-12-01", "2021-04-01"),
+    body=_GroupBody,
     shape=_shape_group,
+    deleting=hosted.begin_group_delete,
     system_data=False,
     name_rule=NameRule(re.compile(r"[-\w._()]{1,90}"), "InvalidResourceGroup", _GROUP_NAME),
     delete_absent_status=404,

@@ -1,0 +1,121 @@
+"""Start, stop, new signing keys, and the credentials of a cluster.
+
+Contract: Azure HTTP surface, sections 4 and 4.2.
+"""
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import yaml
+
+from podpass.lab.arm import errors, long_running
+from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.estate import Estate
+from podpass.lab.arm.managed_clusters import hosted, refusals
+from podpass.lab.arm.managed_clusters.names import TYPE
+from podpass.lab.arm.model import Answer, Call, Operation, Resource
+from podpass.lab.arm.paths import resource_id
+
+
+def _start(estate: Estate, call: Call) -> Answer:
+    return _power(estate, call, "Running", "Starting", "starting")
+
+
+def _stop(estate: Estate, call: Call) -> Answer:
+    return _power(estate, call, "Stopped", "Stopping", "stopping")
+
+
+def _power(estate: Estate, call: Call, wanted: str, state: str, word: str) -> Answer:
+    cluster = _idle(estate, call)
+    present = cluster.properties["powerState"]["code"]
+    if present == wanted:
+        raise refusals.wrong_state(_provisioning(cluster), present, word)
+    properties = {**cluster.properties, "powerState": {"code": wanted}}
+    return _changed(estate, call, replace(cluster, properties=properties, busy=state))
+
+
+def _rotate_signing_keys(estate: Estate, call: Call) -> Answer:
+    cluster = _idle(estate, call)
+    if not cluster.properties["oidcIssuerProfile"]["enabled"]:
+        raise refusals.issuer_needed("Rotating the service account signing keys")
+    if cluster.properties["powerState"]["code"] != "Running":
+        raise refusals.wrong_state(_provisioning(cluster), "Stopped", "rotating")
+    hidden = {**cluster.hidden, "key_generation": cluster.hidden["key_generation"] + 1}
+    return _changed(estate, call, replace(cluster, hidden=hidden, busy="Updating"))
+
+
+def _idle(estate: Estate, call: Call) -> Resource:
+    cluster = estate.require(call.address.id)
+    if cluster.is_busy(estate.clock.now()):
+        raise refusals.in_progress(cluster.busy)
+    return cluster
+
+
+def _provisioning(cluster: Resource) -> str:
+    return "Failed" if cluster.failure else "Succeeded"
+
+
+def _changed(estate: Estate, call: Call, cluster: Resource) -> Answer:
+    """Keep the cluster as it is to become, and answer how that can be followed."""
+    with estate.store.transaction():
+        cluster = replace(cluster, busy_until=None, failure=None, hidden={**cluster.hidden, "pools": {}})
+        estate.keep(cluster)
+        headers = long_running.begin(estate, cluster, call.api_version)
+        hosted.want(estate, cluster)
+    return Answer(202, headers=headers)
+
+
+def _user_credential(estate: Estate, call: Call) -> Answer:
+    return _credential(estate, call, admin=False)
+
+
+def _admin_credential(estate: Estate, call: Call) -> Answer:
+    cluster = estate.require(call.address.id)
+    if cluster.properties["disableLocalAccounts"]:
+        raise errors.bad_request(
+            "Getting static credential is not allowed because this cluster is set to disable local accounts."
+        )
+    return _credential(estate, call, admin=True)
+
+
+def _credential(estate: Estate, call: Call, *, admin: bool) -> Answer:
+    cluster = estate.require(call.address.id)
+    guid = cluster.hidden["guid"]
+    try:
+        text = estate.cluster_host.kubeconfig(guid, admin=admin)
+    except KeyError:
+        raise ArmError(404, "ControlPlaneNotFound", f"Could not find control plane with id: {guid}") from None
+    name = "clusterAdmin" if admin else "clusterUser"
+    user = f"{name}_{resource_id(cluster.id).group}_{cluster.name}"
+    value = base64.b64encode(named(text, cluster=cluster.name, user=user).encode()).decode()
+    return Answer(200, {"kubeconfigs": [{"name": name, "value": value}]})
+
+
+def named(kubeconfig: str, *, cluster: str, user: str) -> str:
+    """A kubeconfig with the names that the service gives; by the user's, az tells an administrator's context."""
+    document: dict[str, Any] = yaml.safe_load(kubeconfig)
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": cluster, "cluster": document["clusters"][0]["cluster"]}],
+            "users": [{"name": user, "user": document["users"][0]["user"]}],
+            "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": user}}],
+            "current-context": cluster,
+        },
+        sort_keys=False,
+    )
+
+
+def _post(verb: str, run: Any) -> Operation:
+    return Operation(method="POST", path=f"{TYPE}/{verb}", action=f"{TYPE}/{verb}/action", run=run)
+
+
+OPERATIONS = (
+    _post("start", _start),
+    _post("stop", _stop),
+    _post("rotateServiceAccountSigningKeys", _rotate_signing_keys),
+    _post("listClusterUserCredential", _user_credential),
+    _post("listClusterAdminCredential", _admin_credential),
+)
