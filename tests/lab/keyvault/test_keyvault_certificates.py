@@ -208,10 +208,24 @@ async def test_no_private_half_stands_in_the_journal(shop: Shop) -> None:
     key = make(Wanted("EC"))
     certificate = making.self_signed(Policy(x509_props=X509Properties(subject="CN=a")), key, now=NOW)
     pem = making.bundled(key, certificate, (), making.PEM)
-    assert (await shop("POST", "certificates/a/import", {"value": pem, "pwd": "open sesame"})).status == 200
+    body = {"value": pem, "pwd": "open sesame", "policy": {"secret_props": {"contentType": making.PEM}}}
+    assert (await shop("POST", "certificates/a/import", body)).status == 200
     written = repr(shop.world.hops)
     assert pem.splitlines()[1] not in written
     assert "open sesame" not in written
+
+
+async def test_a_pem_is_imported_when_the_policy_says_that_it_is_one(shop: Shop) -> None:
+    key = make(Wanted("EC"))
+    certificate = making.self_signed(Policy(x509_props=X509Properties(subject="CN=a")), key, now=NOW)
+    pem = making.bundled(key, certificate, (), making.PEM)
+    # The stock clients send the text in base64.
+    for value in (pem, base64.b64encode(pem.encode()).decode()):
+        body = {"value": value, "policy": {"secret_props": {"contentType": making.PEM}}}
+        assert (await shop("POST", "certificates/a/import", body)).status == 200
+        refused = await shop("POST", "certificates/a/import", {"value": value})
+        assert (refused.status, refused.code) == (400, "BadParameter")
+        assert "PKCS#12" in refused.message
 
 
 async def test_a_purged_vault_takes_everything_along(shop: Shop) -> None:
@@ -287,8 +301,9 @@ def test_months_end_on_a_day_that_there_is(month: int, day: int, months: int, en
 @settings(max_examples=150, deadline=None)
 def test_an_arbitrary_value_is_refused_and_breaks_nothing(value: str) -> None:
     for text in (value, f"-----BEGIN CERTIFICATE-----\n{value}\n-----END CERTIFICATE-----\n"):
-        with pytest.raises(NotACertificate):
-            making.read(text, None)
+        for content_type in (making.PFX, making.PEM):
+            with pytest.raises(NotACertificate):
+                making.read(text, None, content_type)
 
 
 @given(subject=st.text(max_size=60))

@@ -92,6 +92,7 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         "Microsoft.ContainerService/managedClusters/trustedAccessRoleBindings",
         "Microsoft.ContainerService/operations",
         "Microsoft.ContainerService/snapshots",
+        "Microsoft.KeyVault/checkMhsmNameAvailability",
         "Microsoft.KeyVault/hsmPools",
         "Microsoft.KeyVault/locations/deletedManagedHSMs",
         "Microsoft.KeyVault/operations",

@@ -180,23 +180,29 @@ def request(policy: Policy, key: PrivateKey) -> bytes:
     return builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
-def read(value: str, password: str | None) -> Imported:
-    """The contents of a PEM text, or of a PFX in base64. Raises NotACertificate."""
+def read(value: str, password: str | None, content_type: str = PFX) -> Imported:
+    """The contents of a PFX in base64, or of a PEM as text or in base64. Raises NotACertificate.
+
+    Which it is the policy says and nothing else: a PEM without a policy is the service's best-known refusal.
+    """
+    secret = (password or "").encode() or None
     try:
-        if "-----BEGIN" in value:
-            certificates = x509.load_pem_x509_certificates(value.encode())
-            key = _private_key(value.encode(), (password or "").encode() or None)
-            content_type = PEM
+        if content_type == PEM:
+            pem = value.encode() if "-----BEGIN" in value else base64.b64decode(value, validate=True)
+            certificates, key = x509.load_pem_x509_certificates(pem), _private_key(pem, secret)
         else:
-            data = base64.b64decode(value, validate=True)
-            found, first, others = pkcs12.load_key_and_certificates(data, (password or "").encode() or None)
+            found, first, others = pkcs12.load_key_and_certificates(base64.b64decode(value, validate=True), secret)
             if found is None or first is None:
                 raise NotACertificate("The PFX must hold a certificate and its private key")
-            key, certificates, content_type = cast("PrivateKey", found), [first, *others], PFX
+            key, certificates = cast("PrivateKey", found), [first, *others]
     except NotACertificate:
         raise
     except (ValueError, TypeError, binascii.Error) as error:
-        raise NotACertificate("The value is no PEM and no PFX, or the password is wrong") from error
+        kind = "PEM" if content_type == PEM else "PKCS#12"
+        raise NotACertificate(
+            f"The specified {kind} X.509 certificate content can not be read. Please check if certificate is in valid "
+            f"{kind} format"
+        ) from error
     if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
         raise NotACertificate("The private key must be RSA or EC")
     own = [one for one in certificates if belongs(one, key)]

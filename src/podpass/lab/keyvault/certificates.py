@@ -235,8 +235,11 @@ class Certificates(Objects[CertificateBody]):
     def _import(self, call: Call, given: Input) -> CertificateVersion:
         wanted = parameters(given.body, ImportParameters)
         self._check(call.name, wanted.tags, wanted.attributes)
+        content_type = making.PFX if wanted.policy is None else wanted.policy.secret_props.content_type
+        if content_type not in (making.PFX, making.PEM):
+            raise errors.bad_parameter("The content type of the secret is not supported.")
         try:
-            imported = making.read(wanted.value, wanted.pwd)
+            imported = making.read(wanted.value, wanted.pwd, content_type)
             policy = making.policy_of(imported)
             if wanted.policy is not None:
                 policy = msgspec.structs.replace(
@@ -245,8 +248,6 @@ class Certificates(Objects[CertificateBody]):
             key_material.like(imported.key)
         except (NotACertificate, NotAKey) as error:
             raise errors.bad_parameter(f"{error}.") from error
-        if policy.secret_props.content_type not in (making.PFX, making.PEM):
-            raise errors.bad_parameter("The content type of the secret is not supported.")
         self._check_free(given.vault, call.name)
         with self._store.transaction():
             policy = self._filled(given.vault, call.name, policy)
