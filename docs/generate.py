@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from docs import scenario_reference
 from podpass.problems import CATALOGUE, Problem
 
 ROOT = Path(__file__).parent
@@ -47,6 +48,7 @@ def pages() -> dict[Path, str]:
     found = {reference / entry.page: problem_page(entry) for entry in CATALOGUE.values()}
     found[reference / "problems.md"] = problem_index()
     found[reference / "commands.md"] = commands_page()
+    found[reference / "scenario.md"] = scenario_reference.page()
     return found
 
 

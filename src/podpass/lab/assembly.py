@@ -29,7 +29,7 @@ from podpass.lab.entra import Entra, SigningIdentity, open_signing_identity
 from podpass.lab.entra.directory import Directory
 from podpass.lab.environment import Endpoints, LabPaths, host_variables, state_home
 from podpass.lab.faults import Faults, unless_unreachable
-from podpass.lab.filling import Filling
+from podpass.lab.filling import Clouds, Filling
 from podpass.lab.graph import Graph
 from podpass.lab.instance import Instance
 from podpass.lab.journal import Journal
@@ -41,7 +41,7 @@ from podpass.lab.node_set import NodeSet, wanted_nodes
 from podpass.lab.pod_runtime import RUNTIMES
 from podpass.lab.private_files import replace_file
 from podpass.lab.remembered import Remembered
-from podpass.lab.scenario import DEFAULT, Scenario, read, text_of
+from podpass.lab.scenario import DEFAULT, Scenario, Sources, read, text_of
 from podpass.lab.start_failures import explained
 from podpass.lab.store import Store
 from podpass.lab.surroundings import LabCluster, Surroundings
@@ -185,7 +185,7 @@ class Lab:
             opening.create_task(self._cluster.open())
         await self._serve_clouds(signing.result())
         if new or given is not None:
-            self._filling.apply(scenario)
+            self._filling.apply(scenario, self._sources())
             self._remembered.keep_scenario(scenario)
         self._keep_endpoints(scenario)
         self._supervision = await self._cluster.start(self.endpoints.tenant_id)
@@ -199,6 +199,10 @@ class Lab:
         if not isinstance(self._scenario, Path):
             return self._scenario
         return read(text_of(self._scenario), source=str(self._scenario))
+
+    def _sources(self) -> Sources:
+        """Where a scenario's values come from that do not stand in it."""
+        return Sources(self._scenario.absolute().parent) if isinstance(self._scenario, Path) else Sources()
 
     def _open_state(self) -> None:
         self._store = Store.open(self.paths.database)
@@ -238,7 +242,7 @@ class Lab:
         entry = scenario.clusters[0]
         tenant = next(tenant for tenant in scenario.tenants if tenant.name == entry.tenant)
         tenant_id = self._remembered.tenant_id(tenant.name, tenant.id)
-        guid = self._remembered.guid(f"cluster/{entry.name}")
+        guid = self._remembered.guid(f"cluster/{entry.name}", entry.id)
         return EmbeddedCluster(
             surroundings,
             name=entry.name,
@@ -304,7 +308,17 @@ class Lab:
         ):
             await self._stack.enter_async_context(door_open)
         self._filling = Filling(
-            self._store, self._remembered, self._directory, self._arm, keyvault, lambda _cluster: self._cluster.issuer
+            Clouds(
+                store=self._store,
+                remembered=self._remembered,
+                directory=self._directory,
+                arm=self._arm,
+                keyvault=keyvault,
+                graph=graph,
+                faults=self.faults,
+                issuer_of=lambda _cluster: self._cluster.issuer,
+                client_secrets=self.paths.directory / "client-secrets",
+            )
         )
 
     def _instance(self, who: str, entra: Entra, machine: Callable[[], tuple[Resource, str] | None]) -> App:

@@ -9,6 +9,7 @@ from podpass.lab.scenario.model import Scenario
 from podpass.lab.store import Store
 
 _SERVICE = "lab"
+_KEPT = ("tenants", "subscriptions", "clusters")
 
 
 class Remembered:
@@ -67,9 +68,10 @@ class Remembered:
 
     @property
     def scenario(self) -> Scenario | None:
-        """What the lab was filled with, None before the first time."""
+        """The tenants, subscriptions and clusters that the lab was filled with, None before the first time."""
         kept = self._store.get(_SERVICE, "scenario", "applied")
-        return None if kept is None else msgspec.convert(kept, Scenario)
+        return None if kept is None else msgspec.convert({name: kept[name] for name in _KEPT}, Scenario)
 
     def keep_scenario(self, scenario: Scenario) -> None:
-        self._store.put(_SERVICE, "scenario", "applied", scenario)
+        # Everything else is in the services, and may hold secrets.
+        self._store.put(_SERVICE, "scenario", "applied", {name: getattr(scenario, name) for name in _KEPT})

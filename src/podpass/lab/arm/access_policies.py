@@ -75,7 +75,7 @@ def checked(policies: Iterable[PolicyBody], tenant_id: str) -> list[dict[str, An
         permissions: dict[str, list[str]] = {}
         for kind, words in msgspec.to_builtins(policy.permissions).items():
             for word in words:
-                if word.lower() not in _WORDS[kind]:
+                if word.lower() not in WORDS[kind]:
                     raise errors.bad_request(f"The permission '{word}' is not valid for {kind}.")
             permissions[kind] = list(words)
         if policy.tenant_id.lower() != tenant_id.lower():
@@ -156,7 +156,7 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_WORDS: Mapping[str, frozenset[str]] = {
+WORDS: Mapping[str, frozenset[str]] = {
     "secrets": _words("all get list set delete backup restore recover purge"),
     "keys": _words(
         "all encrypt decrypt wrapkey unwrapkey sign verify get list create update import delete backup restore recover "
@@ -170,5 +170,6 @@ _WORDS: Mapping[str, frozenset[str]] = {
         "all get list delete set update regeneratekey recover purge backup restore getsas listsas deletesas setsas"
     ),
 }
+"""The permissions there are on each type of object, in lower case."""
 
 OPERATIONS = (Operation(method="PUT", path=TYPE, action=f"{TYPE}/write", run=_change_policies),)

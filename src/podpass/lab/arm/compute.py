@@ -46,14 +46,13 @@ def _shape_scale_set(estate: Estate, draft: Draft) -> Shaped:
     before = draft.existing
     sku = given.sku or (_Sku(**before.extra["sku"]) if before else _Sku(name="Standard_D2s_v3", capacity=0))
     capacity = min(max(sku.capacity, 0), MAX_CAPACITY)
-    unique = before.properties["uniqueId"] if before else str(uuid.uuid4())
     properties = {
         "singlePlacementGroup": True,
         "orchestrationMode": "Uniform",
         "upgradePolicy": {"mode": "Manual"},
         "overprovision": False,
         **given.properties,
-        "uniqueId": unique,
+        "uniqueId": draft.guid("uniqueId"),
         "provisioningState": "Succeeded",
     }
     extra: dict[str, Any] = {"sku": {"name": sku.name, "tier": sku.tier, "capacity": capacity}}
@@ -65,7 +64,7 @@ def _shape_machine(estate: Estate, draft: Draft) -> Shaped:
     properties = {
         "hardwareProfile": {"vmSize": "Standard_D2s_v3"},
         **given.properties,
-        "vmId": draft.existing.properties["vmId"] if draft.existing else str(uuid.uuid4()),
+        "vmId": draft.guid("vmId"),
         "provisioningState": "Succeeded",
     }
     return Shaped(properties=properties, extra=_with_identity(estate, draft, given.identity, MACHINE, {}))

@@ -141,11 +141,18 @@ class Estate:
         return self.below(scope, kind.name)
 
     def put(
-        self, wanted: ResourceId, content: Any, *, actor: Actor, api_version: str, principal_id: str = ""
+        self,
+        wanted: ResourceId,
+        content: Any,
+        *,
+        actor: Actor,
+        api_version: str,
+        principal_id: str = "",
+        stated: Mapping[str, str] | None = None,
     ) -> Written:
         """Create the resource or replace it by *content*, decoded JSON. Read-only members in it are ignored.
 
-        Without *principal_id* the lab itself writes, which may assign every identity.
+        Without *principal_id* the lab itself writes, which may assign every identity and *stated* GUIDs.
         """
         kind = self._creatable(wanted)
         if principal_id:
@@ -176,6 +183,7 @@ class Estate:
                 api_version=api_version,
                 actor=actor,
                 principal_id=principal_id,
+                stated=stated or {},
             )
             shaped = kind.shape(self, draft) if kind.shape else Shaped()
             resource = Resource(

@@ -20,6 +20,13 @@ def is_registered(estate: Estate, subscription: str, namespace: str, name: str) 
     return _state(estate, _key(subscription, namespace, name)) == "Registered"
 
 
+def put(estate: Estate, subscription: str, namespace: str, name: str, state: str) -> None:
+    """Have the subscription's feature in *state*, Registered or Unregistered, at once."""
+    document = {"namespace": namespace, "name": name, "state": state, "done_at": estate.clock.now()}
+    if _state(estate, key := _key(subscription, namespace, name)) != state:
+        estate.store.put(SERVICE, _KIND, key, document)
+
+
 def _read(estate: Estate, call: Call) -> Answer:
     if not call.address.tail:
         return Answer(200, _shown(estate, *_names(call), call))

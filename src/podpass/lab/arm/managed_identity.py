@@ -6,7 +6,6 @@ Contract: workload identity, sections 6.1, 6.2 and 6.4.
 """
 
 import re
-import uuid
 
 import msgspec
 
@@ -46,8 +45,8 @@ def _shape_identity(estate: Estate, draft: Draft) -> Shaped:
     return Shaped(
         properties={
             "tenantId": draft.subscription.tenant_id,
-            "principalId": str(uuid.uuid4()),
-            "clientId": str(uuid.uuid4()),
+            "principalId": draft.guid("principalId"),
+            "clientId": draft.guid("clientId"),
         }
     )
 

@@ -5,6 +5,7 @@ The catalogue is the list of them, and everything else in this package is generi
 """
 
 import re
+import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -162,6 +163,13 @@ class Draft:
     actor: Actor
     principal_id: str = ""
     """Who writes, where that is a caller; the lab's own filling may do everything."""
+    stated: Mapping[str, str] = field(default_factory=dict)
+    """GUIDs that the lab's filling wants a new resource to have, by the members that show them."""
+
+    def guid(self, member: str) -> str:
+        """The GUID that the resource shows as a member of its properties: for life, as stated, or a new one."""
+        kept = self.existing.properties.get(member) if self.existing else None
+        return str(kept or self.stated.get(member) or uuid.uuid4())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

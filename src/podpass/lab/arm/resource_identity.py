@@ -70,7 +70,7 @@ def shape(estate: Estate, draft: Draft, given: Identity | None, resource_type: s
         return None
     shown: dict[str, Any] = {"type": ", ".join(kinds)}
     if _SYSTEM in kinds:
-        shown["principalId"] = before.get("principalId") or str(uuid.uuid4())
+        shown["principalId"] = before.get("principalId") or draft.stated.get("principalId") or str(uuid.uuid4())
         shown["tenantId"] = draft.subscription.tenant_id
     if assigned:
         shown["userAssignedIdentities"] = assigned

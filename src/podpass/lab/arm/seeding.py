@@ -67,9 +67,11 @@ class Seeding:
         self._estate.put_subscription(subscription)
         return subscription
 
-    def put_group(self, subscription_id: str, name: str, location: str = "eastus") -> Group:
+    def put_group(
+        self, subscription_id: str, name: str, location: str = "eastus", *, tags: Mapping[str, str] | None = None
+    ) -> Group:
         wanted = resource_group(subscription_id, name)
-        resource = self._put(wanted, {"location": location})
+        resource = self._put(wanted, {"location": location, "tags": tags or {}})
         return Group(resource.id, resource.name, resource.location, subscription_id.lower())
 
     def put_identity(self, group_id: str, name: str, location: str = "") -> Identity:
@@ -168,22 +170,49 @@ class Seeding:
         }
         return self._put(wanted, content)
 
-    def put_role_assignment(self, scope: str, role: str, principal_id: str) -> RoleAssignment:
-        """Give *role*, a name or a GUID, to the principal at *scope*."""
+    def put_resource(
+        self,
+        group_id: str,
+        resource_type: str,
+        name: str,
+        content: Mapping[str, object],
+        *,
+        stated: Mapping[str, str] | None = None,
+    ) -> Resource:
+        """A resource of any type, in the group's location unless *content* says another.
+
+        The name of a child follows its parent's after a slash. *stated* are GUIDs that a new one is to show.
+        """
+        wanted = _in_group(group_id, resource_type, name)
+        kind = self._estate.kind(resource_type)
+        if kind is not None and kind.located and not content.get("location"):
+            content = {**content, "location": self._location_of(group_id)}
+        return self._put(wanted, content, stated)
+
+    def put_role_assignment(
+        self, scope: str, role: str, principal_id: str, *, name: str = "", description: str | None = None
+    ) -> RoleAssignment:
+        """Give *role*, a name or a GUID, to the principal at *scope*; *name*, a GUID, is for a new assignment."""
         known = self._estate.definitions.all().values()
         definition = next((one for one in known if role.lower() in (one.guid, one.name.lower())), None)
         if definition is None:
             raise ArmError(400, "RoleDefinitionDoesNotExist", f"There is no role '{role}' among the lab's roles.")
         for held in self._estate.assignments.of(principal_id):
             if (held.role, held.scope.lower()) == (definition.guid, scope.rstrip("/").lower()):
-                return held
-        name = str(uuid.uuid5(_NAMES, f"{scope.rstrip('/')} {definition.guid} {principal_id}".lower()))
-        wanted = AssignmentProperties(role_definition_id=definition.guid, principal_id=principal_id)
+                if description is None or held.description == description:
+                    return held
+                name = held.name
+        name = name or str(uuid.uuid5(_NAMES, f"{scope.rstrip('/')} {definition.guid} {principal_id}".lower()))
+        wanted = AssignmentProperties(
+            role_definition_id=definition.guid, principal_id=principal_id, description=description
+        )
         assignment, _ = assign(self._estate, parsed_id(scope or "/"), name, wanted, by="")
         return assignment
 
-    def _put(self, wanted: ResourceId, content: Mapping[str, object]) -> Resource:
-        return self._estate.put(wanted, content, actor=_SEEDER, api_version=_API_VERSION).resource
+    def _put(
+        self, wanted: ResourceId, content: Mapping[str, object], stated: Mapping[str, str] | None = None
+    ) -> Resource:
+        return self._estate.put(wanted, content, actor=_SEEDER, api_version=_API_VERSION, stated=stated).resource
 
     def _location_of(self, group_id: str) -> str:
         return self._estate.require(parsed_id(group_id)).location
@@ -201,5 +230,11 @@ def identity_of(resource: Resource) -> Identity:
 
 
 def _in_group(group_id: str, resource_type: str, name: str) -> ResourceId:
-    namespace, _, kind = resource_type.partition("/")
-    return parsed_id(group_id).extension(namespace, kind, name)
+    namespace, *kinds = resource_type.split("/")
+    names = name.split("/")
+    if len(kinds) != len(names):
+        raise ArmError(400, "InvalidResourceName", f"'{name}' is no name of a resource of type {resource_type}.")
+    wanted = parsed_id(group_id).extension(namespace, kinds[0], names[0])
+    for kind, own in zip(kinds[1:], names[1:], strict=True):
+        wanted = wanted.child(kind, own)
+    return wanted

@@ -64,9 +64,7 @@ _EMPTY: Mapping[str, Any] = {
         "implicitGrantSettings": {"enableAccessTokenIssuance": False, "enableIdTokenIssuance": False},
     },
 }
-_READ_ONLY = frozenset(
-    {"id", "appId", "createdDateTime", "deletedDateTime", "publisherDomain", "applicationTemplateId"}
-)
+READ_ONLY = frozenset({"id", "appId", "createdDateTime", "deletedDateTime", "publisherDomain", "applicationTemplateId"})
 
 
 class Applications:
@@ -89,7 +87,7 @@ class Applications:
                     case "GET":
                         return entity(KIND, self.shown(application))
                     case "PATCH":
-                        self._update(application, parameters(call.body, dict[str, Any]))
+                        self.update(application, parameters(call.body, dict[str, Any]))
                         return Answer(None, 204)
                     case "DELETE":
                         self._directory.delete_application(call.tenant_id, application.client_id)
@@ -116,21 +114,27 @@ class Applications:
         return collection(KIND, KIND, [one for one in shown if wanted(one)], call)
 
     def _create(self, call: Call) -> Answer:
-        given = parameters(call.body, dict[str, Any])
+        made = self.create(call.tenant_id, parameters(call.body, dict[str, Any]))
+        return entity(KIND, self.shown(made), 201)
+
+    def create(
+        self, tenant_id: str, given: dict[str, Any], *, client_id: str = "", registration_id: str = ""
+    ) -> Application:
+        """A new application of the members *given*, with ids of its own unless they are given, too."""
         if not given.get("displayName"):
             raise errors.bad_request("A value is required for property 'displayName' of resource 'Application'.")
         application = Application(
-            tenant_id=call.tenant_id,
-            client_id=str(uuid.uuid4()),
+            tenant_id=tenant_id,
+            client_id=client_id or str(uuid.uuid4()),
             object_id="",
             display_name="",
-            registration_id=str(uuid.uuid4()),
+            registration_id=registration_id or str(uuid.uuid4()),
         )
         now = rfc3339(self._clock.now())
-        self._update(application, given, created=now)
-        return entity(KIND, self.shown(self.find(call.tenant_id, application.registration_id)), 201)
+        self.update(application, given, created=now)
+        return self.find(tenant_id, application.registration_id)
 
-    def _update(self, application: Application, given: dict[str, Any], *, created: str = "") -> None:
+    def update(self, application: Application, given: dict[str, Any], *, created: str = "") -> None:
         """Change what *given* names, all of it or nothing."""
         tenant_id, client_id = application.tenant_id, application.client_id
         members = {
@@ -159,7 +163,7 @@ class Applications:
                             f"Invalid value specified for property '{name}' of resource 'Application'."
                         )
                     members[name] = value
-                case _ if name in _READ_ONLY and not created:
+                case _ if name in READ_ONLY and not created:
                     raise errors.bad_request(f"Property '{name}' is read-only and cannot be set.")
                 case _ if not name.startswith("@"):
                     raise errors.bad_request(f"Invalid property '{name[:64]}'.")

@@ -81,8 +81,7 @@ def change_passwords(
     ends = now + PASSWORD_DAYS * 86_400 if given.end_date_time is None else _seconds(given.end_date_time)
     if ends <= starts:
         raise errors.bad_request("The password credential's end date must be after its start date.")
-    # The shape of real ones, which tools that search for leaked secrets know.
-    text = f"{secrets.token_urlsafe(3)[:3]}8Q~{secrets.token_urlsafe(26)[:34]}"
+    text = new_password()
     made = ClientSecret(
         key_id=str(uuid.uuid4()),
         digest=digest_of(text),
@@ -94,6 +93,11 @@ def change_passwords(
     )
     directory.put_secrets(application.tenant_id, application.client_id, (*present, made))
     return Answer({"@odata.context": "#microsoft.graph.passwordCredential", **_shown_secret(made), "secretText": text})
+
+
+def new_password() -> str:
+    """A random password in the shape of real ones, which tools that search for leaked secrets know."""
+    return f"{secrets.token_urlsafe(3)[:3]}8Q~{secrets.token_urlsafe(26)[:34]}"
 
 
 def replace_certificates(directory: Directory, application: Application, holder: Holder, given: Any) -> None:

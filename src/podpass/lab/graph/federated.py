@@ -90,7 +90,7 @@ class FederatedCredentials:
         wanted = Wanted(
             given.name, given.issuer, tuple(given.audiences), given.subject, given.claims_matching_expression
         )
-        return self._shown(application, self._put(application, wanted, given.description))
+        return self._shown(application, self.put(application, wanted, given.description))
 
     def _update(self, application: Application, name: str, given: UpdateParameters, context: str) -> Answer:
         try:
@@ -115,10 +115,11 @@ class FederatedCredentials:
             if given.claims_matching_expression is msgspec.UNSET
             else given.claims_matching_expression,
         )
-        self._put(application, wanted, given.description)
+        self.put(application, wanted, given.description)
         return Answer(None, 204)
 
-    def _put(self, application: Application, wanted: Wanted, description: str | None) -> FederatedCredential:
+    def put(self, application: Application, wanted: Wanted, description: str | None) -> FederatedCredential:
+        """Add the credential, or replace the one of its name."""
         tenant_id, client_id = application.tenant_id, application.client_id
         present = self._of(application)
         siblings = [one for one in present if one.name.lower() != wanted.name.lower()]

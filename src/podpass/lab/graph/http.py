@@ -18,6 +18,7 @@ from podpass.lab.graph.directory_objects import by_ids
 from podpass.lab.graph.errors import GraphError
 from podpass.lab.graph.federated import FederatedCredentials
 from podpass.lab.graph.principals import Principals
+from podpass.lab.graph.seeding import Seeding
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.lab.store import NotStored
 from podpass.serving.asgi import App, Request, Response, answering, json_response
@@ -46,6 +47,7 @@ class Graph:
         self._applications = Applications(directory, clock)
         self._principals = Principals(directory, clock)
         self._federated = FederatedCredentials(directory, self._applications)
+        self.seed = Seeding(directory, clock, self._applications, self._principals, self._federated)
         self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large, broken=self._broken)
 
     async def _handle(self, request: Request) -> Response:

@@ -61,10 +61,10 @@ class Principals:
                     case "GET":
                         return entity(KIND, shown(application, self._directory))
                     case "PATCH":
-                        self._update(application, parameters(call.body, UpdateParameters))
+                        self.update(application, parameters(call.body, UpdateParameters))
                         return Answer(None, 204)
                     case "DELETE":
-                        self._delete(application)
+                        self.delete(application)
                         return Answer(None, 204)
             case ["POST", name, action] if action.lower() in ("addpassword", "removepassword"):
                 application = self.find(call.tenant_id, name)
@@ -100,11 +100,16 @@ class Principals:
                 "The service principal cannot be created, updated, or restored because the service principal name"
                 f" {application.client_id} is already in use.",
             )
-        made = replace(application, object_id=str(uuid.uuid4()), enabled=given.account_enabled)
-        self._directory.put_application(made)
+        made = self.create(application, enabled=given.account_enabled)
         return entity(KIND, shown(made, self._directory), 201)
 
-    def _update(self, application: Application, given: UpdateParameters) -> None:
+    def create(self, application: Application, *, enabled: bool, object_id: str = "") -> Application:
+        """The application with a service principal, of an id of its own unless one is given."""
+        made = replace(application, object_id=object_id or str(uuid.uuid4()), enabled=enabled)
+        self._directory.put_application(made)
+        return made
+
+    def update(self, application: Application, given: UpdateParameters) -> None:
         _own(application)
         enabled = application.enabled if given.account_enabled is None else given.account_enabled
         with self._directory.transaction():
@@ -114,7 +119,7 @@ class Principals:
                     self._directory, application, "servicePrincipal", given.key_credentials
                 )
 
-    def _delete(self, application: Application) -> None:
+    def delete(self, application: Application) -> None:
         _own(application)
         with self._directory.transaction():
             self._directory.put_application(replace(application, object_id=""))

@@ -28,6 +28,7 @@ from podpass.lab.keyvault.issuers import Issuers
 from podpass.lab.keyvault.keys import Keys
 from podpass.lab.keyvault.model import SetParameters
 from podpass.lab.keyvault.secrets import Secrets, SecretVersion
+from podpass.lab.keyvault.seeding import Seeding
 from podpass.lab.store import Store
 
 __all__ = ["Endpoint", "KeyVault", "KeyVaultError"]
@@ -56,6 +57,7 @@ class KeyVault:
         # The paths of issuers look like those of certificates.
         services = (issuers, self._secrets, keys, certificates)
         self.app = KeyVaultHttp(services, arm, access_tokens, journal, clock, endpoint, faults=faults).app
+        self.seed = Seeding(self._secrets, keys, certificates, clock, self._require)
         for drop in (self._secrets.shelf.drop, keys.drop, certificates.drop, issuers.drop, agenda.drop):
             arm.on_vault_purged(drop)
 
@@ -63,29 +65,9 @@ class KeyVault:
         """Whether there is a vault of this name, and so a host name that resolves."""
         return self._arm.vault(name) is not None
 
-    def has_secret(self, vault: str, name: str) -> bool:
-        """Whether the vault holds a secret of this name. Raises KeyVaultError when there is no such vault."""
-        found = self._require(vault)
-        try:
-            self._secrets.shelf.get(found, name)
-        except KeyVaultError as error:
-            if error.code == "SecretNotFound":
-                return False
-            raise
-        return True
-
     def set_secret(self, vault: str, name: str, value: str, content_type: str | None = None) -> SecretVersion:
         """The secret with this value, in a new version unless the newest one has it. Raises KeyVaultError."""
-        found = self._require(vault)
-        try:
-            newest = self._secrets.shelf.get(found, name)
-        except KeyVaultError as error:
-            if error.code != "SecretNotFound":
-                raise
-        else:
-            if newest.value.text == value and newest.body.content_type == content_type and newest.body.enabled:
-                return newest
-        return self._secrets.put(found, name, SetParameters(value=value, content_type=content_type))
+        return self.seed.put_secret(vault, name, SetParameters(value=value, content_type=content_type))
 
     def _tell(self, vault: Vault, what: str, why: str) -> None:
         self._journal.record(

@@ -99,7 +99,7 @@ class Certificates(Objects[CertificateBody]):
             self._records,
             tell,
             self._renewed,
-            reused=self._reused,
+            reused=self.reused,
             contacts=issuers.addresses,
         )
         self._backing: tuple[Shelf[Any], ...] = (keys.shelf, secrets.shelf)
@@ -171,19 +171,30 @@ class Certificates(Objects[CertificateBody]):
 
     async def _create(self, call: Call, given: Input) -> dict[str, Any]:
         wanted = parameters(given.body, CreateParameters)
-        vault, name = given.vault, call.name
+        policy = self.check_new(given.vault, call.name, wanted)
+        key = self.reused(given.vault, call.name, policy)
+        if key is None:
+            key = await asyncio.to_thread(key_material.make, policy.key)
+        pending = self.put_new(given.vault, call.name, wanted, policy, key)
+        # azure-keyvault-certificates fetches the certificate only after an operation that it saw in progress.
+        return records.shown_operation(pending, given.origin, status="inProgress")
+
+    def check_new(self, vault: Vault, name: str, wanted: CreateParameters) -> Policy:
+        """By which policy a new version is to be made. Raises KeyVaultError when the vault would not take it."""
         self._check(name, wanted.tags, wanted.attributes)
         policy = wanted.policy or self._records.policy(vault, name)
         if policy is None:
             raise errors.bad_parameter("The property policy is missing.")
-        issuer = policy.issuer.name.lower()
-        if issuer not in (SELF, UNKNOWN):
+        if policy.issuer.name.lower() not in (SELF, UNKNOWN):
             self._issuers.require(vault, policy.issuer.name)
             raise errors.not_emulated(f"the certificate authority behind the issuer {policy.issuer.name[:64]}")
         policy = self._filled(vault, name, _checked(policy))
         self._check_free(vault, name)
-        reused = self._reused(vault, name, policy)
-        key = await asyncio.to_thread(key_material.make, policy.key) if reused is None else reused
+        return policy
+
+    def put_new(self, vault: Vault, name: str, wanted: CreateParameters, policy: Policy, key: PrivateKey) -> Pending:
+        """A new version for *key*, made as `check_new` said, or a request for one."""
+        issuer = policy.issuer.name.lower()
         pending = Pending(
             name=name,
             request_id=uuid.uuid4().hex,
@@ -205,8 +216,8 @@ class Certificates(Objects[CertificateBody]):
                 certificate = making.self_signed(policy, key, now=now)
                 self._put(vault, name, key, certificate, (), policy, wanted.tags, wanted.attributes)
             self._records.keep_pending(vault, pending)
-        # azure-keyvault-certificates fetches the certificate only after an operation that it saw in progress.
-        return records.shown_operation(pending, given.origin, status="inProgress")
+            self._renewals.plan(vault, name)
+        return pending
 
     def _renewed(
         self, vault: Vault, newest: CertificateVersion, key: PrivateKey, policy: Policy, at: float
@@ -223,7 +234,7 @@ class Certificates(Objects[CertificateBody]):
         created = (before.attributes or {}).get("created", now) if before else now
         return making.filled(policy, created=created, updated=now)
 
-    def _reused(self, vault: Vault, name: str, policy: Policy) -> PrivateKey | None:
+    def reused(self, vault: Vault, name: str, policy: Policy) -> PrivateKey | None:
         """The newest version's key pair, when the policy wants no new one."""
         if not policy.key_props.reuse_key:
             return None
@@ -335,9 +346,12 @@ class Certificates(Objects[CertificateBody]):
         return made
 
     def _update(self, call: Call, given: Input) -> CertificateVersion:
-        wanted = parameters(given.body, UpdateParameters)
-        self._check(call.name, wanted.tags, wanted.attributes)
-        present = self.shelf.get(given.vault, call.name, call.version)
+        return self.update(given.vault, call.name, call.version, parameters(given.body, UpdateParameters))
+
+    def update(self, vault: Vault, name: str, version: str, wanted: UpdateParameters) -> CertificateVersion:
+        """Change what is said of a version, and of the key and the secret with it; the newest without *version*."""
+        self._check(name, wanted.tags, wanted.attributes)
+        present = self.shelf.get(vault, name, version)
         now = int(self._clock.now())
         # The lifetime is the certificate's own.
         attributes = Attributes(enabled=wanted.attributes.enabled)
@@ -345,12 +359,17 @@ class Certificates(Objects[CertificateBody]):
             _checked(wanted.policy)
         with self._store.transaction():
             if wanted.policy is not None:
-                self._records.keep_policy(given.vault, call.name, self._filled(given.vault, call.name, wanted.policy))
+                self._records.keep_policy(vault, name, self._filled(vault, name, wanted.policy))
             for shelf in self._backing:
-                body = shelf.get(given.vault, call.name, present.version).body
-                shelf.change(given.vault, call.name, present.version, updated(body, attributes, wanted.tags, now=now))
+                body = shelf.get(vault, name, present.version).body
+                shelf.change(vault, name, present.version, updated(body, attributes, wanted.tags, now=now))
             body = updated(present.body, attributes, wanted.tags, now=now)
-            return self.shelf.change(given.vault, call.name, present.version, body)
+            return self.shelf.change(vault, name, present.version, body)
+
+    def policy(self, vault: Vault, name: str) -> Policy | None:
+        """The policy of a certificate, without the times that the service adds."""
+        found = self._records.policy(vault, name)
+        return None if found is None else msgspec.structs.replace(found, attributes=None)
 
     # The life of all three together
 
@@ -361,12 +380,12 @@ class Certificates(Objects[CertificateBody]):
                 shelf.delete(given.vault, call.name)
             return result
 
-    def _recover(self, call: Call, given: Input) -> Result:
+    def recover(self, vault: Vault, name: str) -> CertificateVersion:
         with self._store.transaction():
-            result = super()._recover(call, given)
+            recovered = super().recover(vault, name)
             for shelf in self._backing:
-                shelf.recover(given.vault, call.name)
-            return result
+                shelf.recover(vault, name)
+            return recovered
 
     def _purge(self, call: Call, given: Input) -> Result:
         with self._store.transaction():

@@ -181,7 +181,13 @@ class Keys(Objects[KeyBody]):
 
     async def _create(self, call: Call, given: Input) -> KeyVersion:
         wanted = parameters(given.body, CreateParameters)
-        self._check(call.name, wanted)
+        sort = self.check_new(given.vault, call.name, wanted)
+        key = await asyncio.to_thread(key_material.make, sort)
+        return self.put_new(given.vault, call.name, wanted, key)
+
+    def check_new(self, vault: Vault, name: str, wanted: CreateParameters) -> Wanted:
+        """What key pair is wanted. Raises KeyVaultError when the vault would not take it."""
+        self._check(name, wanted)
         if wanted.kty.upper() in ("RSA-HSM", "EC-HSM", "OCT-HSM"):
             raise errors.not_emulated(f"keys in hardware ({wanted.kty})")
         try:
@@ -194,11 +200,15 @@ class Keys(Objects[KeyBody]):
                 raise NotAKey(f"The key type {wanted.kty[:32]} is not supported: it must be RSA or EC")
         except NotAKey as error:
             raise errors.bad_parameter(f"{error}.") from error
-        operations = _operations(wanted.key_ops, sort.type)
-        self.shelf.check_free(given.vault, call.name)
-        self.check_unmanaged(given.vault, call.name)
-        key = await asyncio.to_thread(key_material.make, sort)
-        return self._put(given.vault, call.name, key, operations, wanted.attributes, wanted.tags)
+        _operations(wanted.key_ops, sort.type)
+        self.shelf.check_free(vault, name)
+        self.check_unmanaged(vault, name)
+        return sort
+
+    def put_new(self, vault: Vault, name: str, wanted: CreateParameters, key: PrivateKey) -> KeyVersion:
+        """A new version that is *key*, made as `check_new` said."""
+        operations = _operations(wanted.key_ops, wanted.kty)
+        return self._put(vault, name, key, operations, wanted.attributes, wanted.tags)
 
     def _import(self, call: Call, given: Input) -> KeyVersion:
         wanted = parameters(given.body, ImportParameters)

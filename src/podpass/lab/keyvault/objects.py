@@ -130,7 +130,11 @@ class Objects(Generic[BodyT]):
 
     def _recover(self, call: Call, given: Input) -> Result:
         self._check_deleted_alone(given.vault, call.name)
-        return Result(self.bundle(self.shelf.recover(given.vault, call.name), given))
+        return Result(self.bundle(self.recover(given.vault, call.name), given))
+
+    def recover(self, vault: Vault, name: str) -> Version[BodyT]:
+        """Bring back what was deleted."""
+        return self.shelf.recover(vault, name)
 
     def _purge(self, call: Call, given: Input) -> Result:
         self._check_deleted_alone(given.vault, call.name)

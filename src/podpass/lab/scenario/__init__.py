@@ -7,5 +7,6 @@ same functions the services' own HTTP calls use. The format is described in docs
 from podpass.lab.scenario.file import text_of
 from podpass.lab.scenario.model import DEFAULT, Scenario
 from podpass.lab.scenario.reading import ScenarioInvalid, read
+from podpass.lab.scenario.sources import Sources
 
-__all__ = ["DEFAULT", "Scenario", "ScenarioInvalid", "read", "text_of"]
+__all__ = ["DEFAULT", "Scenario", "ScenarioInvalid", "Sources", "read", "text_of"]

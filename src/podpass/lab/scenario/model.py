@@ -1,116 +1,56 @@
 """What a scenario says, as values. Names refer to other entries of the same scenario."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated
 
-from podpass.azure.clouds import PUBLIC
+from podpass.lab.scenario.entries.access import RoleAssignmentEntry
+from podpass.lab.scenario.entries.clusters import ClusterEntry
+from podpass.lab.scenario.entries.directory import ApplicationEntry
+from podpass.lab.scenario.entries.resources import IdentityEntry, ResourceEntry, ScaleSetEntry, VirtualMachineEntry
+from podpass.lab.scenario.entries.tenancy import ResourceGroupEntry, SubscriptionEntry, TenantEntry
+from podpass.lab.scenario.entries.vaults import VaultEntry
+from podpass.lab.scenario.fields import Between
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TenantEntry:
-    name: str
-    id: str = ""
-    """A GUID; empty lets the lab choose one and keep it."""
-    domain: str = ""
-    flexible_issuers: Literal["supported", "any"] = "supported"
-    """Which issuers flexible federated credentials may name: those that the vendor supports, or any."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscriptionEntry:
-    name: str
-    tenant: str
-    id: str = ""
+_YEAR_SECONDS = 366 * 86_400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResourceGroupEntry:
-    name: str
-    subscription: str
-    location: str = "eastus"
+class FaultsEntry:
+    """What goes wrong on purpose, as `podpass lab fault` sets it. What is not named is off."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClusterEntry:
-    name: str
-    tenant: str
-    region: str = "eastus"
-    host_paths: tuple[str, ...] = ()
-    """Directories of this machine that hostPath volumes may show."""
-    nodes: int = 0
-    """How many nodes it has at least; 0 says nothing about it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FederatedCredentialEntry:
-    name: str
-    subject: str = ""
-    expression: str = ""
-    """The claims matching expression of a flexible one, which has no subject."""
-    issuer: str = ""
-    """An issuer URL; empty stands for the issuer of *cluster*."""
-    cluster: str = ""
-    audience: str = PUBLIC.token_exchange_audience
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IdentityEntry:
-    name: str
-    resource_group: str
-    federated_credentials: tuple[FederatedCredentialEntry, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VirtualMachineEntry:
-    name: str
-    resource_group: str
-    system_assigned: bool = False
-    identities: tuple[str, ...] = ()
-    host: bool = False
-    """Programs on this machine run on it: the metadata service answers them in its name."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SecretEntry:
-    name: str
-    value: str | None = field(default=None, repr=False)
-    """None makes a random value: a scenario file needs to hold no secret."""
-    content_type: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AccessPolicyEntry:
-    identity: str
-    secrets: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VaultEntry:
-    name: str
-    resource_group: str
-    authorization: Literal["rbac", "accessPolicies"] = "rbac"
-    secrets: tuple[SecretEntry, ...] = ()
-    access_policies: tuple[AccessPolicyEntry, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoleAssignmentEntry:
-    identity: str
-    role: str
-    scope_kind: Literal["vault", "resourceGroup", "subscription"]
-    scope: str
+    issuer_unreachable: Annotated[bool, "the cluster's issuer answers nobody"] = False
+    propagation_delay_seconds: Annotated[
+        float, Between(0, _YEAR_SECONDS), "how long a changed federated credential stays unseen at the token endpoint"
+    ] = 0.0
+    cluster_skew_seconds: Annotated[
+        float, Between(-_YEAR_SECONDS, _YEAR_SECONDS), "how far the cluster's clock is ahead of the clouds'"
+    ] = 0.0
+    metadata_limited: Annotated[bool, "the metadata service keeps its limits"] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
+    """What a lab is filled with."""
+
     tenants: tuple[TenantEntry, ...]
     subscriptions: tuple[SubscriptionEntry, ...]
     clusters: tuple[ClusterEntry, ...]
     resource_groups: tuple[ResourceGroupEntry, ...] = ()
+    applications: tuple[ApplicationEntry, ...] = ()
     identities: tuple[IdentityEntry, ...] = ()
+    virtual_machines: tuple[VirtualMachineEntry, ...] = ()
+    virtual_machine_scale_sets: tuple[ScaleSetEntry, ...] = ()
+    resources: tuple[ResourceEntry, ...] = ()
     vaults: tuple[VaultEntry, ...] = ()
     role_assignments: tuple[RoleAssignmentEntry, ...] = ()
-    virtual_machines: tuple[VirtualMachineEntry, ...] = ()
+    faults: FaultsEntry | None = None
+
+    def check(self) -> Iterator[tuple[str, str]]:
+        if len(self.clusters) > 1:
+            yield "clusters", "a lab has one cluster so far"
+        if sum(machine.host for machine in self.virtual_machines) > 1:
+            yield "virtualMachines", "only one machine can be the host"
 
 
 DEFAULT = Scenario(

@@ -1,7 +1,9 @@
 """YAML in which every value knows its place, so that every fault can name its line."""
 
+import difflib
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,6 +14,8 @@ MAX_BYTES = 1 << 20
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _MAX_VALUES = 50_000
 _MAX_DEPTH = 32
+_WHOLE = re.compile(r"-?[0-9]{1,15}")
+_DECIMAL = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,9})?")
 
 T = TypeVar("T")
 
@@ -88,6 +92,13 @@ def _at(mark: Any, text: str) -> Fault:
     return Fault(mark.line + 1, mark.column + 1, "", text) if mark else Fault(1, 1, "", text)
 
 
+def near(text: str, known: Iterable[str]) -> str:
+    """A hint at what may have been meant; empty when nothing comes near."""
+    by_key = {one.lower(): one for one in sorted(known)}
+    found = difflib.get_close_matches(text.lower(), by_key, n=1, cutoff=0.6)
+    return f"; did you mean {by_key[found[0]]}?" if found else ""
+
+
 class Section:
     """A mapping in the file, read member by member. What was not asked for is a fault when `close` is called."""
 
@@ -140,21 +151,20 @@ class Section:
             return default or ""
         value: str = node.value
         if one_of and value not in one_of:
-            self.fault(name, f"must be one of {', '.join(one_of)}, not {value!r}")
+            self.fault(name, f"must be one of {', '.join(one_of)}, not {value!r}{near(value, one_of)}")
         if pattern is not None and not pattern.fullmatch(value):
             self.fault(name, f"{value!r} is not {says}")
         return value
 
     def texts(self, name: str, *, one_of: tuple[str, ...] = ()) -> tuple[str, ...]:
-        self._asked.add(name)
-        node = self._members.get(name)
+        node = self._asked_for(name)
         if node is None:
             return ()
         if not isinstance(node, yaml.SequenceNode) or not all(isinstance(item, yaml.ScalarNode) for item in node.value):
             self.fault(name, "must be a list of texts")
             return ()
         for item in node.value:
-            if one_of and item.value.lower() not in one_of:
+            if one_of and item.value.lower() not in [word.lower() for word in one_of]:
                 self._faults.add(item, self._at(name), f"must be one of {', '.join(one_of)}, not {item.value!r}")
         return tuple(item.value for item in node.value)
 
@@ -174,6 +184,69 @@ class Section:
             section.close()
         return tuple(entries)
 
+    def number(self, name: str, *, default: float, least: float, most: float, whole: bool = True) -> float:
+        """The member as a number from *least* to *most*."""
+        node = self._asked_for(name)
+        if node is None:
+            return default
+        text = node.value if isinstance(node, yaml.ScalarNode) else ""
+        if (_WHOLE if whole else _DECIMAL).fullmatch(text) and least <= (value := float(text)) <= most:
+            return int(text) if whole else value
+        kind = "a whole number" if whole else "a number"
+        self.fault(name, f"{text or 'this'!r} is not {kind} from {least:.0f} to {most:.0f}")
+        return default
+
+    def labels(self, name: str) -> dict[str, str]:
+        """The member as a mapping of texts; empty when absent."""
+        node = self._asked_for(name)
+        if node is None:
+            return {}
+        if not isinstance(node, yaml.MappingNode) or not all(
+            isinstance(key, yaml.ScalarNode) and isinstance(value, yaml.ScalarNode) for key, value in node.value
+        ):
+            self.fault(name, "must be a mapping of texts")
+            return {}
+        return {key.value: value.value for key, value in node.value}
+
+    def json(self, name: str) -> dict[str, Any]:
+        """The member as a mapping of anything that JSON can say; empty when absent."""
+        node = self._asked_for(name)
+        if node is None:
+            return {}
+        if not isinstance(node, yaml.MappingNode):
+            self.fault(name, "must be a mapping")
+            return {}
+        found: dict[str, Any] = self._plain(node, name)
+        return found
+
+    def _plain(self, node: yaml.Node, name: str) -> Any:
+        if isinstance(node, yaml.MappingNode):
+            return {str(key.value): self._plain(value, name) for key, value in node.value}
+        if isinstance(node, yaml.SequenceNode):
+            return [self._plain(item, name) for item in node.value]
+        assert isinstance(node, yaml.ScalarNode)
+        try:
+            match node.tag.rpartition(":")[2]:
+                case "null":
+                    return None
+                case "bool":
+                    return yaml.constructor.SafeConstructor().construct_yaml_bool(node)
+                case "int":
+                    return yaml.constructor.SafeConstructor().construct_yaml_int(node)
+                case "float":
+                    value = yaml.constructor.SafeConstructor().construct_yaml_float(node)
+                    if not math.isfinite(value):
+                        raise ValueError("JSON has no such number")
+                    return value
+        except ValueError as error:
+            self._faults.add(node, self._at(name), f"{node.value!r} is not a number: {error}")
+            return None
+        return str(node.value)
+
+    def _asked_for(self, name: str) -> yaml.Node | None:
+        self._asked.add(name)
+        return self._members.get(name)
+
     def section(self, name: str) -> "Section | None":
         self._asked.add(name)
         node = self._members.get(name)
@@ -184,4 +257,4 @@ class Section:
         for name, node in self._members.items():
             if name not in self._asked:
                 known = ", ".join(sorted(self._asked))
-                self._faults.add(node, self._at(name), f"is not known here; known are {known}")
+                self._faults.add(node, self._at(name), f"is not known here{near(name, self._asked)}; known are {known}")

@@ -1,34 +1,13 @@
 """From a scenario's text to its values, or to all of its faults at once."""
 
-import posixpath
-import re
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any
 
-from podpass.azure.clouds import PUBLIC
-from podpass.lab.node.addresses import MOST_NODES
 from podpass.lab.scenario import model
-from podpass.lab.scenario.placed import Fault, Faults, Section, compose
+from podpass.lab.scenario.fields import Member, members
+from podpass.lab.scenario.placed import Fault, Faults, Section, compose, near
+from podpass.lab.scenario.references import Index, path_of
 from podpass.problems import PodpassError
-
-_GUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_DOMAIN = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")
-_GROUP = re.compile(r"[\w.()-]{1,90}(?<!\.)")
-_IDENTITY = re.compile(r"[A-Za-z0-9][\w-]{2,127}")
-_CREDENTIAL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}")
-_VAULT = re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]")
-_MACHINE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?")
-_SECRET = re.compile(r"[0-9A-Za-z-]{1,127}")
-_REGION = re.compile(r"[a-z0-9]{2,30}")
-_NUMBER = re.compile(r"[0-9]{1,4}")
-_PERMISSIONS = ("all", "get", "list", "set", "delete", "backup", "restore", "recover", "purge")
-_SCOPES = ("vault", "resourceGroup", "subscription")
-
-
-class _Named(Protocol):
-    @property
-    def name(self) -> str: ...
 
 
 class ScenarioInvalid(PodpassError):
@@ -50,20 +29,12 @@ def read(text: str, *, source: str = "scenario") -> model.Scenario:
     section = Section(root, "", faults)
     section.text("version", one_of=("1",))
     reader = _Reader()
-    scenario = model.Scenario(
-        tenants=section.each("tenants", reader.tenant) or model.DEFAULT.tenants,
-        subscriptions=section.each("subscriptions", reader.subscription) or model.DEFAULT.subscriptions,
-        clusters=section.each("clusters", reader.cluster) or model.DEFAULT.clusters,
-        resource_groups=section.each("resourceGroups", reader.resource_group),
-        identities=section.each("identities", reader.identity),
-        vaults=section.each("vaults", reader.vault),
-        virtual_machines=section.each("virtualMachines", reader.virtual_machine),
-        role_assignments=section.each("roleAssignments", reader.role_assignment),
-    )
-    if len(scenario.clusters) > 1:
-        section.fault("clusters", "a lab has one cluster so far")
-    if sum(machine.host for machine in scenario.virtual_machines) > 1:
-        section.fault("virtualMachines", "only one machine can be the host")
+    given = reader.values(section, model.Scenario)
+    for name in ("tenants", "subscriptions", "clusters"):
+        given[name] = given[name] or getattr(model.DEFAULT, name)
+    scenario = model.Scenario(**given)
+    for member, what in scenario.check():
+        section.fault(member, what)
     section.close()
     reader.check_references(scenario)
     if faults.found:
@@ -72,167 +43,109 @@ def read(text: str, *, source: str = "scenario") -> model.Scenario:
 
 
 class _Reader:
-    """Reads entries and remembers where each name is used, for the check that every name exists."""
+    """Reads entries by what their types say, and remembers where names are given and used."""
 
     def __init__(self) -> None:
-        self._uses: list[tuple[Section, str, str, str]] = []
-        self._named: list[tuple[Section, str, str]] = []
+        self._uses: list[tuple[Section, Member, str]] = []
+        self._sections: dict[int, Section] = {}
 
-    def _name(self, section: Section, kind: str, pattern: re.Pattern[str], says: str) -> str:
-        name = section.text("name", pattern=pattern, says=says)
-        self._named.append((section, kind, name))
-        return name
+    def entry(self, section: Section, entry_type: Any) -> Any:
+        entry = entry_type(**self.values(section, entry_type))
+        self._sections[id(entry)] = section
+        for member, what in entry.check() if hasattr(entry, "check") else ():
+            section.fault(member, what)
+        return entry
 
-    def _use(self, section: Section, member: str, kind: str, *, default: str | None = None) -> str:
-        name = section.text(member, default=default)
-        if section.has(member) or default:
-            self._uses.append((section, member, kind, name))
-        return name
+    def values(self, section: Section, entry_type: Any) -> dict[str, Any]:
+        return {member.attribute: self._value(section, member) for member in members(entry_type)}
 
-    def tenant(self, section: Section) -> model.TenantEntry:
-        return model.TenantEntry(
-            name=self._name(section, "tenants", _LABEL, "a name"),
-            id=section.text("id", default="", pattern=re.compile(f"(?:{_GUID.pattern})?"), says="a GUID").lower(),
-            domain=section.text(
-                "domain", default="", pattern=re.compile(f"(?:{_DOMAIN.pattern})?"), says="a domain name"
-            ),
-            flexible_issuers="any"
-            if section.text("flexibleIssuers", default="supported", one_of=("supported", "any")) == "any"
-            else "supported",
+    def _value(self, section: Section, member: Member) -> Any:
+        match member.form:
+            case "entries":
+                entries = section.each(member.name, lambda item: self.entry(item, member.entry))
+                self._check_siblings(member.name, entries)
+                return entries
+            case "entry":
+                return self._inner(section, member)
+            case "texts":
+                texts = section.texts(member.name, one_of=member.words)
+                self._uses.extend((section, member, text) for text in texts)
+                return texts
+            case "labels":
+                return section.labels(member.name)
+            case "json":
+                return section.json(member.name)
+            case "flag":
+                default = "true" if member.default is True else "false"
+                return section.text(member.name, default=default, one_of=("true", "false")) == "true"
+            case "number" | "decimal":
+                assert member.bounds is not None
+                return section.number(
+                    member.name,
+                    default=member.default,
+                    least=member.bounds.least,
+                    most=member.bounds.most,
+                    whole=member.form == "number",
+                )
+        return self._text(section, member)
+
+    def _text(self, section: Section, member: Member) -> str | None:
+        if member.default is None and not section.has(member.name):
+            section.text(member.name, default="")
+            return None
+        text = section.text(
+            member.name,
+            default=None if member.is_required else member.default or "",
+            pattern=member.spelling.pattern if member.spelling else None,
+            says=member.spelling.says if member.spelling else "",
+            one_of=member.words,
         )
+        if section.has(member.name):
+            self._uses.append((section, member, text))
+        return text.lower() if member.spelling is not None and member.spelling.says == "a GUID" else text
 
-    def subscription(self, section: Section) -> model.SubscriptionEntry:
-        return model.SubscriptionEntry(
-            name=self._name(section, "subscriptions", _LABEL, "a name"),
-            tenant=self._use(section, "tenant", "tenants"),
-            id=section.text("id", default="", pattern=re.compile(f"(?:{_GUID.pattern})?"), says="a GUID").lower(),
-        )
+    def _inner(self, section: Section, member: Member) -> Any:
+        inner = section.section(member.name)
+        if inner is None:
+            if member.is_required:
+                section.fault(member.name, "is required")
+            return None
+        entry = self.entry(inner, member.entry)
+        inner.close()
+        return entry
 
-    def cluster(self, section: Section) -> model.ClusterEntry:
-        paths = section.texts("hostPaths")
-        for path in paths:
-            if posixpath.normpath(path) != path or not path.startswith("/") or path.startswith("//") or path == "/":
-                section.fault("hostPaths", f"{path!r} is not the absolute path of a directory below /")
-        return model.ClusterEntry(
-            name=self._name(section, "clusters", _LABEL, "a name"),
-            tenant=self._use(section, "tenant", "tenants"),
-            region=section.text("region", default="eastus", pattern=_REGION, says="a region's name"),
-            host_paths=paths,
-            nodes=self._number_of_nodes(section),
-        )
-
-    def _number_of_nodes(self, section: Section) -> int:
-        text = section.text("nodes", default="0")
-        if not section.has("nodes"):
-            return 0
-        number = int(text) if _NUMBER.fullmatch(text) else 0
-        if not 1 <= number <= MOST_NODES:
-            section.fault("nodes", f"{text!r} is not a number from 1 to {MOST_NODES}")
-        return number
-
-    def resource_group(self, section: Section) -> model.ResourceGroupEntry:
-        return model.ResourceGroupEntry(
-            name=self._name(section, "resourceGroups", _GROUP, "a resource group's name"),
-            subscription=self._use(section, "subscription", "subscriptions"),
-            location=section.text("location", default="eastus", pattern=_REGION, says="a region's name"),
-        )
-
-    def identity(self, section: Section) -> model.IdentityEntry:
-        return model.IdentityEntry(
-            name=self._name(section, "identities", _IDENTITY, "a managed identity's name"),
-            resource_group=self._use(section, "resourceGroup", "resourceGroups"),
-            federated_credentials=section.each("federatedCredentials", self.federated_credential),
-        )
-
-    def federated_credential(self, section: Section) -> model.FederatedCredentialEntry:
-        if section.has("issuer") == section.has("cluster"):
-            section.fault("issuer", "exactly one of issuer and cluster is needed")
-        if section.has("subject") == section.has("expression"):
-            section.fault("subject", "exactly one of subject and expression is needed")
-        return model.FederatedCredentialEntry(
-            name=section.text("name", pattern=_CREDENTIAL, says="a federated credential's name"),
-            subject=section.text("subject", default=""),
-            expression=section.text("expression", default=""),
-            issuer=section.text("issuer", default=""),
-            cluster=self._use(section, "cluster", "clusters", default=""),
-            audience=section.text("audience", default=PUBLIC.token_exchange_audience),
-        )
-
-    def vault(self, section: Section) -> model.VaultEntry:
-        authorization = section.text("authorization", default="rbac", one_of=("rbac", "accessPolicies"))
-        if authorization == "rbac" and section.has("accessPolicies"):
-            section.fault("accessPolicies", "have no effect in a vault with authorization: rbac")
-        return model.VaultEntry(
-            name=self._name(section, "vaults", _VAULT, "a vault's name"),
-            resource_group=self._use(section, "resourceGroup", "resourceGroups"),
-            authorization="rbac" if authorization == "rbac" else "accessPolicies",
-            secrets=section.each("secrets", self.secret),
-            access_policies=section.each("accessPolicies", self.access_policy),
-        )
-
-    def virtual_machine(self, section: Section) -> model.VirtualMachineEntry:
-        identities = section.texts("identities")
-        self._uses.extend((section, "identities", "identities", name) for name in identities)
-        return model.VirtualMachineEntry(
-            name=self._name(section, "virtualMachines", _MACHINE, "a virtual machine's name"),
-            resource_group=self._use(section, "resourceGroup", "resourceGroups"),
-            system_assigned=section.text("systemAssigned", default="false", one_of=("true", "false")) == "true",
-            identities=identities,
-            host=section.text("host", default="false", one_of=("true", "false")) == "true",
-        )
-
-    def secret(self, section: Section) -> model.SecretEntry:
-        return model.SecretEntry(
-            name=section.text("name", pattern=_SECRET, says="a secret's name"),
-            value=section.text("value") if section.has("value") else None,
-            content_type=section.text("contentType") if section.has("contentType") else None,
-        )
-
-    def access_policy(self, section: Section) -> model.AccessPolicyEntry:
-        return model.AccessPolicyEntry(
-            identity=self._use(section, "identity", "identities"),
-            secrets=section.texts("secrets", one_of=_PERMISSIONS),
-        )
-
-    def role_assignment(self, section: Section) -> model.RoleAssignmentEntry:
-        scope_kind, scope = "subscription", ""
-        scope_section = section.section("scope")
-        if scope_section is None:
-            section.fault("scope", "is required")
-        else:
-            given = [kind for kind in _SCOPES if scope_section.has(kind)]
-            if len(given) != 1:
-                scope_section.fault("", f"needs exactly one of {', '.join(_SCOPES)}")
-            for kind in given:
-                plural = {"vault": "vaults", "resourceGroup": "resourceGroups", "subscription": "subscriptions"}[kind]
-                scope_kind, scope = kind, self._use(scope_section, kind, plural)
-            scope_section.close()
-        return model.RoleAssignmentEntry(
-            identity=self._use(section, "identity", "identities"),
-            role=section.text("role"),
-            scope_kind=scope_kind,  # type: ignore[arg-type]
-            scope=scope,
-        )
+    def _check_siblings(self, name: str, entries: tuple[Any, ...]) -> None:
+        seen: set[str] = set()
+        for entry in entries:
+            if not hasattr(entry, "name") or _is_kept_apart(entry):
+                continue
+            if entry.name and entry.name.lower() in seen:
+                self._sections[id(entry)].fault("name", f"{entry.name!r} stands twice among {name}")
+            seen.add(entry.name.lower())
 
     def check_references(self, scenario: model.Scenario) -> None:
-        known: dict[str, set[str]] = {
-            "tenants": _names(scenario.tenants),
-            "subscriptions": _names(scenario.subscriptions),
-            "clusters": _names(scenario.clusters),
-            "resourceGroups": _names(scenario.resource_groups),
-            "identities": _names(scenario.identities),
-            "vaults": _names(scenario.vaults),
-        }
-        for section, member, kind, name in self._uses:
-            if name and name not in known[kind]:
-                have = ", ".join(sorted(known[kind])) or "none"
-                section.fault(member, f"{name!r} is not among {kind} (there: {have})")
-        seen: set[tuple[str, str]] = set()
-        for section, kind, name in self._named:
-            if name and (kind, name.lower()) in seen:
-                section.fault("name", f"{name!r} stands twice among {kind}")
-            seen.add((kind, name.lower()))
+        index: Index[Any] = Index()
+        for member in members(model.Scenario):
+            for entry in getattr(scenario, member.attribute) if member.form == "entries" else ():
+                if not getattr(entry, "name", ""):
+                    continue
+                if not index.add(member.name, path_of(entry, index), entry) and _is_kept_apart(entry):
+                    self._sections[id(entry)].fault("name", f"{entry.name!r} stands twice among {member.name}")
+        for section, member, text in self._uses:
+            if member.ref is None or not text:
+                continue
+            sections = member.ref.sections
+            found = index.find(sections, text)
+            if len(found) > 1:
+                ways = ", ".join("/".join(path) for path, _ in found)
+                section.fault(member.name, f"{text!r} may be any of {ways}; say which")
+            elif not found:
+                have = sorted(index.references(sections))
+                there = ", ".join(have) or "none"
+                kinds = " and ".join(sections)
+                section.fault(member.name, f"{text!r} is not among {kinds}{near(text, have)} (there: {there})")
 
 
-def _names(entries: Iterable[_Named]) -> set[str]:
-    return {entry.name for entry in entries}
+def _is_kept_apart(entry: Any) -> bool:
+    """Whether two entries of this type may have one name, in different places."""
+    return any(member.ref is not None and member.ref.parent for member in members(type(entry)))

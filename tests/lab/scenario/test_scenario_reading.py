@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from podpass.lab.scenario import DEFAULT, ScenarioInvalid, read
 
-COMPLETE = Path(__file__).parents[2] / "docs" / "examples" / "scenario.yaml"
+COMPLETE = Path(__file__).parents[3] / "docs" / "examples" / "scenario.yaml"
 
 
 def faults(text: str) -> list[str]:
@@ -19,7 +19,11 @@ def faults(text: str) -> list[str]:
 
 def test_the_documented_example_is_valid() -> None:
     scenario = read(COMPLETE.read_text())
-    assert [vault.name for vault in scenario.vaults] == ["kv-podpass-example", "kv-podpass-policies"]
+    assert [vault.name for vault in scenario.vaults] == [
+        "kv-podpass-example",
+        "kv-podpass-policies",
+        "kv-podpass-tls",
+    ]
     assert scenario.clusters[0].host_paths == ("/srv/shop",)
     assert scenario.clusters[0].nodes == 2
     assert scenario.identities[0].federated_credentials[0].subject == "system:serviceaccount:shop:orders"
@@ -41,7 +45,20 @@ def test_a_file_that_says_nothing_more_is_the_default() -> None:
     [
         pytest.param("", "the file is empty", id="empty"),
         pytest.param("version: 2\n", "must be one of 1, not '2'", id="version"),
-        pytest.param("version: 1\nvautls: []\n", "vautls: is not known here", id="misspelt-member"),
+        pytest.param("version: 1\nvautls: []\n", "is not known here; did you mean vaults?", id="misspelt-member"),
+        pytest.param(
+            "version: 1\nresourceGroups: [{name: g, subscription: labb}]\n", "did you mean lab?", id="misspelt-name"
+        ),
+        pytest.param(
+            "version: 1\nroleAssignments: [{role: Reader, scope: {id: /}}]\n",
+            "needs exactly one of identity",
+            id="nobody",
+        ),
+        pytest.param(
+            "version: 1\nfaults: {propagationDelaySeconds: -1}\n",
+            "is not a number from 0 to",
+            id="number-out-of-bounds",
+        ),
         pytest.param("version: 1\nversion: 1\n", "stands twice", id="member-twice"),
         pytest.param("- version: 1\n", "must be a mapping", id="list-at-the-top"),
         pytest.param(
