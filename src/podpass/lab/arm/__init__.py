@@ -4,8 +4,8 @@ Imitated: Microsoft.Resources (tenants, subscriptions, locations, resource group
 providers), Microsoft.Features (preview features), Microsoft.ManagedIdentity (user-assigned identities and federated
 credentials), Microsoft.Authorization (role definitions, built-in and custom, role assignments, management locks),
 Microsoft.KeyVault (vaults, access policies, soft delete), Microsoft.Compute (virtual machines and scale sets, as what
-carries identities), and the cloud's metadata. Any api-version is taken, as clients raise theirs with every release;
-where versions differ, the one sent counts.
+carries identities), Microsoft.Cache (caches and their keys), and the cloud's metadata. Any api-version is taken, as
+clients raise theirs with every release; where versions differ, the one sent counts.
 
 Missing: deployments, tags as resources, policies, conditions and deny assignments, management groups, private
 endpoints. Types that Azure has and the lab has not are answered 501.
@@ -19,6 +19,7 @@ from collections.abc import Callable
 
 from podpass.lab.arm import compute, vaults
 from podpass.lab.arm.authorization import Allowed, Denied
+from podpass.lab.arm.caches import WantedCache, wanted
 from podpass.lab.arm.catalogue import TYPES
 from podpass.lab.arm.endpoint import PUBLIC, Endpoint
 from podpass.lab.arm.errors import ArmError
@@ -35,7 +36,7 @@ from podpass.lab.entra.directory import Directory
 from podpass.lab.journal import Journal
 from podpass.lab.store import Store
 
-__all__ = ["Allowed", "Arm", "ArmError", "Denied", "Endpoint", "Vault"]
+__all__ = ["Allowed", "Arm", "ArmError", "Denied", "Endpoint", "Vault", "WantedCache"]
 
 
 class Arm:
@@ -72,6 +73,22 @@ class Arm:
     def use_host(self, host: ClusterHost) -> None:
         """Have *host* run the managed clusters. It looks at what is wanted by itself when it begins."""
         self.estate.cluster_host = host
+
+    def caches(self) -> list[WantedCache]:
+        """The caches that should run, by name."""
+        return wanted.wanted(self.estate)
+
+    def cache_exists(self, name: str) -> bool:
+        """Whether there is a cache of this name, and so a host name that resolves."""
+        return wanted.exists(self.estate, name)
+
+    def on_caches_changed(self, tell: Callable[[], None]) -> None:
+        """Have *tell* called whenever `caches` may say something else."""
+        self.estate.cache_listeners.append(tell)
+
+    def refuse_caches(self, why: str) -> None:
+        """Have none made from now on; *why* is for whoever asks for one."""
+        self.estate.caches_refused = why
 
     def on_vault_purged(self, tell: Callable[[str], None]) -> None:
         """Have *tell* called with the instance of each vault that is gone for good."""

@@ -6,6 +6,7 @@ A new type is one entry in TYPES; a call that is no plain read or write of a typ
 from podpass.lab.arm import (
     access,
     access_policies,
+    caches,
     compute,
     deleted_vaults,
     features,
@@ -27,6 +28,7 @@ TYPES: tuple[ResourceType, ...] = (
     vaults.MANAGED_HSM,
     vaults.DELETED_MANAGED_HSM,
     *compute.TYPES,
+    caches.CACHE,
     managed_clusters.MANAGED_CLUSTER,
 )
 
@@ -41,6 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *deleted_vaults.OPERATIONS,
     *features.OPERATIONS,
     *compute.OPERATIONS,
+    *caches.OPERATIONS,
     *managed_clusters.OPERATIONS,
 )
 
@@ -48,6 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (
 NOT_EMULATED_TYPES: frozenset[str] = frozenset(
     name.lower()
     for name in (
+        *caches.NOT_EMULATED,
         "Microsoft.Authorization/classicAdministrators",
         "Microsoft.Authorization/denyAssignments",
         "Microsoft.Authorization/permissions",

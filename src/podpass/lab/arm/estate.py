@@ -62,6 +62,10 @@ class Estate:
         self.locks = Locks(store)
         self.purge_listeners: list[Callable[[str], None]] = []
         """Told the hidden instance of a vault that is gone for good, within the purge's transaction."""
+        self.cache_listeners: list[Callable[[], None]] = []
+        """Told after what is wanted of the caches may have changed."""
+        self.caches_refused = ""
+        """Why there can be no caches here; empty when there can."""
         self.cluster_host: ClusterHost = NoHost()
         """Whoever runs the managed clusters."""
         self.types = {kind.name.lower(): kind for kind in types}

@@ -8,7 +8,7 @@ def _words(text: str) -> list[str]:
 NOT_EMULATED_NAMESPACES: frozenset[str] = frozenset(
     f"microsoft.{name}"
     for name in _words(
-        "apimanagement app appconfiguration batch blueprint botservice cache cdn cognitiveservices "
+        "apimanagement app appconfiguration batch blueprint botservice cdn cognitiveservices "
         "containerinstance containerregistry datafactory dbformysql dbforpostgresql devices "
         "documentdb eventgrid eventhub insights kubernetes kubernetesconfiguration logic "
         "machinelearningservices maintenance management managedservices monitor network operationalinsights "
