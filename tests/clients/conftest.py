@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from podpass.lab.demo.client import Identity
+from podpass.lab.demo.plan import Plan, plan
 from tests.running_lab import RunningLab
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -138,3 +140,34 @@ def operator(running_lab: RunningLab, tmp_path: Path) -> Operator:
         assert "Traceback" not in log.read_text(), log.read_text()[-4000:]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def trusted(running_lab: RunningLab) -> tuple[Plan, Identity, str]:
+    """What the lab was set up with for a service account, its identity, and the fingerprint of its secret."""
+    wanted = plan(issuer=running_lab.endpoints.issuer, suffix="host")
+
+    async def set_up(operator):  # type: ignore[no-untyped-def]
+        identity, stored = await operator.set_up_cloud(wanted)
+        await operator.set_up_cluster(wanted, identity)
+        return identity, stored
+
+    return wanted, *running_lab.operate(set_up)
+
+
+@pytest.fixture
+def variables(running_lab: RunningLab, trusted: tuple[Plan, Identity, str], tmp_path: Path) -> dict[str, str]:
+    """What a program on the host needs to be that service account."""
+    wanted, identity, _ = trusted
+    token = running_lab.kubectl(
+        "create", "token", wanted.service_account, "-n", wanted.namespace, "--audience", wanted.audience
+    )
+    file = tmp_path / "token"
+    file.touch(mode=0o600)
+    file.write_text(token.strip())
+    return {
+        "AZURE_CLIENT_ID": identity.client_id,
+        "AZURE_FEDERATED_TOKEN_FILE": str(file),
+        "VAULT_URL": wanted.vault_url,
+        "SECRET_NAME": wanted.secret,
+    }

@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 
 import podpass.lab.demo
-from podpass.lab.demo.client import Identity
-from podpass.lab.demo.plan import Plan, plan
 from tests.running_lab import RunningLab
 
 PROGRAM = Path(podpass.lab.demo.__file__).with_name("program.py")
@@ -27,35 +25,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture(scope="module")
-def trusted(running_lab: RunningLab) -> tuple[Plan, Identity, str]:
-    wanted = plan(issuer=running_lab.endpoints.issuer, suffix="host")
-
-    async def set_up(operator):  # type: ignore[no-untyped-def]
-        identity, stored = await operator.set_up_cloud(wanted)
-        await operator.set_up_cluster(wanted, identity)
-        return identity, stored
-
-    return wanted, *running_lab.operate(set_up)
-
-
-@pytest.fixture
-def variables(running_lab: RunningLab, trusted: tuple[Plan, Identity, str], tmp_path: Path) -> dict[str, str]:
-    wanted, identity, _ = trusted
-    token = running_lab.kubectl(
-        "create", "token", wanted.service_account, "-n", wanted.namespace, "--audience", wanted.audience
-    )
-    file = tmp_path / "token"
-    file.touch(mode=0o600)
-    file.write_text(token.strip())
-    return {
-        "AZURE_CLIENT_ID": identity.client_id,
-        "AZURE_FEDERATED_TOKEN_FILE": str(file),
-        "VAULT_URL": wanted.vault_url,
-        "SECRET_NAME": wanted.secret,
-    }
 
 
 def test_the_same_program_reads_the_secret_from_the_host(running_lab, trusted, variables) -> None:  # type: ignore[no-untyped-def]

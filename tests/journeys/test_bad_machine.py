@@ -99,7 +99,7 @@ def test_ports_that_were_kept_and_can_not_be_are_exchanged(damaged: LabPaths) ->
     assert any("70000" in remark for remark in status["notes"])
 
 
-@pytest.mark.parametrize("file", ["ca/ca.key", "cluster/service-account.pem", "entra/entra-signing.pem"])
+@pytest.mark.parametrize("file", ["ca/ca.key", "cluster/service-account.pem", "entra/entra-keys.json"])
 def test_a_damaged_key_is_said_to_be(damaged: LabPaths, file: str) -> None:
     (damaged.keys / file).write_text("not a key\n")
     refused = refusal(damaged)

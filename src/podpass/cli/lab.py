@@ -354,6 +354,35 @@ def advance(duration: str, /, *, name: Name = "default") -> int:
 
 
 @app.command
+def keys(
+    *,
+    name: Name = "default",
+    rotate: Annotated[bool, Parameter(negative=())] = False,
+    withdraw: Annotated[bool, Parameter(negative=())] = False,
+    output: Output = "table",
+) -> int:
+    """Show the keys that sign the access tokens of the lab's Entra, or rotate them.
+
+    Example: podpass lab keys --rotate
+
+    Parameters
+    ----------
+    rotate:
+        Sign with the next key from now on; the one before stays until the last of its tokens has expired.
+    withdraw:
+        Rotate, and let the keys before go at once: every token that they signed is refused.
+    """
+    control = Control(_paths(name))
+    found = control.rotate_signing_keys(withdraw=withdraw) if rotate or withdraw else control.signing_keys()
+    if output == "table":
+        rows = [[key["kid"], key["state"], key.get("until", "")] for key in found]
+        print_table(rows, heads=("KEY", "STATE", "UNTIL"))
+    else:
+        print_value(found, output)
+    return 0
+
+
+@app.command
 def fault(
     *,
     name: Name = "default",

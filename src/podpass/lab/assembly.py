@@ -25,7 +25,7 @@ from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import lab_session, serve_dns, serve_forward_proxy, serve_gateway
 from podpass.lab.doors.traces import TraceSeal
 from podpass.lab.embedded import EmbeddedCluster
-from podpass.lab.entra import Entra, SigningIdentity, open_signing_identity
+from podpass.lab.entra import Entra, SigningKeys
 from podpass.lab.entra.directory import Directory
 from podpass.lab.environment import Endpoints, LabPaths, host_variables, state_home
 from podpass.lab.faults import Faults, unless_unreachable
@@ -150,6 +150,14 @@ class Lab:
         self._cluster_clock.skew_seconds = self.faults.cluster_skew_seconds
         return asdict(self.faults)
 
+    def signing_keys(self) -> list[dict[str, Any]]:
+        """The keys of the lab's Entra: each one's `kid` and state."""
+        return self._entra.signing.described()
+
+    async def rotate_signing_keys(self, *, withdraw: bool) -> list[dict[str, Any]]:
+        """Have Entra sign with the next key, and say which there are. Raises OSError when it can't be kept."""
+        return await self._entra.rotate_keys(withdraw=withdraw)
+
     def forget_issuer_keys(self) -> None:
         """Make the clouds ask every issuer for its keys again, as they do when their copies are old."""
         self._issuer_keys.forget()
@@ -181,7 +189,7 @@ class Lab:
         self._stack.callback(self._listeners.close)
         self._cluster = self._choose_cluster(scenario, new=new, applied=given is not None)
         async with asyncio.TaskGroup() as opening:
-            signing = opening.create_task(open_signing_identity(self.paths.keys / "entra"))
+            signing = opening.create_task(SigningKeys.open(self.paths.keys / "entra", self.clock))
             opening.create_task(self._cluster.open())
         await self._serve_clouds(signing.result())
         if new or given is not None:
@@ -253,7 +261,7 @@ class Lab:
             keep_nodes=self._remembered.keep_nodes,
         )
 
-    async def _serve_clouds(self, signing: SigningIdentity) -> None:
+    async def _serve_clouds(self, signing: SigningKeys) -> None:
         """Entra, ARM and Key Vault behind the doors."""
         names, seal = Names(), TraceSeal()
         for name, service in self._cluster.names.items():
@@ -263,7 +271,7 @@ class Lab:
         await self._stack.enter_async_context(session)
         self._directory = Directory(self._store, self.clock)
         self._issuer_keys = KeyFetcher(session, self.clock)
-        entra = Entra(
+        self._entra = entra = Entra(
             self._store,
             self.clock,
             self.journal,

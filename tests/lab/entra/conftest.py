@@ -2,14 +2,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from podpass.lab.entra.signing import SigningIdentity, load_or_create
+from podpass.lab.entra.signing import SigningIdentity
 from podpass.tokens.keys import SigningKey
 from tests.lab.entra.entra_world import World
 
 
 @pytest.fixture(scope="session")
-def signing(tmp_path_factory: pytest.TempPathFactory) -> SigningIdentity:
-    return load_or_create(tmp_path_factory.mktemp("entra"))
+def signing() -> tuple[SigningIdentity, SigningIdentity]:
+    """The key that signs, and the one that follows it."""
+    return SigningIdentity.make(), SigningIdentity.make()
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def stray_key() -> SigningKey:
 
 
 @pytest.fixture
-def world(signing: SigningIdentity, cluster_key: SigningKey) -> Iterator[World]:
+def world(signing: tuple[SigningIdentity, SigningIdentity], cluster_key: SigningKey) -> Iterator[World]:
     world = World(signing, cluster_key)
     yield world
     world.store.close()

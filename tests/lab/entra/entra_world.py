@@ -6,8 +6,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from podpass.lab.clock import LabClock
-from podpass.lab.entra import Entra, NoFaults, SigningIdentity
+from podpass.lab.entra import Entra, NoFaults
 from podpass.lab.entra.directory import Application, Directory, Tenant
+from podpass.lab.entra.signing import SigningIdentity, SigningKeys
 from podpass.lab.journal import Hop, Journal
 from podpass.lab.store import Store
 from podpass.tokens import jwt
@@ -62,7 +63,7 @@ class Reply:
 
 @dataclass
 class World:
-    signing: SigningIdentity
+    identities: tuple[SigningIdentity, SigningIdentity]
     cluster_key: SigningKey
     algorithms: frozenset[str] = jwt.RS256
     store: Store = field(init=False)
@@ -72,6 +73,7 @@ class World:
     def __post_init__(self) -> None:
         self.store = Store.open(None)
         self.clock = LabClock(source=lambda: NOW)
+        self.signing = SigningKeys(None, self.clock, *self.identities)
         self.journal = Journal(self.store, self.clock)
         self.directory = Directory(self.store, self.clock)
         self.issuers.keys[ISSUER] = JwkSet((self.cluster_key.public,))

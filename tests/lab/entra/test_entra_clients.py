@@ -26,9 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import SystemClock
-from podpass.lab.entra import Entra, SigningIdentity
+from podpass.lab.entra import Entra
 from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret, digest_of
 from podpass.lab.entra.directory import Application, Directory, Tenant
+from podpass.lab.entra.signing import SigningIdentity, SigningKeys
 from podpass.lab.journal import Journal
 from podpass.lab.store import Store
 from podpass.serving.asgi import Request, Response, answering, json_response
@@ -77,7 +78,10 @@ class Site:
 
 @pytest.fixture
 async def site(
-    tmp_path: Path, signing: SigningIdentity, cluster_key: SigningKey, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    signing: tuple[SigningIdentity, SigningIdentity],
+    cluster_key: SigningKey,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[Site]:
     certificates = CertificateAuthority.open(tmp_path / "ca")
     ca = tmp_path / "ca.pem"
@@ -105,7 +109,9 @@ async def site(
     connector = aiohttp.TCPConnector(resolver=Loopback(), ssl=certificates.client_context())
     issuer_app = answering(documents, max_body=0, too_large=lambda _: Response(413))
     async with aiohttp.ClientSession(connector=connector) as session:
-        entra = Entra(store, clock, journal, directory, KeyFetcher(session, clock), signing=signing)
+        entra = Entra(
+            store, clock, journal, directory, KeyFetcher(session, clock), signing=SigningKeys(None, clock, *signing)
+        )
         async with (
             serving(issuer_app, [issuer_listener], tls=certificates.server_context([ISSUER_HOST])),
             serving(entra.app, [entra_listener], tls=certificates.server_context(["localhost"])),

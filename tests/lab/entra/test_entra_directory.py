@@ -1,16 +1,13 @@
 """Tenants, applications, federated credentials, and the signing key's file."""
 
-import stat
 from pathlib import Path
 
 import pytest
 
 from podpass.lab.clock import LabClock
 from podpass.lab.entra.directory import Application, Directory, Tenant
-from podpass.lab.entra.signing import FILE_NAME, load_or_create
 from podpass.lab.store import Store
 from podpass.tokens.federation import FederatedCredential
-from podpass.tokens.keys import UnusableKey
 
 TENANT = Tenant("11111111-2222-4333-8444-555555555555", ("lab.example",), "Lab")
 APP = Application(TENANT.tenant_id, "Client-1", "Object-1", "orders", "managed-identity", "/subscriptions/S", True)
@@ -116,20 +113,3 @@ def test_the_directory_survives_a_restart(tmp_path: Path) -> None:
     assert again.tenant("lab.example") == TENANT
     assert again.application(TENANT.tenant_id, "client-1") == APP
     assert again.credentials(TENANT.tenant_id, "client-1") == (credential("a"),)
-
-
-def test_the_signing_key_is_private_and_stays(tmp_path: Path) -> None:
-    directory = tmp_path / "keys"
-    made = load_or_create(directory)
-    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-    assert stat.S_IMODE((directory / FILE_NAME).stat().st_mode) == 0o600
-    assert [path.name for path in directory.iterdir()] == [FILE_NAME]
-    assert load_or_create(directory).key.kid == made.key.kid
-    assert "PRIVATE" not in repr(made)
-
-
-def test_a_broken_signing_key_file_is_not_replaced(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).write_text("nonsense")
-    with pytest.raises(UnusableKey):
-        load_or_create(tmp_path)
-    assert (tmp_path / FILE_NAME).read_text() == "nonsense"

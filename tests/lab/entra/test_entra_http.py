@@ -60,11 +60,12 @@ async def test_an_unknown_tenant_has_no_document(world: World) -> None:
 async def test_the_published_keys_verify_tokens_and_carry_their_certificate(world: World) -> None:
     v2 = (await world.send("GET", f"/{TENANT}/discovery/v2.0/keys")).body
     v1 = (await world.send("GET", "/common/discovery/keys")).body
-    (key,) = v2["keys"]
+    key, upcoming = v2["keys"]
+    assert key["kid"] != upcoming["kid"]
     certificate = base64.b64decode(key["x5c"][0])
     assert key["kid"] == key["x5t"] == to_base64url(hashlib.sha1(certificate).digest())
     assert len(key["kid"]) == 27
-    assert x509.load_der_x509_certificate(certificate).public_key() == world.signing.key.public.key
+    assert x509.load_der_x509_certificate(certificate).public_key() == world.signing.signing.key.public.key
     assert key["issuer"] == f"{HOST}/{TENANT}/v2.0"
     assert "issuer" not in v1["keys"][0]
     assert JwkSet.from_dict(v2).kids == JwkSet.from_dict(v1).kids == world.entra.keys.kids

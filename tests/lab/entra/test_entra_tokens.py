@@ -62,7 +62,7 @@ async def test_at_the_v1_endpoint_every_member_is_a_string(world: World) -> None
 
 async def test_the_claims_of_a_v1_access_token(world: World) -> None:
     token = await access_token(world)
-    kid = world.signing.key.kid
+    kid = world.signing.signing.key.kid
     assert token.header == {"typ": "JWT", "alg": "RS256", "x5t": kid, "kid": kid}
     claims = token.claims
     assert {name: claims[name] for name in claims if name not in ("aio", "rh", "uti")} == {
@@ -93,7 +93,7 @@ async def test_no_two_tokens_are_alike(world: World) -> None:
 async def test_an_application_that_asks_for_v2_tokens_is_named_by_its_client_id(world: World) -> None:
     for scope in ("api://orders-api/.default", f"{API}/.default"):
         token = await access_token(world, scope=scope)
-        assert token.header == {"typ": "JWT", "alg": "RS256", "kid": world.signing.key.kid}
+        assert token.header == {"typ": "JWT", "alg": "RS256", "kid": world.signing.signing.key.kid}
         claims = token.claims
         assert (claims["ver"], claims["aud"]) == ("2.0", API)
         assert claims["iss"] == f"{AUTHORITY}/{TENANT}/v2.0"
@@ -225,8 +225,8 @@ def test_tokens_that_this_authority_did_not_sign(signing: object, stray_key: Sig
     reader = world.entra.access_tokens
     for token in (
         jwt.sign(claims, stray_key),
-        jwt.sign(claims, stray_key, header={"kid": world.signing.key.kid}),
-        jwt.sign(claims, stray_key, header={"kid": world.signing.key.kid, "alg": "none"}),
+        jwt.sign(claims, stray_key, header={"kid": world.signing.signing.key.kid}),
+        jwt.sign(claims, stray_key, header={"kid": world.signing.signing.key.kid, "alg": "none"}),
         world.assertion(),
     ):
         refusal = reader.authenticate(f"Bearer {token}", audiences=["a"])

@@ -59,6 +59,16 @@ class Control:
         found: dict[str, Any] = self._call("PUT", "/faults", faults)
         return found
 
+    def signing_keys(self) -> list[dict[str, Any]]:
+        """The keys of the lab's Entra."""
+        found: list[dict[str, Any]] = self._call("GET", "/signing-keys")
+        return found
+
+    def rotate_signing_keys(self, *, withdraw: bool = False) -> list[dict[str, Any]]:
+        """Have Entra sign with its next key; the keys that there are now."""
+        found: list[dict[str, Any]] = self._call("POST", "/signing-keys", {"withdraw": withdraw})
+        return found
+
     def forget_issuer_keys(self) -> None:
         """Make the clouds fetch the issuer's keys anew."""
         self._call("DELETE", "/issuer-keys")

@@ -40,6 +40,10 @@ class Controlled(Protocol):
         """Raises ValueError for what is not a fault."""
         ...
 
+    def signing_keys(self) -> list[dict[str, Any]]: ...
+
+    async def rotate_signing_keys(self, *, withdraw: bool) -> list[dict[str, Any]]: ...
+
     def forget_issuer_keys(self) -> None: ...
 
     def images_in_use(self) -> list[dict[str, str]]: ...
@@ -70,11 +74,20 @@ class NewNode(msgspec.Struct, forbid_unknown_fields=True):
     name: str = ""
 
 
+class Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    """The body that rotates Entra's signing keys."""
+
+    withdraw: bool = False
+
+
 def control_app(lab: Controlled, request_stop: Callable[[], None]) -> App:
     async def handle(request: Request) -> Response:
         try:
             if request.path == "/nodes" or request.path.startswith("/nodes/"):
                 return await _answer_nodes(lab, request)
+            if (request.method, request.path) == ("POST", "/signing-keys"):
+                withdraw = msgspec.json.decode(request.body, type=Rotation).withdraw
+                return json_response(200, await lab.rotate_signing_keys(withdraw=withdraw))
             return _answer(lab, request, request_stop)
         except PodpassError as error:
             return json_response(409, error.members())
@@ -111,6 +124,8 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
             return json_response(200, lab.status()["clock"])
         case ("PUT", "/faults"):
             return json_response(200, lab.set_faults(msgspec.json.decode(request.body, type=dict[str, Any])))
+        case ("GET", "/signing-keys"):
+            return json_response(200, lab.signing_keys())
         case ("DELETE", "/issuer-keys"):
             lab.forget_issuer_keys()
             return json_response(200, {})

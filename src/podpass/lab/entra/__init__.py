@@ -13,6 +13,7 @@ Contract: azure workload identity, section 5; azure HTTP surface, section 2.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from podpass.azure.clouds import PUBLIC
 from podpass.imds.errors import IDENTITY_NOT_FOUND, ImdsError
@@ -25,15 +26,15 @@ from podpass.lab.entra.http import EntraHttp, Faults
 from podpass.lab.entra.issuing import BACKDATED_SECONDS
 from podpass.lab.entra.model import Refusal, Rules, grant, of_identity
 from podpass.lab.entra.resources import known_resources
-from podpass.lab.entra.signing import SigningIdentity, open_signing_identity
-from podpass.lab.journal import Journal
+from podpass.lab.entra.signing import SigningKeys
+from podpass.lab.journal import Hop, Journal
 from podpass.lab.store import Store
 from podpass.serving.asgi import App
 from podpass.tokens import jwt
 from podpass.tokens.client import KeyFetcher
 from podpass.tokens.keys import JwkSet
 
-__all__ = ["Entra", "Faults", "NoFaults", "SigningIdentity", "open_signing_identity"]
+__all__ = ["Entra", "Faults", "NoFaults", "SigningKeys"]
 
 
 @dataclass(slots=True)
@@ -47,8 +48,8 @@ class NoFaults:
 class Entra:
     """The login service: its ASGI app, and the reading of the access tokens it issues.
 
-    *signing* comes from `open_signing_identity(directory)`. *resources* are addresses of the lab's own services for
-    which tokens may be asked besides Azure's well-known ones. *algorithms* are those of client assertions.
+    *resources* are addresses of the lab's own services for which tokens may be asked besides Azure's well-known ones.
+    *algorithms* are those of client assertions.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Entra:
         key_fetcher: KeyFetcher,
         authority: str = PUBLIC.authority,
         *,
-        signing: SigningIdentity,
+        signing: SigningKeys,
         faults: Faults | None = None,
         resources: tuple[str, ...] = (),
         algorithms: frozenset[str] = jwt.RS256,
@@ -71,7 +72,7 @@ class Entra:
         self.authority = authority.rstrip("/")
         rules = Rules(authority=self.authority, algorithms=algorithms, resources=known_resources(resources))
         self.access_tokens = AccessTokens(lambda: self.keys, clock, self.authority)
-        self._rules, self._clock = rules, clock
+        self._rules, self._clock, self._journal = rules, clock, journal
         self._http = EntraHttp(
             clock=clock,
             journal=journal,
@@ -82,12 +83,29 @@ class Entra:
             faults=faults if faults is not None else NoFaults(),
         )
         self.app: App = self._http.app
-        self._keys = signing.keys
 
     @property
     def keys(self) -> JwkSet:
         """The public keys of the access tokens."""
-        return self._keys
+        return self.signing.accepted
+
+    async def rotate_keys(self, *, withdraw: bool = False) -> list[dict[str, Any]]:
+        """Sign with the next key from now on, and say which there are now. See `SigningKeys.rotate`."""
+        await self.signing.rotate(withdraw=withdraw)
+        described = self.signing.described()
+        self._journal.record(
+            Hop(
+                who="the lab's operator",
+                whom="entra",
+                what="rotation of the signing keys",
+                outcome="done",
+                why="the keys before are withdrawn, and what they signed is refused"
+                if withdraw
+                else "the keys before stay until their last token has expired",
+                decision={"keys": described},
+            )
+        )
+        return described
 
     def issue(self, tenant_id: str, principal_id: str, resource: str) -> IssuedToken | ImdsError:
         """A token for *resource* of a managed identity that the platform vouches for, by its object id."""

@@ -3,11 +3,12 @@
 Contract: azure workload identity, section 5.4; azure HTTP surface, section 2.2.
 """
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
 from podpass.lab.entra.access import v1_issuer, v2_issuer
-from podpass.lab.entra.signing import SigningIdentity
+from podpass.lab.entra.signing import PublishedKey
 
 COMMON = ("common", "organizations")
 """Tenants that stand for any; their documents hold `{tenantid}` literally."""
@@ -75,13 +76,14 @@ def metadata_v1(base: str, tenant: str) -> dict[str, Any]:
     }
 
 
-def keys_v2(signing: SigningIdentity, authority: str, tenant: str) -> dict[str, Any]:
+def keys_v2(published: Iterable[PublishedKey], authority: str, tenant: str) -> dict[str, Any]:
     named = "{tenantid}" if tenant in COMMON else tenant
-    return {"keys": [{**signing.to_jwk(), "issuer": v2_issuer(authority, named)}]}
+    issuer = v2_issuer(authority, named)
+    return {"keys": [{**key.to_jwk(), "issuer": issuer} for key in published]}
 
 
-def keys_v1(signing: SigningIdentity) -> dict[str, Any]:
-    return {"keys": [signing.to_jwk()]}
+def keys_v1(published: Iterable[PublishedKey]) -> dict[str, Any]:
+    return {"keys": [key.to_jwk() for key in published]}
 
 
 def instance(authorization_endpoint: str, api_version: str, *, own_hosts: tuple[str, ...]) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ import msgspec
 from podpass.lab.clock import Clock
 from podpass.lab.entra import documents, errors, findings, issuing, model
 from podpass.lab.entra.directory import Directory
-from podpass.lab.entra.signing import SigningIdentity
+from podpass.lab.entra.signing import SigningKeys
 from podpass.lab.journal import Hop, Journal, current_trace, tracing
 from podpass.oauth import forms
 from podpass.oauth.responses import NO_STORE
@@ -65,7 +65,7 @@ class EntraHttp:
         journal: Journal,
         directory: Directory,
         key_fetcher: KeyFetcher,
-        signing: SigningIdentity,
+        signing: SigningKeys,
         rules: model.Rules,
         faults: Faults,
     ) -> None:
@@ -76,9 +76,7 @@ class EntraHttp:
         self._signing = signing
         self._rules = rules
         self._faults = faults
-        self._header_v1 = jwt.encoded_header(signing.key, {"typ": "JWT", "x5t": signing.key.kid})
-        self._header_v2 = jwt.encoded_header(signing.key, {"typ": "JWT"})
-        # Bounded, because its keys hold the Host header.
+        # Bounded, because its keys hold the Host header. They hold the published keys too, which change.
         self._rendered = functools.lru_cache(maxsize=64)(self._render_document)
         self._own_host = rules.authority.removeprefix("https://").partition(":")[0]
         key_fetcher.on_fetch = lambda fetch: self._record(findings.fetch_hop(fetch))
@@ -160,8 +158,9 @@ class EntraHttp:
     def signed(self, grant: model.Grant, *, now: int) -> str:
         """The access token of a grant."""
         claims = issuing.access_claims(grant, authority=self._rules.authority, now=now, entropy=os.urandom(40))
-        header = self._header_v1 if grant.version == 1 else self._header_v2
-        return jwt.sign_with_header(header, claims, self._signing.key)
+        signing = self._signing.signing
+        header = signing.header_v1 if grant.version == 1 else signing.header_v2
+        return jwt.sign_with_header(header, claims, signing.key)
 
     def _granted(self, request: Request, grant: model.Grant) -> Response:
         now = int(self._clock.now())
@@ -181,19 +180,20 @@ class EntraHttp:
         tenant = self._tenant_of(request, name)
         if isinstance(tenant, Response):
             return tenant
-        return Response(200, self._rendered(page, self._base(request), tenant), _CACHED)
+        return Response(200, self._rendered(page, self._base(request), tenant, self._signing.accepted.kids), _CACHED)
 
-    def _render_document(self, page: str, base: str, tenant: str) -> bytes:
-        authority = self._rules.authority
+    def _render_document(self, page: str, base: str, tenant: str, kids: tuple[str, ...]) -> bytes:
+        authority, published = self._rules.authority, self._signing.published
+        assert kids == tuple(key.key.kid for key in published), "the published keys changed under way"
         match page:
             case "/v2.0/.well-known/openid-configuration":
                 document = documents.metadata_v2(base, authority, tenant)
             case "/.well-known/openid-configuration":
                 document = documents.metadata_v1(base, tenant)
             case "/discovery/v2.0/keys":
-                document = documents.keys_v2(self._signing, authority, tenant)
+                document = documents.keys_v2(published, authority, tenant)
             case _:
-                document = documents.keys_v1(self._signing)
+                document = documents.keys_v1(published)
         return msgspec.json.encode(document)
 
     def _instance(self, request: Request) -> Response:
