@@ -16,7 +16,8 @@ def event_lines(event: dict[str, Any], *, stream: TextIO) -> list[str]:
     """The event as a line of how it ended and who asked whom for what, and one more for each thing that says why."""
     outcome = styled(f"{event['outcome']:<8}", _STYLES.get(event["outcome"], "dim"), stream)
     whom = styled(printable(event["whom"]), "bold", stream)
-    lines = [f"{outcome} {asker(printable(event['who']))} → {whom}: {_bounded(event['what'])}"]
+    where = styled(f" [{printable(event['cluster'])}]", "dim", stream) if event.get("cluster") else ""
+    lines = [f"{outcome} {asker(printable(event['who']))} → {whom}{where}: {_bounded(event['what'])}"]
     if event["why"]:
         lines.append(_INDENT + styled(_bounded(event["why"]), "dim", stream))
     if codes := " ".join(code for code in (event["wire"], event["problem"]) if code):

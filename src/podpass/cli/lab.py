@@ -192,6 +192,12 @@ def _print_status(status: dict[str, Any]) -> None:
     if on:
         lines["faults"] = ", ".join(f"{fault}={value}" for fault, value in on.items())
     print_value(lines, "table")
+    if status["clusters"]:
+        rows = [
+            [cluster["name"], cluster["doing"] or cluster["state"], cluster["server"] or "-", cluster["issuer"]]
+            for cluster in status["clusters"]
+        ]
+        print_table(rows, heads=("CLUSTER", "STATE", "SERVER", "ISSUER"))
     for remark in status["notes"]:
         note(f"note: {remark}")
 
@@ -220,35 +226,44 @@ def env(*, name: Name = "default", output: Output = "table") -> int:
 
 @app.command
 def kubeconfig(
-    user: str,
+    user: str = "",
     /,
     *,
     group: Annotated[list[str], Parameter(negative=(), consume_multiple=False)] = [],  # noqa: B006 - only read
+    cluster: str = "",
     name: Name = "default",
 ) -> int:
-    """Print a kubeconfig with which somebody else uses a lab's cluster. What they may, you say by roles and bindings.
+    """Print a kubeconfig for a lab's cluster: an administrator's, or one with which somebody else uses it.
+
+    What somebody else may, you say by roles and bindings.
 
     Example: podpass lab kubeconfig jane --group developers > jane.kubeconfig
+
+    Example: podpass lab kubeconfig --cluster shop-aks > shop.kubeconfig
 
     Parameters
     ----------
     user:
-        Their user name, which their client certificate holds for a year.
+        Their user name, which their client certificate holds for a year; without it the file is an administrator's.
     group:
         A group they are in; may be given several times.
+    cluster:
+        Which managed cluster: its name, resource id or guid. The lab's own by default.
     """
-    # Imported here: cryptography takes longer than most commands.
-    from podpass.lab.certificates import CertificateAuthority
-    from podpass.lab.user_kubeconfig import user_kubeconfig
+    found = Control(_paths(name)).kubeconfig(cluster)
+    text = found["kubeconfig"]
+    if user:
+        if not found["authority"]:
+            why = "The cluster is not the lab's own: whoever runs it gives its people their certificates"
+            raise PodpassError("PP110", f"no kubeconfig for {user}", reason=why, name=name)
+        # Imported here: cryptography takes longer than most commands.
+        from podpass.lab.certificates import CertificateAuthority
+        from podpass.lab.user_kubeconfig import user_kubeconfig
 
-    paths = _paths(name)
-    if Control(paths).status()["cluster"]["kind"] != "embedded":
-        why = "The cluster is not the lab's own: whoever runs it gives its people their certificates"
-        raise PodpassError("PP110", f"no kubeconfig for {user}", reason=why, name=name)
-    try:
-        text = user_kubeconfig(paths.kubeconfig.read_text(), CertificateAuthority.open(paths.keys / "ca"), user, group)
-    except ValueError as error:
-        raise PodpassError("PP110", f"no kubeconfig for {user}", reason=str(error), name=name) from error
+        try:
+            text = user_kubeconfig(text, CertificateAuthority.open(Path(found["authority"])), user, group)
+        except ValueError as error:
+            raise PodpassError("PP110", f"no kubeconfig for {user}", reason=str(error), name=name) from error
     print(text, end="")
     return 0
 

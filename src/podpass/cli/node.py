@@ -12,16 +12,19 @@ from podpass.lab.environment import LabPaths, state_home
 app = App(name="node", help="The nodes of a running lab. They are kept: the next start has the same ones.")
 
 Name = Annotated[str, Parameter(name=["--name", "-n"], env_var="PODPASS_LAB", help="Which lab.")]
+Cluster = Annotated[
+    str, Parameter(help="Which managed cluster: its name, resource id or guid. The lab's own by default.")
+]
 Output = Annotated[Format, Parameter(name=["--output", "-o"], help="table, json or yaml")]
 
 
 @app.command
-def ls(*, name: Name = "default", output: Output = "table") -> int:
+def ls(*, name: Name = "default", cluster: Cluster = "", output: Output = "table") -> int:
     """List the nodes: whether each is switched on, and what the cluster says of it.
 
     Example: podpass lab node ls --output json
     """
-    nodes = _control(name).nodes()
+    nodes = _control(name).nodes(cluster=cluster)
     if output == "table":
         _print(nodes)
     else:
@@ -30,7 +33,7 @@ def ls(*, name: Name = "default", output: Output = "table") -> int:
 
 
 @app.command
-def add(node: str = "", /, *, name: Name = "default", output: Output = "table") -> int:
+def add(node: str = "", /, *, name: Name = "default", cluster: Cluster = "", output: Output = "table") -> int:
     """Add a node, and return when it is ready.
 
     Example: podpass lab node add
@@ -40,11 +43,11 @@ def add(node: str = "", /, *, name: Name = "default", output: Output = "table") 
     node:
         Its name, such as lab-node-3; the first free one by default.
     """
-    return _done(_control(name).add_node(node), "added", output)
+    return _done(_control(name).add_node(node, cluster=cluster), "added", output)
 
 
 @app.command
-def stop(node: str, /, *, name: Name = "default", output: Output = "table") -> int:
+def stop(node: str, /, *, name: Name = "default", cluster: Cluster = "", output: Output = "table") -> int:
     """Switch a node off, as a machine: its containers end, and the cluster finds out by itself.
 
     After 40 s without a sign of life it is NotReady and tainted, and pods leave it when their tolerations end, 5 min
@@ -58,11 +61,11 @@ def stop(node: str, /, *, name: Name = "default", output: Output = "table") -> i
     node:
         The node's name.
     """
-    return _done(_control(name).stop_node(node), "stopped", output)
+    return _done(_control(name).stop_node(node, cluster=cluster), "stopped", output)
 
 
 @app.command
-def start(node: str, /, *, name: Name = "default", output: Output = "table") -> int:
+def start(node: str, /, *, name: Name = "default", cluster: Cluster = "", output: Output = "table") -> int:
     """Switch a node on again, and return when it is ready. Pods that are still bound to it run again.
 
     Example: podpass lab node start lab-node-2
@@ -72,11 +75,11 @@ def start(node: str, /, *, name: Name = "default", output: Output = "table") -> 
     node:
         The node's name.
     """
-    return _done(_control(name).start_node(node), "started", output)
+    return _done(_control(name).start_node(node, cluster=cluster), "started", output)
 
 
 @app.command
-def rm(node: str, /, *, name: Name = "default", output: Output = "table") -> int:
+def rm(node: str, /, *, name: Name = "default", cluster: Cluster = "", output: Output = "table") -> int:
     """Take a node away for good: its containers end, and its Node object, logs and files go.
 
     Pods that were bound to it are deleted by the cluster. `kubectl drain` lets them leave first.
@@ -88,7 +91,7 @@ def rm(node: str, /, *, name: Name = "default", output: Output = "table") -> int
     node:
         The node's name.
     """
-    return _done(_control(name).remove_node(node), "removed", output)
+    return _done(_control(name).remove_node(node, cluster=cluster), "removed", output)
 
 
 def _control(name: str) -> Control:

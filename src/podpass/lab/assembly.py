@@ -15,26 +15,31 @@ from typing import Any, Self
 
 from podpass import __version__
 from podpass.lab.arm import Arm
+from podpass.lab.arm.hosting import HostedCluster
 from podpass.lab.arm.model import Resource
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import LabClock, SkewedClock, rfc3339
 from podpass.lab.control.http import control_app
 from podpass.lab.doors.dns import Addresses
-from podpass.lab.doors.http import ForwardProxy, Gateway
+from podpass.lab.doors.http import ForwardProxy, Gateway, OwnTls
 from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import lab_session, serve_dns, serve_forward_proxy, serve_gateway
 from podpass.lab.doors.traces import TraceSeal
 from podpass.lab.embedded import EmbeddedCluster
 from podpass.lab.entra import Entra, SigningKeys
 from podpass.lab.entra.directory import Directory
-from podpass.lab.environment import Endpoints, LabPaths, host_variables, state_home
+from podpass.lab.environment import Endpoints, LabPaths, host_variables, pod_variables, state_home
 from podpass.lab.faults import Faults, unless_unreachable
 from podpass.lab.filling import Clouds, Filling
+from podpass.lab.fleet.hosted import AppliedRecords, Doors, Hosted, authority_of
+from podpass.lab.fleet.issuers import Issuers
+from podpass.lab.fleet.loop import Fleet, Managed
+from podpass.lab.fleet.own import Own
 from podpass.lab.graph import Graph
 from podpass.lab.instance import Instance
 from podpass.lab.journal import Journal
 from podpass.lab.keyvault import KeyVault
-from podpass.lab.listeners import LOOPBACK, Listeners, port_of
+from podpass.lab.listeners import LOOPBACK, Listeners, PodSockets, port_of
 from podpass.lab.lock import only_process
 from podpass.lab.node.addresses import API_ADDRESS, DOORS, MOST_NODES
 from podpass.lab.node_set import NodeSet, wanted_nodes
@@ -124,13 +129,14 @@ class Lab:
             "ready_seconds": self._ready_seconds,
             "endpoints": asdict(self.endpoints),
             "cluster": self._cluster.described(),
+            "clusters": self._fleet.described(),
             "runtime": self._cluster.runtime(),
             "clock": {"now": rfc3339(self.clock.now()), "offset_seconds": self.clock.offset_seconds},
             "faults": asdict(self.faults),
             "identities": [asdict(identity) for identity in self._filling.identities()],
             "journal": {"newest": self.journal.newest},
-            "loops": self._supervision.report(),
-            "notes": [*self._notes, *self._cluster.notes()],
+            "loops": {**self._supervision.report(), **self._fleet.report()},
+            "notes": [*self._notes, *self._cluster.notes(), *self._fleet.notes()],
         }
 
     def host_variables(self) -> dict[str, str]:
@@ -143,6 +149,7 @@ class Lab:
         self._remembered.keep_offset(self.clock.offset_after(seconds))
         self.clock.advance(seconds)
         self._cluster.clock_moved()
+        self._fleet.clock_moved()
 
     def set_faults(self, values: dict[str, Any]) -> dict[str, Any]:
         """Change the named faults and return all of them. Raises ValueError for what is not a fault."""
@@ -163,13 +170,40 @@ class Lab:
         self._issuer_keys.forget()
 
     def images_in_use(self) -> list[dict[str, str]]:
-        """What runs on the nodes."""
-        return self._cluster.images_in_use()
+        """What runs on the nodes, of all clusters."""
+        clusters = (self._cluster, *self._fleet.others)
+        return [image for cluster in clusters for image in cluster.images_in_use()]
 
-    @property
-    def nodes(self) -> NodeSet:
-        """The nodes, to be changed. Raises PodpassError where they are none of the lab's."""
-        return self._cluster.nodes
+    def nodes(self, cluster: str = "") -> NodeSet:
+        """The nodes of the lab's own cluster, or of another one, to be changed.
+
+        Raises PodpassError where they are none of the lab's, and where no cluster is called so.
+        """
+        if cluster in ("", self._own_name):
+            return self._cluster.nodes
+        found = self._fleet.find(cluster)
+        if found is None:
+            raise PodpassError("PP142", cluster=cluster, have=self._cluster_names(), lab=self.paths.name)
+        return found.nodes
+
+    def kubeconfig(self, cluster: str = "") -> dict[str, str]:
+        """An administrator's file for the lab's own cluster, or for another one, and the directory of its CA.
+
+        There is no CA for an existing cluster, whose people get their certificates elsewhere. Raises PodpassError.
+        """
+        if cluster in ("", self._own_name):
+            own = isinstance(self._cluster, EmbeddedCluster)
+            authority = str(self.paths.keys / "ca") if own else ""
+            return {"kubeconfig": self._cluster.kubeconfig(), "authority": authority}
+        try:
+            guid = self._fleet.guid_of(cluster)
+            text = self._fleet.kubeconfig(guid, admin=True)
+        except KeyError:
+            raise PodpassError("PP142", cluster=cluster, have=self._cluster_names(), lab=self.paths.name) from None
+        return {"kubeconfig": text, "authority": str(authority_of(self.paths, guid))}
+
+    def _cluster_names(self) -> str:
+        return ", ".join(dict.fromkeys([self._own_name, *(entry["name"] for entry in self._fleet.described())]))
 
     # The start, each step after what it needs
 
@@ -187,6 +221,9 @@ class Lab:
         self._ca.bundle(self.paths.ca_bundle)
         self._listeners = Listeners.bind(self.paths, self._remembered, self._wanted_ports, self._notes)
         self._stack.callback(self._listeners.close)
+        own = scenario.clusters[0]
+        self._own_name, self._own_guid = own.name, self._remembered.guid(f"cluster/{own.name}", own.id)
+        self._surroundings = self._for_cluster()
         self._cluster = self._choose_cluster(scenario, new=new, applied=given is not None)
         async with asyncio.TaskGroup() as opening:
             signing = opening.create_task(SigningKeys.open(self.paths.keys / "entra", self.clock))
@@ -196,7 +233,10 @@ class Lab:
             self._filling.apply(scenario, self._sources())
             self._remembered.keep_scenario(scenario)
         self._keep_endpoints(scenario)
+        await self._stack.enter_async_context(self._fleet)
+        self._fleet.begin(self._arm.hosted)
         self._supervision = await self._cluster.start(self.endpoints.tenant_id)
+        await self._fleet.settled()
         await self._stack.enter_async_context(serving(self._control_app(), [self._listeners.control]))
         # Streams end because their source closes, before the servers that carry them.
         self._stack.callback(self.journal.close)
@@ -221,8 +261,8 @@ class Lab:
         self._cluster_clock = SkewedClock(self.clock, self.faults.cluster_skew_seconds)
         self.journal = Journal(self._store, self.clock)
 
-    def _choose_cluster(self, scenario: Scenario, *, new: bool, applied: bool) -> LabCluster:
-        surroundings = Surroundings(
+    def _for_cluster(self) -> Surroundings:
+        return Surroundings(
             home=self._home,
             paths=self.paths,
             store=self._store,
@@ -230,9 +270,15 @@ class Lab:
             journal=self.journal,
             ca=self._ca,
             listeners=self._listeners,
+            sockets=PodSockets.of(self.paths),
+            keys=self.paths.keys / "cluster",
+            node=self.paths.node,
+            pod_variables=pod_variables(self._listeners.pod_addresses(), self.paths),
             stack=self._stack,
             log=self._log,
         )
+
+    def _choose_cluster(self, scenario: Scenario, *, new: bool, applied: bool) -> LabCluster:
         if self._wanted_cluster != (None, "") or self.paths.cluster.exists():
             # Most labs need none of this.
             from podpass.lab.existing.chosen import choose, keep, kept
@@ -243,22 +289,23 @@ class Lab:
             if chosen is not None:
                 if self._wanted_nodes:
                     raise PodpassError("PP141", reason=_THEIR_OWN_NODES, lab=self.paths.name)
-                cluster = ExistingCluster(surroundings, chosen)
+                cluster = ExistingCluster(self._surroundings, chosen)
                 if chosen != before:
                     keep(self.paths, chosen)
                 return cluster
         entry = scenario.clusters[0]
         tenant = next(tenant for tenant in scenario.tenants if tenant.name == entry.tenant)
         tenant_id = self._remembered.tenant_id(tenant.name, tenant.id)
-        guid = self._remembered.guid(f"cluster/{entry.name}", entry.id)
+        before_now = AppliedRecords(self._store).get(self._own_guid)
         return EmbeddedCluster(
-            surroundings,
+            self._surroundings,
             name=entry.name,
-            issuer=f"https://{entry.region}.oic.prod-aks.azure.com/{tenant_id}/{guid}/",
+            issuer=f"https://{entry.region}.oic.prod-aks.azure.com/{tenant_id}/{self._own_guid}/",
             runtime=self._wanted_runtime,
             host_paths=tuple(map(Path, entry.host_paths)),
             nodes=wanted_nodes(self._remembered.nodes, asked=self._wanted_nodes, scenario=entry.nodes, applied=applied),
             keep_nodes=self._remembered.keep_nodes,
+            webhook=before_now is None or before_now.workload_identity,
         )
 
     async def _serve_clouds(self, signing: SigningKeys) -> None:
@@ -298,12 +345,19 @@ class Lab:
             "graph": graph.app,
             **self._cluster.services,
         }
-        services["issuer"] = unless_unreachable(services["issuer"], self.faults)
+        own_tls: dict[str, OwnTls] = {}
+        issuers = Issuers(services["issuer"])
+        services["issuer"] = unless_unreachable(issuers.app, self.faults)
+        self._doors = Doors(names, services, own_tls, issuers)
+        self._fleet = Fleet(
+            self._managed, clock=self._cluster_clock, journal=self.journal, log=self._log, paths=self.paths
+        )
+        self._arm.use_host(self._fleet)
         door = Gateway(names, services, self.journal, seal=seal)
         listeners = self._listeners
         for door_open in (
-            serve_gateway(door, [listeners.gateway, listeners.gateway_socket], self._ca, names),
-            serve_forward_proxy(ForwardProxy(door, names, self._ca, self.journal), listeners.proxy),
+            serve_gateway(door, [listeners.gateway, listeners.gateway_socket], self._ca, names, own_tls=own_tls),
+            serve_forward_proxy(ForwardProxy(door, names, self._ca, self.journal, own_tls=own_tls), listeners.proxy),
             serve_dns(
                 listeners.dns_socket,
                 names,
@@ -328,6 +382,12 @@ class Lab:
                 client_secrets=self.paths.directory / "client-secrets",
             )
         )
+
+    def _managed(self, cluster: HostedCluster) -> Managed:
+        if cluster.guid == self._own_guid:
+            embedded = self._cluster if isinstance(self._cluster, EmbeddedCluster) else None
+            return Own(cluster, self._surroundings, embedded, self._doors)
+        return Hosted(cluster.guid, self._surroundings, self._doors, self._wanted_runtime)
 
     def _instance(self, who: str, entra: Entra, machine: Callable[[], tuple[Resource, str] | None]) -> App:
         """The metadata service of *machine*, for *who*."""

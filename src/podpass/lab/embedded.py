@@ -1,22 +1,22 @@
-"""The lab's own cluster, whole: the API server on its doors, the controllers, the webhook, the node."""
+"""An embedded cluster, whole: the API server on its doors, the controllers, the webhook, the nodes."""
 
 import asyncio
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from podpass.kube.client import Client
-from podpass.kube.config import Access, StaticToken
+from podpass.kube.config import Access, StaticToken, TokenFile
 from podpass.kube.events import EventRecorder
 from podpass.lab.cluster import NODE_NAME, Cluster
 from podpass.lab.cluster.admission.client import Endpoint, no_services
+from podpass.lab.cluster.serviceaccounts.signing_keys import SigningKeys
 from podpass.lab.doors.dns import Services
-from podpass.lab.environment import Endpoints, host_variables
-from podpass.lab.installing import install_operator, install_webhook, register_webhook
+from podpass.lab.doors.http import OwnTls
+from podpass.lab.installing import install_operator, install_webhook, register_webhook, remove_webhook
+from podpass.lab.journal import within
+from podpass.lab.kubeconfigs import kubeconfig
 from podpass.lab.listeners import LOOPBACK, port_of
 from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS, NodeNetwork
 from podpass.lab.node.images import Catalogue
@@ -26,12 +26,13 @@ from podpass.lab.node_set import Kept as KeptNodes
 from podpass.lab.node_set import NodeSet, State
 from podpass.lab.nodes import Nodes
 from podpass.lab.pod_runtime import open_runtime
+from podpass.lab.private_files import replace_file
 from podpass.lab.scheduler.loop import Scheduler
 from podpass.lab.services.loop import ServiceLoop
 from podpass.lab.supervision import Supervision
 from podpass.lab.surroundings import Surroundings
-from podpass.lab.webhook import start_webhook
-from podpass.serving.asgi import App
+from podpass.lab.webhook import RunningWebhook, start_webhook
+from podpass.serving.asgi import App, Receive, Scope, Send
 from podpass.serving.server import serving
 
 READY_SECONDS = 30.0
@@ -39,10 +40,12 @@ STOP_SECONDS = 2.0
 
 
 class EmbeddedCluster:
-    """The cluster of a lab that was given none.
+    """The cluster of a lab that was given none, or another one beside it.
 
     *host_paths* are what hostPath volumes may show of this machine. *nodes* are those it begins with; *keep_nodes*
-    makes another set of them durable.
+    makes another set of them durable. *webhook* says whether pods get tokens for Azure, *operator* whether it has the
+    account that the lab's operator application trusts. The journal tells what happens in it as of *recorded_as*, and
+    of no cluster when that is empty.
     """
 
     def __init__(
@@ -55,8 +58,15 @@ class EmbeddedCluster:
         host_paths: Sequence[Path] = (),
         nodes: KeptNodes,
         keep_nodes: Callable[[dict[str, State]], None],
+        webhook: bool = True,
+        operator: bool = True,
+        recorded_as: str = "",
     ) -> None:
         self._lab = lab
+        self._recorded_as = recorded_as
+        self._wants_webhook, self._wants_operator = webhook, operator
+        self._webhook: RunningWebhook | None = None
+        self._of_webhook = AsyncExitStack()
         self._host_paths = host_paths
         self._name = name
         self._wanted_runtime = runtime
@@ -75,14 +85,16 @@ class EmbeddedCluster:
             runtime = opening.create_task(
                 open_runtime(
                     self._wanted_runtime,
-                    self._lab.paths,
+                    self._lab.node,
+                    sockets=self._lab.sockets,
+                    ca_bundle=self._lab.paths.ca_bundle,
                     hidden=(self._lab.home, self._lab.paths.sockets),
-                    plain_environment=_plain_variables(self._lab),
+                    plain_environment=self._lab.pod_variables,
                 )
             )
             cluster = opening.create_task(self._open_cluster())
             images = Kept(self._lab.paths.node / "images")
-            if images.directory.is_dir():
+            if self._lab.node == self._lab.paths.node and images.directory.is_dir():
                 # Nothing runs from one yet.
                 opening.create_task(asyncio.to_thread(images.sweep))
         self._opened, self._cluster = runtime.result(), cluster.result()
@@ -95,12 +107,13 @@ class EmbeddedCluster:
             store=lab.store,
             clock=lab.clock,
             journal=lab.journal,
-            keys_directory=lab.paths.keys / "cluster",
+            keys_directory=lab.keys,
             issuer=self.issuer,
             ca_pem=lab.ca.pem,
             resolve_service=self._resolve_service,
         )
         await lab.stack.enter_async_context(cluster)
+        self.app = _recorded(cluster.app, self._recorded_as)
         tls = lab.ca.server_context(
             [
                 "localhost",
@@ -114,9 +127,10 @@ class EmbeddedCluster:
             ],
             asks_client=True,
         )
-        await lab.stack.enter_async_context(
-            serving(cluster.app, [lab.listeners.api, lab.listeners.api_socket], tls=tls, grace_seconds=STOP_SECONDS)
+        engine = await lab.stack.enter_async_context(
+            serving(self.app, [lab.listeners.api, lab.listeners.api_socket], tls=tls, grace_seconds=STOP_SECONDS)
         )
+        self.own_tls = OwnTls(engine, tls, lab.ca)
         return cluster
 
     def _resolve_service(self, namespace: str, name: str, port: int) -> Endpoint:
@@ -133,7 +147,7 @@ class EmbeddedCluster:
 
     @property
     def services(self) -> dict[str, App]:
-        return {"issuer": self._cluster.issuer_app, "cluster": self._cluster.app}
+        return {"issuer": self._cluster.issuer_app, "cluster": self.app}
 
     @property
     def find_service(self) -> Services:
@@ -155,19 +169,8 @@ class EmbeddedCluster:
     def kubeconfig(self) -> str:
         """The file with which programs on the host are the cluster's administrator."""
         name = f"podpass-{self._lab.paths.name}"
-        certificate = base64.b64encode(self._lab.ca.pem).decode()
-        cluster = {"server": self.server, "certificate-authority-data": certificate}
-        return yaml.safe_dump(
-            {
-                "apiVersion": "v1",
-                "kind": "Config",
-                "clusters": [{"name": name, "cluster": cluster}],
-                "users": [{"name": name, "user": {"token": self._cluster.admin_token}}],
-                "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-                "current-context": name,
-            },
-            sort_keys=False,
-        )
+        credential = {"token": self.admin_token}
+        return kubeconfig(cluster=name, user=name, server=self.server, ca_pem=self._lab.ca.pem, credential=credential)
 
     @property
     def kubeconfig_paths(self) -> tuple[Path, ...]:
@@ -202,19 +205,21 @@ class EmbeddedCluster:
     async def start(self, tenant_id: str) -> Supervision:
         """Controllers, the webhook, the scheduler, the nodes. Returns when a pod could be created and would run."""
         lab = self._lab
-        kube = await self._client(self._cluster.admin_token)
-        await install_operator(kube)
-        webhook_client = await self._client(await install_webhook(kube))
+        kube = self.kube = await self._client(self._cluster.admin_token)
+        if self._wants_operator:
+            await install_operator(kube)
         scheduler = Scheduler(await self._client(self._cluster.token_of_scheduler()), lab.clock)
         # Entered after the clients, so that the loops end before what they call with. Nodes come and go.
         await lab.stack.enter_async_context(self._of_nodes)
-        supervision = await lab.stack.enter_async_context(Supervision(lab.log))
+        self._tenant_id = tenant_id
+        await lab.stack.enter_async_context(self._of_webhook)
+        supervision = self._supervision = await lab.stack.enter_async_context(Supervision(lab.log))
         if self._opened.runtime.kind == "sandbox":
             self._cluster.advertise(DOORS, API_PORT)
         supervision.start("controllers", self._cluster.run)
         self._start_services(supervision, kube)
-        webhook = start_webhook(supervision, lab.listeners, lab.ca, webhook_client, tenant_id=tenant_id, log=lab.log)
-        await register_webhook(kube, url=webhook.url, ca_bundle=webhook.ca_bundle)
+        if self._wants_webhook:
+            await self._begin_webhook()
         supervision.start("scheduler", scheduler.run)
         nodes = self._cluster.node = self._nodes = Nodes(self._make_node, supervision)
         self._node_set = NodeSet(
@@ -227,10 +232,55 @@ class EmbeddedCluster:
         )
         started = await self._node_set.begin()
         async with asyncio.timeout(READY_SECONDS):
-            await webhook.ready.wait()
+            if self._webhook is not None:
+                await self._webhook.ready.wait()
             for node in started:
                 await node.ready.wait()
         return supervision
+
+    async def _begin_webhook(self) -> RunningWebhook:
+        lab = self._lab
+        await self._keep_webhook_token()
+        access = Access(server=self.server, ca_pem=lab.ca.pem, credential=TokenFile(self._webhook_token))
+        client = await self._of_webhook.enter_async_context(Client(access))
+        webhook = self._webhook = start_webhook(
+            self._supervision, lab.listeners, lab.ca, client, tenant_id=self._tenant_id, log=lab.log
+        )
+        await register_webhook(self.kube, url=webhook.url, ca_bundle=webhook.ca_bundle)
+        return webhook
+
+    async def use_webhook(self, *, wanted: bool) -> None:
+        """Install the webhook in the cluster that runs, or take it away; returns when it is so."""
+        if wanted and self._webhook is None:
+            async with asyncio.timeout(READY_SECONDS):
+                await (await self._begin_webhook()).ready.wait()
+        elif not wanted:
+            await remove_webhook(self.kube)
+            if self._webhook is not None:
+                self._webhook = None
+                await self._supervision.stop("webhook")
+                await self._of_webhook.aclose()
+
+    async def renew_webhook_token(self) -> None:
+        """Give the webhook a token of the present key; its former one may soon be refused."""
+        if self._webhook is not None:
+            await self._keep_webhook_token()
+
+    async def _keep_webhook_token(self) -> None:
+        replace_file(self._webhook_token, (await install_webhook(self.kube)).encode())
+
+    @property
+    def _webhook_token(self) -> Path:
+        return self._lab.keys / "webhook.token"
+
+    @property
+    def keys(self) -> SigningKeys:
+        """Those of its service accounts' tokens, to be rotated."""
+        return self._cluster.keys
+
+    @property
+    def admin_token(self) -> str:
+        return self._cluster.admin_token
 
     async def _make_node(self, name: str, network: NodeNetwork) -> Node:
         lab = self._lab
@@ -252,7 +302,7 @@ class EmbeddedCluster:
         )
 
     def _directory_of(self, name: str) -> Path:
-        return self._lab.paths.node if name == NODE_NAME else self._lab.paths.node / name
+        return self._lab.node if name == NODE_NAME else self._lab.node / name
 
     def _start_services(self, supervision: Supervision, kube: Client) -> None:
         events = EventRecorder(kube, "service-controller", now=self._lab.clock.now)
@@ -278,20 +328,13 @@ class EmbeddedCluster:
         return Client(Access(server=self.server, ca_pem=self._lab.ca.pem, credential=StaticToken(token)))
 
 
-def _plain_variables(lab: Surroundings) -> dict[str, str]:
-    """What leads a pod that is a plain process to the lab: the host's variables without anybody's identity."""
-    nobody = Endpoints(
-        **{**lab.listeners.addresses(), "metadata": f"http://{LOOPBACK}:{port_of(lab.listeners.pod_metadata)}"},
-        api="",
-        tenant_id="",
-        subscription_id="",
-        operator_client_id="",
-        issuer="",
-        kubeconfig="",
-    )
-    personal = ("KUBECONFIG", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_CONFIG_DIR")
-    return {
-        name: value
-        for name, value in host_variables(nobody, lab.paths).items()
-        if name not in personal and not name.startswith("PODPASS_")
-    }
+def _recorded(app: App, cluster: str) -> App:
+    """*app*, whose requests the journal tells as of *cluster*."""
+    if not cluster:
+        return app
+
+    async def recorded(scope: Scope, receive: Receive, send: Send) -> None:
+        with within(cluster):
+            await app(scope, receive, send)
+
+    return recorded

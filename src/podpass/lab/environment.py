@@ -83,6 +83,11 @@ class LabPaths:
         return self.directory / "node"
 
     @property
+    def clusters(self) -> Path:
+        """Managed clusters beside the lab's own, each in the directory of its guid."""
+        return self.directory / "clusters"
+
+    @property
     def endpoints(self) -> Path:
         return self.directory / "endpoints.json"
 
@@ -137,6 +142,22 @@ class Endpoints:
     issuer: str
     kubeconfig: str
     """The file, or the files as KUBECONFIG lists them, that lead to the cluster."""
+
+
+def pod_variables(doors: Mapping[str, str], paths: LabPaths) -> dict[str, str]:
+    """What leads a pod that is a plain process to the lab: the host's variables without anybody's identity.
+
+    *doors* are the URLs of the lab's doors for it, by the names of Endpoints.
+    """
+    nobody = Endpoints(
+        **doors, api="", tenant_id="", subscription_id="", operator_client_id="", issuer="", kubeconfig=""
+    )
+    personal = ("KUBECONFIG", "AZURE_TENANT_ID", "AZURE_AUTHORITY_HOST", "AZURE_CONFIG_DIR")
+    return {
+        name: value
+        for name, value in host_variables(nobody, paths).items()
+        if name not in personal and not name.startswith("PODPASS_")
+    }
 
 
 def host_variables(endpoints: Endpoints, paths: LabPaths) -> dict[str, str]:

@@ -54,6 +54,20 @@ async def install_webhook(client: Client) -> str:
     return str(answer["status"]["token"])
 
 
+async def remove_webhook(client: Client) -> None:
+    """Take away what was installed and registered, but the namespace, which would have to end before it can come back.
+
+    The registration goes first: without a webhook behind it no pod that asks for one could be created.
+    """
+    for unwanted in (manifests.webhook_configuration(), *reversed(manifests.rbac())):
+        name, namespace = unwanted["metadata"]["name"], unwanted["metadata"].get("namespace")
+        try:
+            await client.delete(_RESOURCES[unwanted["kind"]], name, namespace)
+        except ApiError as error:
+            if not error.not_found:
+                raise
+
+
 async def register_webhook(client: Client, *, url: str, ca_bundle: str) -> None:
     """Tell the API server where the webhook answers. *ca_bundle* is PEM in base64."""
     await _ensure(client, manifests.webhook_configuration(url=url, ca_bundle=ca_bundle))

@@ -42,6 +42,7 @@ CREATE INDEX IF NOT EXISTS journal_trace ON journal (trace, number);
 """
 
 _trace: ContextVar[str] = ContextVar("podpass_trace", default="")
+_cluster: ContextVar[str] = ContextVar("podpass_cluster", default="")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,8 @@ class Event:
     """The lab's clock, seconds since the epoch."""
     real_time: float
     hop: Hop
+    cluster: str = ""
+    """The managed cluster that it happened in; empty for the lab's own, and for the clouds."""
 
 
 def current_trace() -> str:
@@ -91,6 +94,16 @@ def tracing(trace: str = "") -> Iterator[str]:
         yield name
     finally:
         _trace.reset(token)
+
+
+@contextlib.contextmanager
+def within(cluster: str) -> Iterator[None]:
+    """Record what happens inside, and in the tasks that begin inside, as of *cluster*."""
+    token = _cluster.set(cluster)
+    try:
+        yield
+    finally:
+        _cluster.reset(token)
 
 
 class Journal:
@@ -116,14 +129,16 @@ class Journal:
         trace = current_trace() or new_trace()
         now, real = self._clock.now(), time.time()
         # Redacted as one text: a look at the whole costs less than one at each member.
-        written = msgspec.json.encode({"time": now, "real_time": real, "hop": hop})
+        cluster = _cluster.get()
+        body = {"time": now, "real_time": real, "hop": hop}
+        written = msgspec.json.encode({**body, "cluster": cluster} if cluster else body)
         text = written.decode()
         if (clean := redact_text(text)) != text:
             written = clean.encode()
             hop = _decode_body(written).hop
         if not self._closed:
             self._pending.append((self._newest, trace, written))
-        event = Event(number=self._newest, trace=trace, time=now, real_time=real, hop=hop)
+        event = Event(number=self._newest, trace=trace, time=now, real_time=real, hop=hop, cluster=cluster)
         self._tell(event)
         self._flush_soon()
         return event
@@ -228,6 +243,7 @@ def event_members(event: Event) -> dict[str, Any]:
         "decision": dict(hop.decision),
         "wire": hop.wire,
         "problem": hop.problem,
+        "cluster": event.cluster,
     }
 
 
@@ -235,6 +251,7 @@ class _Body(msgspec.Struct):
     time: float
     real_time: float
     hop: Hop
+    cluster: str = ""
 
 
 _decode_body = msgspec.json.Decoder(_Body).decode
@@ -242,4 +259,6 @@ _decode_body = msgspec.json.Decoder(_Body).decode
 
 def _event(number: int, trace: str, body: bytes) -> Event:
     kept = _decode_body(body)
-    return Event(number=number, trace=trace, time=kept.time, real_time=kept.real_time, hop=kept.hop)
+    return Event(
+        number=number, trace=trace, time=kept.time, real_time=kept.real_time, hop=kept.hop, cluster=kept.cluster
+    )

@@ -98,6 +98,10 @@ class NodeSet:
                 await self._forget(name)
         return [await self._nodes.start(node_number(name)) for name in self.names("running")]
 
+    def states(self) -> dict[str, State]:
+        """Each node's, in their order."""
+        return dict(self._states)
+
     def names(self, state: State) -> list[str]:
         """The nodes of that state, in their order."""
         return [name for name, found in self._states.items() if found == state]

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from podpass.lab.environment import LabPaths
-from podpass.lab.listeners import socket_path
+from podpass.lab.listeners import PodSockets
 from podpass.lab.node.driver import FabricFailed
 from podpass.lab.node.plain import PlainRuntime
 from podpass.lab.node.runtime import Runtime, choose_runtime, probe
@@ -23,20 +22,26 @@ class OpenedRuntime:
 
 
 async def open_runtime(
-    wanted: str, paths: LabPaths, *, hidden: Iterable[Path], plain_environment: Mapping[str, str]
+    wanted: str,
+    directory: Path,
+    *,
+    sockets: PodSockets,
+    ca_bundle: Path,
+    hidden: Iterable[Path],
+    plain_environment: Mapping[str, str],
 ) -> OpenedRuntime:
-    """Start the runtime that is *wanted*: auto, sandbox or plain.
+    """Start the runtime that is *wanted*: auto, sandbox or plain. It keeps its files in *directory*.
 
     Raises PodpassError PP109 when the sandbox was asked for and can't be had. *hidden* are directories no pod may see.
     """
     why = "it was asked for"
     if wanted != "plain":
         sandbox = SandboxRuntime(
-            directory=paths.node,
-            ca_bundle=paths.ca_bundle,
-            gateway_socket=socket_path(paths, "gateway_socket"),
-            api_socket=socket_path(paths, "api_socket"),
-            dns_socket=socket_path(paths, "dns_socket"),
+            directory=directory,
+            ca_bundle=ca_bundle,
+            gateway_socket=sockets.gateway,
+            api_socket=sockets.api,
+            dns_socket=sockets.dns,
             hidden=hidden,
         )
         try:
@@ -49,6 +54,6 @@ async def open_runtime(
                 raise PodpassError("PP109", reason=why, remedy="podpass lab up --runtime plain") from error
         else:
             return OpenedRuntime(sandbox, "each pod has its own namespaces and no way out of the lab")
-    plain = PlainRuntime(directory=paths.node, environment=plain_environment)
+    plain = PlainRuntime(directory=directory, environment=plain_environment)
     await plain.start()
     return OpenedRuntime(plain, f"{why}; {plain.note}")

@@ -1,6 +1,7 @@
 """Background loops: each is owned here, begun anew with back-off when it fails, and its failures are told."""
 
 import asyncio
+import contextvars
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -22,10 +23,14 @@ class _Loop:
 
 
 class Supervision:
-    """Runs loops until the context ends, then cancels them and waits until they are gone."""
+    """Runs loops until the context ends, then cancels them and waits until they are gone.
+
+    Whoever starts a loop, it sees the context variables of where this was made.
+    """
 
     def __init__(self, log: Logger) -> None:
         self._log = log
+        self._context = contextvars.copy_context()
         self._loops: dict[str, _Loop] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -42,7 +47,7 @@ class Supervision:
     def start(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run *loop* now; when it ends or fails, run it again after a wait that doubles up to half a minute."""
         state = self._loops[name] = _Loop()
-        self._tasks[name] = asyncio.create_task(self._keep(name, loop, state), name=name)
+        self._tasks[name] = asyncio.create_task(self._keep(name, loop, state), name=name, context=self._context.copy())
 
     async def stop(self, name: str) -> None:
         """End the loop of that name, and wait until it has ended."""

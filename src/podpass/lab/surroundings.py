@@ -11,7 +11,7 @@ from podpass.lab.clock import Clock
 from podpass.lab.doors.dns import Services
 from podpass.lab.environment import LabPaths
 from podpass.lab.journal import Journal
-from podpass.lab.listeners import Listeners
+from podpass.lab.listeners import ClusterListeners, PodSockets
 from podpass.lab.node_set import NodeSet
 from podpass.lab.store import Store
 from podpass.lab.supervision import Supervision
@@ -21,7 +21,7 @@ from podpass.telemetry.logging import Logger
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a lab gives to its cluster. *stack* owns what is opened, until the lab stops."""
+    """What a lab gives to a cluster. *stack* owns what is opened, until the cluster stops."""
 
     home: Path
     paths: LabPaths
@@ -30,7 +30,15 @@ class Surroundings:
     """The cluster's, which a fault may set apart from the clouds'."""
     journal: Journal
     ca: CertificateAuthority
-    listeners: Listeners
+    """Signs the API server's certificate and those of the cluster's people."""
+    listeners: ClusterListeners
+    sockets: PodSockets
+    keys: Path
+    """Where the cluster keeps its private keys and tokens."""
+    node: Path
+    """Where its nodes keep their files."""
+    pod_variables: Mapping[str, str]
+    """What leads a pod that is a plain process to the lab."""
     stack: AsyncExitStack
     log: Logger
 

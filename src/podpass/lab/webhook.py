@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from podpass.kube.client import Client
 from podpass.lab.certificates import CertificateAuthority
-from podpass.lab.listeners import LOOPBACK, Listeners, port_of
+from podpass.lab.listeners import LOOPBACK, ClusterListeners, port_of
 from podpass.lab.supervision import Supervision
 from podpass.telemetry.logging import Logger
 from podpass.webhook import Settings, run
@@ -25,7 +25,7 @@ class RunningWebhook:
 
 def start_webhook(
     supervision: Supervision,
-    listeners: Listeners,
+    listeners: ClusterListeners,
     ca: CertificateAuthority,
     client: Client,
     *,

@@ -227,6 +227,12 @@ _PROBLEMS = (
         remedy="podpass lab node ls --name {lab!q}",
     ),
     Problem(
+        "PP142",
+        title="The lab has no one cluster of that name",
+        cause="No cluster that runs is called {cluster}, or several are; there are {have}.",
+        remedy="podpass lab status --name {lab!q}   (its resource id or guid tells one of several)",
+    ),
+    Problem(
         "PP130",
         title="The lab belongs to another cluster",
         cause="Lab {name} belongs to {cluster}; a lab stays with the cluster it began with.",

@@ -80,22 +80,27 @@ class Control:
         found: list[dict[str, str]] = self._call("GET", "/images-in-use")
         return found
 
-    def nodes(self) -> list[dict[str, Any]]:
-        """The nodes, as NodeSet describes them."""
-        found: list[dict[str, Any]] = self._call("GET", "/nodes")
+    def kubeconfig(self, cluster: str = "") -> dict[str, str]:
+        """`kubeconfig`, an administrator's, and `authority`: where the CA lies that signs for people, or nothing."""
+        found: dict[str, str] = self._call("GET", f"/kubeconfig{_of(cluster)}")
         return found
 
-    def add_node(self, node: str = "") -> dict[str, Any]:
-        return self._change_nodes("POST", "/nodes", {"name": node})
+    def nodes(self, *, cluster: str = "") -> list[dict[str, Any]]:
+        """The nodes, as NodeSet describes them; of the lab's own cluster by default."""
+        found: list[dict[str, Any]] = self._call("GET", f"/nodes{_of(cluster)}")
+        return found
 
-    def start_node(self, node: str) -> dict[str, Any]:
-        return self._change_nodes("POST", f"/nodes/{quote(node, safe='')}/start")
+    def add_node(self, node: str = "", *, cluster: str = "") -> dict[str, Any]:
+        return self._change_nodes("POST", f"/nodes{_of(cluster)}", {"name": node})
 
-    def stop_node(self, node: str) -> dict[str, Any]:
-        return self._change_nodes("POST", f"/nodes/{quote(node, safe='')}/stop")
+    def start_node(self, node: str, *, cluster: str = "") -> dict[str, Any]:
+        return self._change_nodes("POST", f"/nodes/{quote(node, safe='')}/start{_of(cluster)}")
 
-    def remove_node(self, node: str) -> dict[str, Any]:
-        return self._change_nodes("DELETE", f"/nodes/{quote(node, safe='')}")
+    def stop_node(self, node: str, *, cluster: str = "") -> dict[str, Any]:
+        return self._change_nodes("POST", f"/nodes/{quote(node, safe='')}/stop{_of(cluster)}")
+
+    def remove_node(self, node: str, *, cluster: str = "") -> dict[str, Any]:
+        return self._change_nodes("DELETE", f"/nodes/{quote(node, safe='')}{_of(cluster)}")
 
     def _change_nodes(self, method: str, path: str, body: object = None) -> dict[str, Any]:
         found: dict[str, Any] = self._call(method, path, body, timeout=_NODE_SECONDS)
@@ -144,6 +149,10 @@ class Control:
             raise PodpassError("PP110", reason=f"{type(error).__name__}: {error}", name=self._paths.name) from error
         finally:
             connection.close()
+
+
+def _of(cluster: str) -> str:
+    return f"?cluster={quote(cluster, safe='')}" if cluster else ""
 
 
 async def follow_live(paths: LabPaths, *, after: int) -> AsyncIterator[dict[str, Any]]:

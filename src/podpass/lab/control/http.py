@@ -48,9 +48,12 @@ class Controlled(Protocol):
 
     def images_in_use(self) -> list[dict[str, str]]: ...
 
-    @property
-    def nodes(self) -> "ControlledNodes":
-        """Raises PodpassError where the nodes are none of the lab's."""
+    def nodes(self, cluster: str = "") -> "ControlledNodes":
+        """Of the lab's own cluster, or of another. Raises PodpassError where they are none of the lab's."""
+        ...
+
+    def kubeconfig(self, cluster: str = "") -> dict[str, str]:
+        """Of the lab's own cluster, or of another: the file, and who signs for people. Raises PodpassError."""
         ...
 
 
@@ -131,6 +134,8 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
             return json_response(200, {})
         case ("GET", "/images-in-use"):
             return json_response(200, lab.images_in_use())
+        case ("GET", "/kubeconfig"):
+            return json_response(200, lab.kubeconfig(request.query.get("cluster", "")))
         case ("POST", "/stop"):
             request_stop()
             return json_response(202, {"stopping": True})
@@ -139,17 +144,18 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
 
 
 async def _answer_nodes(lab: Controlled, request: Request) -> Response:
+    nodes = lab.nodes(request.query.get("cluster", ""))
     match (request.method, [unquote(part) for part in request.raw_path.split("/")[2:]]):
         case ("GET", []):
-            return json_response(200, await lab.nodes.listed())
+            return json_response(200, await nodes.listed())
         case ("POST", []):
-            return json_response(201, await lab.nodes.add(msgspec.json.decode(request.body, type=NewNode).name))
+            return json_response(201, await nodes.add(msgspec.json.decode(request.body, type=NewNode).name))
         case ("POST", [name, "start"]):
-            return json_response(200, await lab.nodes.start(name))
+            return json_response(200, await nodes.start(name))
         case ("POST", [name, "stop"]):
-            return json_response(200, await lab.nodes.stop(name))
+            return json_response(200, await nodes.stop(name))
         case ("DELETE", [name]):
-            return json_response(200, await lab.nodes.remove(name))
+            return json_response(200, await nodes.remove(name))
         case _:
             return json_response(404, {"error": f"there is no {request.method} {request.path}"})
 

@@ -1,11 +1,14 @@
 """The HTTP doors: the gateway sends a request to its service by Host, the forward proxy leads host programs to it."""
 
 import asyncio
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.doors.destinations import Intercept, TurnedAway, decide
 from podpass.lab.doors.names import Names, Nowhere, Route, printable
+from podpass.lab.doors.origin import came_by
 from podpass.lab.doors.refusals import bad_host, not_emulated, not_served
 from podpass.lab.doors.traces import TraceSeal, traced
 from podpass.lab.journal import Hop, Journal
@@ -14,6 +17,15 @@ from podpass.serving.connection import HttpConnection, Limits, Refused, Terms
 from podpass.serving.server import HttpEngine, reason_of
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTls:
+    """How a service ends TLS that has a certificate authority of its own, and asks its clients for certificates."""
+
+    engine: HttpEngine
+    context: ssl.SSLContext
+    ca: CertificateAuthority
 
 
 class Gateway:
@@ -30,7 +42,8 @@ class Gateway:
         self._app = traced(self._route, seal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        with came_by(scope):
+            await self._app(scope, receive, send)
 
     def refused(self, refusal: Refused) -> None:
         """Record a connection that ended before its request was whole; for `serving(…, refused=…)`."""
@@ -76,8 +89,9 @@ class ForwardProxy(HttpEngine):
     """Leads programs that have HTTPS_PROXY or HTTP_PROXY set to the gateway, and nowhere else.
 
     CONNECT to an emulated host is answered 200 and the TLS connection ends here, with a certificate of the lab's CA
-    for that host; its requests then go to *gateway* in this process. A plain request in absolute form goes there
-    too. Everything else is refused with one line of text, recorded, and never tunnelled.
+    for that host; its requests then go to *gateway* in this process. A service of *own_tls* ends TLS itself. A plain
+    request in absolute form goes to the gateway too. Everything else is refused with one line of text, recorded, and
+    never tunnelled.
     """
 
     def __init__(
@@ -87,6 +101,7 @@ class ForwardProxy(HttpEngine):
         ca: CertificateAuthority,
         journal: Journal,
         *,
+        own_tls: Mapping[str, OwnTls] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
     ) -> None:
         def refused(refusal: Refused) -> None:
@@ -95,6 +110,7 @@ class ForwardProxy(HttpEngine):
         super().__init__(gateway, limits=limits, refused=refused)
         self.names = names
         self._ca = ca
+        self._own_tls = {} if own_tls is None else own_tls
         self._inside = HttpEngine(gateway, limits=limits, refused=refused)
 
     def protocol(self) -> HttpConnection:
@@ -108,9 +124,11 @@ class ForwardProxy(HttpEngine):
     async def intercept(self, transport: asyncio.Transport, route: Route) -> None:
         """Open the tunnel on *transport*, end its TLS here and hand the requests in it to the gateway."""
         transport.write(_ESTABLISHED)
-        await self._inside.secure(
+        own = self._own_tls.get(route.service)
+        engine, context = (own.engine, own.context) if own else (self._inside, self._ca.context_for(route.host))
+        await engine.secure(
             transport,
-            self._ca.context_for(route.host),
+            context,
             failed=lambda error: self.terms.refused(
                 Refused(
                     "",

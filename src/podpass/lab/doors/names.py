@@ -58,7 +58,7 @@ class Nowhere:
 
 
 class Names:
-    """The table. Patterns may be added while the lab runs; every door sees them at once."""
+    """The table. Patterns come and go while the lab runs; every door sees it at once."""
 
     def __init__(self, *tables: Mapping[str, str]) -> None:
         self._exact: dict[str, str] = {}
@@ -78,6 +78,12 @@ class Names:
             raise BadPattern(f"{pattern!r} is neither a host name nor '*.' and a host name")
         table = self._exact if suffix == pattern else self._below
         table[host] = service
+        self._remembered.cache_clear()
+
+    def remove(self, pattern: str) -> None:
+        """Forget *pattern*; one that is not known is no matter."""
+        suffix = pattern.removeprefix("*.")
+        (self._exact if suffix == pattern else self._below).pop(suffix, None)
         self._remembered.cache_clear()
 
     def only_existing(self, service: str, exists: Callable[[str], bool]) -> None:

@@ -8,7 +8,8 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+import ssl
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import cast
 
 import aiohttp
@@ -16,7 +17,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.doors.dns import Addresses, Reply, Services, reply
-from podpass.lab.doors.http import ForwardProxy, Gateway
+from podpass.lab.doors.http import ForwardProxy, Gateway, OwnTls
 from podpass.lab.doors.names import Names, Nowhere, printable
 from podpass.lab.doors.traces import TraceSeal
 from podpass.lab.journal import TRACE_HEADER, Hop, Journal, current_trace
@@ -121,14 +122,23 @@ async def serve_gateway(
     ca: CertificateAuthority,
     names: Names,
     *,
+    own_tls: Mapping[str, OwnTls] | None = None,
     default_hosts: Iterable[str] = ("localhost", "127.0.0.1"),
     limits: Limits = Limits(),  # noqa: B008 - a frozen value
     grace_seconds: float = 2.0,
 ) -> AsyncIterator[None]:
-    """Serve *gateway* over TLS with the certificate of each emulated name. Raises NotLoopback."""
+    """Serve *gateway* over TLS with the certificate of each emulated name. Raises NotLoopback.
+
+    A service of *own_tls* shows its own certificate; its clients are not asked for theirs here.
+    """
     for listener in listeners:
         _must_be_local(listener)
-    tls = ca.server_context(default_hosts, accepts=lambda host: names.route(host) is not None)
+
+    def own_context(host: str) -> ssl.SSLContext | None:
+        found = (own_tls or {}).get(route.service) if (route := names.route(host)) else None
+        return found.ca.context_for(host) if found else None
+
+    tls = ca.server_context(default_hosts, accepts=lambda host: names.route(host) is not None, contexts=own_context)
     engine = HttpEngine(gateway, limits=limits, refused=gateway.refused)
     async with serving_with(engine, listeners, tls=tls, grace_seconds=grace_seconds):
         yield

@@ -1,0 +1,201 @@
+"""One managed cluster beside the lab's own: its directory, and the embedded cluster that runs from it."""
+
+import asyncio
+import shutil
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from podpass.lab.arm.hosting import HostedCluster
+from podpass.lab.certificates import CertificateAuthority
+from podpass.lab.doors.dns import Addresses
+from podpass.lab.doors.http import OwnTls
+from podpass.lab.doors.names import Names
+from podpass.lab.doors.network import serve_dns
+from podpass.lab.embedded import EmbeddedCluster
+from podpass.lab.environment import LabPaths
+from podpass.lab.fleet import keys
+from podpass.lab.fleet.issuers import Issuers
+from podpass.lab.fleet.nodes import resize
+from podpass.lab.fleet.plan import Action, Applied, Remove, Resize, Rotate, Start, Stop, UseWebhook, Withdraw, after
+from podpass.lab.journal import within
+from podpass.lab.listeners import PodSockets, bind_cluster
+from podpass.lab.node.addresses import API_ADDRESS, DOORS
+from podpass.lab.node_set import resized
+from podpass.lab.remembered import Remembered
+from podpass.lab.store import Store
+from podpass.lab.surroundings import Surroundings
+from podpass.serving.asgi import App
+
+_SERVICE, _KIND = "fleet", "applied"
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """The lab's doors, by which clusters are reached: each adds itself when it runs, and takes itself away."""
+
+    names: Names
+    services: dict[str, App]
+    own_tls: dict[str, OwnTls]
+    issuers: Issuers
+
+    def open(self, cluster: HostedCluster, embedded: EmbeddedCluster) -> None:
+        service = f"managed/{cluster.guid}"
+        self.services[service] = embedded.app
+        self.own_tls[service] = embedded.own_tls
+        self.names.add(cluster.fqdn, service)
+
+    def close(self, cluster: HostedCluster) -> None:
+        service = f"managed/{cluster.guid}"
+        self.names.remove(cluster.fqdn)
+        self.own_tls.pop(service, None)
+        self.services.pop(service, None)
+
+
+class AppliedRecords:
+    """How clusters were made last, in *store*, by guid."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, guid: str) -> Applied | None:
+        kept = self._store.get(_SERVICE, _KIND, guid)
+        return None if kept is None else msgspec.convert(kept, Applied)
+
+    def put(self, guid: str, applied: Applied) -> None:
+        self._store.put(_SERVICE, _KIND, guid, applied)
+
+
+async def change(embedded: EmbeddedCluster, action: Action, guid: str, records: AppliedRecords, now: float) -> None:
+    """Do one of the actions on a cluster that runs, and keep that it was done."""
+    applied = records.get(guid)
+    assert applied is not None
+    match action:
+        case Resize(nodes):
+            await resize(embedded.nodes, embedded.kube, nodes)
+        case UseWebhook(wanted):
+            await embedded.use_webhook(wanted=wanted)
+        case Rotate():
+            await keys.rotate(embedded.keys, applied, lambda begun: records.put(guid, begun))
+            await embedded.renew_webhook_token()
+        case Withdraw():
+            keys.withdraw(embedded.keys)
+    records.put(guid, after(applied, action, now=now))
+
+
+def authority_of(lab: LabPaths, guid: str) -> Path:
+    """Where a cluster beside the lab's own keeps its certificate authority."""
+    return LabPaths(lab.name, lab.clusters / guid).keys / "ca"
+
+
+class Hosted:
+    """A managed cluster with a directory of its own; nothing of it is there until it is started.
+
+    *lab* is what the lab gives to its own cluster, *runtime* how pods are to run.
+    """
+
+    def __init__(self, guid: str, lab: Surroundings, doors: Doors, runtime: str) -> None:
+        self._guid = guid
+        self._lab, self._doors, self._runtime = lab, doors, runtime
+        self._paths = LabPaths(lab.paths.name, lab.paths.clusters / guid)
+        self._sockets = PodSockets.of_another(lab.paths, guid)
+        self._stack = AsyncExitStack()
+        self._records: AppliedRecords | None = None
+        self.embedded: EmbeddedCluster | None = None
+        self.ca: CertificateAuthority | None = None
+        self.notes: list[str] = []
+
+    @property
+    def keys(self) -> Path:
+        return self._paths.keys / "cluster"
+
+    @property
+    def runs(self) -> bool:
+        return self.embedded is not None
+
+    @property
+    def applied(self) -> Applied | None:
+        """Known while it runs."""
+        return None if self._records is None else self._records.get(self._guid)
+
+    async def do(self, action: Action, cluster: HostedCluster) -> None:
+        """Raises PodpassError, OSError, and what else keeps a cluster from starting."""
+        match action:
+            case Start():
+                with within(cluster.name):
+                    await self._start(cluster)
+            case Stop():
+                await self.close()
+            case Remove():
+                await self.close()
+                await asyncio.to_thread(self._delete)
+            case _:
+                assert self.embedded is not None
+                assert self._records is not None
+                await change(self.embedded, action, self._guid, self._records, self._lab.clock.now())
+
+    async def _start(self, cluster: HostedCluster) -> None:
+        paths, lab = self._paths, self._lab
+        for directory in (paths.directory, paths.keys, paths.node):
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.notes.clear()
+        async with AsyncExitStack() as stack:
+            store = Store.open(paths.database)
+            stack.callback(store.close)
+            remembered, records = Remembered(store), AppliedRecords(store)
+            applied = records.get(self._guid) or Applied.at_first(cluster)
+            ca = CertificateAuthority.open(authority_of(lab.paths, self._guid))
+            listeners = bind_cluster(self._sockets, remembered, self.notes)
+            stack.callback(listeners.close)
+            embedded = EmbeddedCluster(
+                replace(
+                    lab,
+                    store=store,
+                    ca=ca,
+                    listeners=listeners,
+                    sockets=self._sockets,
+                    keys=self.keys,
+                    node=paths.node,
+                    stack=stack,
+                ),
+                name=cluster.name,
+                issuer=cluster.issuer,
+                runtime=self._runtime,
+                nodes=remembered.nodes if remembered.nodes is not None else resized({}, applied.node_count),
+                keep_nodes=remembered.keep_nodes,
+                webhook=applied.workload_identity,
+                operator=False,
+                recorded_as=cluster.name,
+            )
+            await embedded.open()
+            await stack.enter_async_context(
+                serve_dns(
+                    listeners.dns_socket,
+                    self._doors.names,
+                    Addresses(DOORS, API_ADDRESS),
+                    lab.journal,
+                    services=embedded.find_service,
+                )
+            )
+            await embedded.start(cluster.tenant_id)
+            stack.push_async_callback(embedded.close_watches)
+            records.put(self._guid, applied)
+            self._doors.open(cluster, embedded)
+            stack.callback(self._doors.close, cluster)
+            self._doors.issuers.add(cluster.issuer, embedded.services["issuer"])
+            stack.callback(self._doors.issuers.remove, cluster.issuer)
+            self._records, self.ca, self.embedded = records, ca, embedded
+            self._stack = stack.pop_all()
+
+    async def close(self) -> None:
+        """End what runs; its state stays."""
+        self.embedded = self._records = None
+        await self._stack.aclose()
+
+    def _delete(self) -> None:
+        for path in (self._sockets.api, self._sockets.dns):
+            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._paths.directory)
