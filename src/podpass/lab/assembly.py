@@ -329,14 +329,8 @@ class Lab:
         )
         self._arm = Arm(self._store, self.clock, self.journal, self._directory, entra.access_tokens)
         keyvault = KeyVault(self._store, self.clock, self.journal, entra.access_tokens, self._arm, faults=self.faults)
-        operator = self._remembered.guid("operator/client")
-        graph = Graph(
-            self._directory,
-            self.clock,
-            self.journal,
-            entra.access_tokens,
-            may_use=lambda caller: caller.client_id == operator,
-        )
+        people = self._arm.estate.people
+        graph = Graph(self._directory, self.clock, self.journal, entra.access_tokens, people)
         names.only_existing("keyvault", keyvault.exists)
         services: dict[str, App] = {
             "entra": entra.app,

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podpass.lab.graph.authorization import GLOBAL_ADMINISTRATOR
 from podpass.lab.graph.filters import parse
 from podpass.tokens.federation import FederatedCredential
 from podpass.tokens.keys import SigningKey
@@ -311,12 +312,13 @@ async def test_a_flexible_credential_is_refused(graph: Asking, changes: dict[str
 async def test_tenants_do_not_see_each_other(graph: Asking) -> None:
     made = await create(graph)
     elsewhere = graph.world.application("elsewhere", OTHER_TENANT)
+    graph.graph.roles.give(OTHER_TENANT, GLOBAL_ADMINISTRATOR, elsewhere.object_id)
     graph.world.owner = elsewhere
     assert (await graph("GET", f"{APPLICATIONS}/{made['id']}", who=elsewhere)).status == 404
     assert (await graph("GET", APPLICATIONS, who=elsewhere)).body["value"] == []
 
 
-async def test_only_the_operator_may_write(graph: Asking) -> None:
+async def test_who_holds_no_directory_role_may_not_write(graph: Asking) -> None:
     reply = await graph("POST", APPLICATIONS, {"displayName": "x"}, who=graph.identity)
     assert (reply.status, reply.code) == (403, "Authorization_RequestDenied")
 

@@ -41,7 +41,7 @@ class Filled:
             directory=directory,
             arm=arm,
             keyvault=KeyVault(self.store, self.clock, journal, tokens, arm),
-            graph=Graph(directory, self.clock, journal, tokens, may_use=lambda _: True),
+            graph=Graph(directory, self.clock, journal, tokens, arm.estate.people),
             faults=Faults.load(self.store),
             issuer_of=lambda _: ISSUER,
             client_secrets=self.directory_of_files / "client-secrets",

@@ -14,7 +14,7 @@ import msgspec
 from podpass.azure.resourceids import GROUP_TYPE, ResourceId
 from podpass.lab.arm import errors
 from podpass.lab.arm.assignments import RoleAssignments
-from podpass.lab.arm.authorization import Allowed, Denied, decide
+from podpass.lab.arm.authorization import Allowed, Assignment, Denied, decide
 from podpass.lab.arm.custom_roles import RoleDefinitions
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.hosting import ClusterHost, NoHost
@@ -94,16 +94,20 @@ class Estate:
 
     def decide(self, *, principal_id: str, action: str, scope: str, is_data_action: bool = False) -> Allowed | Denied:
         """Whether the principal may do *action* at *scope*, by the role assignments there are."""
-        groups = self.people.groups_of(principal_id)
         return decide(
             principal_id=principal_id,
             action=action,
             scope=scope,
             is_data_action=is_data_action,
-            assignments=[held for one in (principal_id, *groups) for held in self.assignments.grants_of(one)],
+            assignments=self.grants(principal_id),
             definitions=self.definitions.all(),
-            groups=groups,
+            groups=self.people.groups_of(principal_id),
         )
+
+    def grants(self, principal_id: str) -> list[Assignment]:
+        """What the principal has been given, by itself or through groups."""
+        holders = (principal_id, *self.people.groups_of(principal_id))
+        return [held for one in holders for held in self.assignments.grants_of(one)]
 
     # Resources
 

@@ -46,7 +46,7 @@ def _subscriptions(estate: Estate, call: Call) -> Answer:
     if not call.address.tail:
         assert call.subscription is not None
         return Answer(200, call.subscription.to_dict())
-    held = estate.assignments.of(call.principal_id)
+    held = estate.grants(call.principal_id)
     seen = [
         subscription.to_dict()
         for subscription in estate.subscriptions()

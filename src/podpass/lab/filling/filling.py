@@ -12,6 +12,7 @@ from podpass.lab.arm.seeding import Identity, identity_of
 from podpass.lab.entra.directory import Application
 from podpass.lab.filling.clouds import Clouds, Making
 from podpass.lab.filling.parts import PARTS
+from podpass.lab.graph.authorization import GLOBAL_ADMINISTRATOR
 from podpass.lab.graph.errors import GraphError
 from podpass.lab.keyvault import KeyVaultError
 from podpass.lab.operator import OPERATOR_CREDENTIAL, OPERATOR_ROLE, OPERATOR_SUBJECT
@@ -89,6 +90,7 @@ class Filling:
         with clouds.store.transaction():
             clouds.directory.put_application(application)
             clouds.directory.put_credential(tenant_id, application.client_id, credential)
+            clouds.graph.roles.give(tenant_id, GLOBAL_ADMINISTRATOR, application.object_id)
             for subscription in clouds.arm.estate.subscriptions():
                 if subscription.tenant_id == tenant_id:
                     scope = f"/subscriptions/{subscription.id}"

@@ -1,12 +1,13 @@
-"""The lab's Microsoft Graph: applications, service principals and their credentials, as `az ad` uses them.
+"""The lab's Microsoft Graph: applications, service principals, users and groups, as `az ad` uses them.
 
 Imitated, for v1.0: application registrations and service principals with passwords, certificates and federated
-credentials; lists by the filters that clients use, in pages; directory objects by their ids; the refusal that `/me` is
-for an application. What is written here is what the login service reads. Only the lab's operator may use it; any
-other application is refused as one without a permission is.
+credentials, these in beta too; users, security groups with nested members, owners; lists by the filters that clients
+use, in pages; directory objects by their ids; directory roles and who holds them; the refusal that `/me` is for an
+application. What is written here is what the login service and role assignments read. Every call takes a directory
+role, which the lab's operator has; whoever has none is refused as one without a permission is.
 
-Everything else is answered 501: users, groups, owners, app roles and their assignments, permission grants, deleted
-items (a deleted application is gone at once), claims matching expressions.
+Everything else is answered 501: application permissions, app roles and their assignments, permission grants, groups
+for mail, deleted items (what is deleted is gone at once).
 
 Contract: Azure HTTP surface, section 5; azure workload identity, section 6.
 """

@@ -15,9 +15,10 @@ import msgspec
 
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.entra.directory import Application, Directory
+from podpass.lab.entra.people import People
 from podpass.lab.graph import credentials, errors
-from podpass.lab.graph.calls import Answer, Call, collection, entity, parameters
-from podpass.lab.graph.filters import selected
+from podpass.lab.graph.calls import Call, parameters
+from podpass.lab.graph.operations import Operation, Plain
 
 KIND = "applications"
 MAX_NAME, MAX_URIS, MAX_URI = 256, 50, 255
@@ -70,32 +71,19 @@ READ_ONLY = frozenset({"id", "appId", "createdDateTime", "deletedDateTime", "pub
 class Applications:
     """The registrations of every tenant. Every call raises GraphError when Graph would refuse."""
 
-    def __init__(self, directory: Directory, clock: Clock) -> None:
+    name = KIND
+    filtered = FILTERED
+
+    def __init__(self, directory: Directory, people: People, clock: Clock) -> None:
         self._directory = directory
+        self._people = people
         self._clock = clock
 
-    def answer(self, call: Call) -> Answer | None:
-        """The answer to a request below /applications; None for one that is not emulated."""
-        match call.method, *call.path[1:]:
-            case ["GET"]:
-                return self._list(call)
-            case ["POST"]:
-                return self._create(call)
-            case [method, name]:
-                application = self.find(call.tenant_id, name)
-                match method:
-                    case "GET":
-                        return entity(KIND, self.shown(application))
-                    case "PATCH":
-                        self.update(application, parameters(call.body, dict[str, Any]))
-                        return Answer(None, 204)
-                    case "DELETE":
-                        self._directory.delete_application(call.tenant_id, application.client_id)
-                        return Answer(None, 204)
-            case ["POST", name, action] if action.lower() in ("addpassword", "removepassword"):
-                application = self.find(call.tenant_id, name)
-                return credentials.change_passwords(self._directory, self._clock, application, "application", call)
-        return None
+    def operations(self) -> tuple[Operation, ...]:
+        return (*Plain(self).operations(), *credentials.operations(self, "application", self._directory, self._clock))
+
+    def all(self, tenant_id: str) -> list[Application]:
+        return [one for one in self._directory.applications(tenant_id) if one.registration_id]
 
     def find(self, tenant_id: str, name: str) -> Application:
         """By object id, or by client id as `(appId='…')` writes it. Raises GraphError."""
@@ -106,16 +94,8 @@ class Applications:
             raise errors.not_found(name)
         return found
 
-    def _list(self, call: Call) -> Answer:
-        wanted = selected(
-            call.query.get("$filter", ""), FILTERED, lambda: errors.not_emulated("this filter on applications")
-        )
-        shown = [self.shown(one) for one in self._directory.applications(call.tenant_id) if one.registration_id]
-        return collection(KIND, KIND, [one for one in shown if wanted(one)], call)
-
-    def _create(self, call: Call) -> Answer:
-        made = self.create(call.tenant_id, parameters(call.body, dict[str, Any]))
-        return entity(KIND, self.shown(made), 201)
+    def made(self, call: Call) -> Application:
+        return self.create(call.tenant_id, parameters(call.body, dict[str, Any]))
 
     def create(
         self, tenant_id: str, given: dict[str, Any], *, client_id: str = "", registration_id: str = ""
@@ -133,6 +113,16 @@ class Applications:
         now = rfc3339(self._clock.now())
         self.update(application, given, created=now)
         return self.find(tenant_id, application.registration_id)
+
+    def change(self, one: Application, body: bytes) -> None:
+        self.update(one, parameters(body, dict[str, Any]))
+
+    def delete(self, one: Application) -> None:
+        with self._directory.transaction():
+            self._directory.delete_application(one.tenant_id, one.client_id)
+            for gone in (one.registration_id, one.object_id):
+                if gone:
+                    self._people.forget(gone)
 
     def update(self, application: Application, given: dict[str, Any], *, created: str = "") -> None:
         """Change what *given* names, all of it or nothing."""

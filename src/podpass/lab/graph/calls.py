@@ -22,13 +22,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request that may be done. *path* are its parts after the version, the collection in lower case."""
+    """A request that may be done. *path* are its parts after the version, *names* the names of objects among them."""
 
     method: str
     path: tuple[str, ...]
     tenant_id: str
     query: Mapping[str, str]
     body: bytes = field(repr=False)
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def collection(kind: str, path: str, found: Sequence[Mapping[str, Any]], call: C
 
 def of_version(answer: Answer, version: str) -> Answer:
     """*answer* with the addresses in it of another version of Graph."""
-    if answer.document is None:
+    if answer.document is None or version == "v1.0":
         return answer
     addresses = {
         name: text.replace("/v1.0/", f"/{version}/", 1)

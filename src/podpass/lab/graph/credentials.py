@@ -10,7 +10,7 @@ import secrets
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -26,6 +26,7 @@ from podpass.lab.entra.client_credentials import (
 from podpass.lab.entra.directory import Application, Directory
 from podpass.lab.graph import errors
 from podpass.lab.graph.calls import Answer, Call, parameters
+from podpass.lab.graph.operations import Operation
 
 PASSWORD_DAYS = 730
 MAX_CREDENTIALS = 100
@@ -59,21 +60,54 @@ class KeyCredential(msgspec.Struct, frozen=True, rename="camel"):
     end_date_time: datetime | None = None
 
 
-def change_passwords(
-    directory: Directory, clock: Clock, application: Application, holder: Holder, call: Call
-) -> Answer:
-    """addPassword and removePassword. Raises GraphError."""
+class Holders(Protocol):
+    """The kind of object whose passwords these are."""
+
+    name: str
+
+    def find(self, tenant_id: str, name: str) -> Application: ...
+
+
+def operations(holders: Holders, holder: Holder, directory: Directory, clock: Clock) -> tuple[Operation, ...]:
+    """addPassword and removePassword of one kind of object."""
+    action = f"microsoft.directory/{holders.name}/credentials/update"
+
+    def added(call: Call) -> Answer:
+        application = _changeable(holders.find(call.tenant_id, call.names[0]))
+        return add_password(directory, clock, application, holder, parameters(call.body, AddPassword))
+
+    def removed(call: Call) -> Answer:
+        application = _changeable(holders.find(call.tenant_id, call.names[0]))
+        remove_password(directory, application, holder, parameters(call.body, RemovePassword).key_id.lower())
+        return Answer(None, 204)
+
+    base = f"{holders.name}/{{}}"
+    return (
+        Operation(method="POST", path=f"{base}/addPassword", action=action, run=added),
+        Operation(method="POST", path=f"{base}/removePassword", action=action, run=removed),
+    )
+
+
+def _changeable(application: Application) -> Application:
     if application.kind == "managed-identity":
         raise errors.bad_request("A managed identity has no passwords.")
+    return application
+
+
+def remove_password(directory: Directory, application: Application, holder: Holder, key_id: str) -> None:
     present = directory.secrets(application.tenant_id, application.client_id)
-    if call.path[-1].lower() == "removepassword":
-        key_id = parameters(call.body, RemovePassword).key_id.lower()
-        kept = tuple(one for one in present if (one.key_id, one.holder) != (key_id, holder))
-        if len(kept) == len(present):
-            raise errors.bad_request(f"No password credential found with keyId '{key_id[:64]}'.")
-        directory.put_secrets(application.tenant_id, application.client_id, kept)
-        return Answer(None, 204)
-    given = parameters(call.body, AddPassword).password_credential
+    kept = tuple(one for one in present if (one.key_id, one.holder) != (key_id, holder))
+    if len(kept) == len(present):
+        raise errors.bad_request(f"No password credential found with keyId '{key_id[:64]}'.")
+    directory.put_secrets(application.tenant_id, application.client_id, kept)
+
+
+def add_password(
+    directory: Directory, clock: Clock, application: Application, holder: Holder, asked: AddPassword
+) -> Answer:
+    """Make a password; the answer shows it, this once."""
+    given = asked.password_credential
+    present = directory.secrets(application.tenant_id, application.client_id)
     if len(present) >= MAX_CREDENTIALS:
         raise errors.bad_request(f"An application can have at most {MAX_CREDENTIALS} passwords.")
     now = clock.now()

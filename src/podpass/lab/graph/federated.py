@@ -16,6 +16,7 @@ from podpass.lab.entra.flexible import GivenExpression, shown
 from podpass.lab.graph import errors
 from podpass.lab.graph.applications import Applications
 from podpass.lab.graph.calls import Answer, Call, collection, entity, parameters
+from podpass.lab.graph.operations import Operation
 from podpass.tokens.expressions import LANGUAGE_VERSION
 from podpass.tokens.federation import FederatedCredential
 
@@ -50,25 +51,45 @@ class FederatedCredentials:
         self._directory = directory
         self._applications = applications
 
-    def answer(self, call: Call) -> Answer | None:
-        """The answer to a request below /applications/{id}/federatedIdentityCredentials; None: not emulated."""
-        application = self._applications.find(call.tenant_id, call.path[1])
-        context = f"applications('{application.registration_id}')/{KIND}"
-        match call.method, *call.path[3:]:
-            case ["GET"]:
-                found = [self._shown(application, one) for one in self._of(application)]
-                return collection(context, f"applications/{application.registration_id}/{KIND}", found, call)
-            case ["POST"]:
-                return entity(context, self._create(application, parameters(call.body, CreateParameters)), 201)
-            case ["GET", name]:
-                return entity(context, self._shown(application, self._find(application, name)))
-            case ["PATCH", name]:
-                return self._update(application, name, parameters(call.body, UpdateParameters), context)
-            case ["DELETE", name]:
-                found_one = self._find(application, name)
-                self._directory.delete_credential(application.tenant_id, application.client_id, found_one.name)
-                return Answer(None, 204)
-        return None
+    def operations(self) -> tuple[Operation, ...]:
+        # The vendor's pages create flexible ones in beta.
+        versions = ("v1.0", "beta")
+        read, update = (f"microsoft.directory/applications/{verb}" for verb in ("standard/read", "credentials/update"))
+        base = f"applications/{{}}/{KIND}"
+        one = f"{base}/{{}}"
+        return (
+            Operation(method="GET", path=base, action=read, run=self._list, versions=versions),
+            Operation(method="POST", path=base, action=update, run=self._create_one, versions=versions),
+            Operation(method="GET", path=one, action=read, run=self._read, versions=versions),
+            Operation(method="PATCH", path=one, action=update, run=self._update_one, versions=versions),
+            Operation(method="DELETE", path=one, action=update, run=self._delete, versions=versions),
+        )
+
+    def _list(self, call: Call) -> Answer:
+        application = self._parent(call)
+        found = [self._shown(application, one) for one in self._of(application)]
+        return collection(_context(application), f"applications/{application.registration_id}/{KIND}", found, call)
+
+    def _create_one(self, call: Call) -> Answer:
+        application = self._parent(call)
+        made = self._create(application, parameters(call.body, CreateParameters))
+        return entity(_context(application), made, 201)
+
+    def _read(self, call: Call) -> Answer:
+        application = self._parent(call)
+        return entity(_context(application), self._shown(application, self._find(application, call.names[1])))
+
+    def _update_one(self, call: Call) -> Answer:
+        return self._update(self._parent(call), call.names[1], parameters(call.body, UpdateParameters))
+
+    def _delete(self, call: Call) -> Answer:
+        application = self._parent(call)
+        found = self._find(application, call.names[1])
+        self._directory.delete_credential(application.tenant_id, application.client_id, found.name)
+        return Answer(None, 204)
+
+    def _parent(self, call: Call) -> Application:
+        return self._applications.find(call.tenant_id, call.names[0])
 
     def _of(self, application: Application) -> tuple[FederatedCredential, ...]:
         return self._directory.credentials(application.tenant_id, application.client_id)
@@ -92,7 +113,7 @@ class FederatedCredentials:
         )
         return self._shown(application, self.put(application, wanted, given.description))
 
-    def _update(self, application: Application, name: str, given: UpdateParameters, context: str) -> Answer:
+    def _update(self, application: Application, name: str, given: UpdateParameters) -> Answer:
         try:
             present = self._find(application, name)
         except errors.GraphError:
@@ -103,7 +124,7 @@ class FederatedCredentials:
                 by_name[1], given.issuer, given.audiences, given.subject or None, given.description,
                 given.claims_matching_expression or None,
             )  # fmt: skip
-            return entity(context, self._create(application, made), 201)
+            return entity(_context(application), self._create(application, made), 201)
         if given.name is not None and given.name != present.name:
             raise errors.bad_request("Property 'name' is read-only and cannot be set.")
         wanted = Wanted(
@@ -151,6 +172,10 @@ class FederatedCredentials:
             "audiences": list(one.audiences),
             **({} if one.expression is None else {"claimsMatchingExpression": shown(one.expression)}),
         }
+
+
+def _context(application: Application) -> str:
+    return f"applications('{application.registration_id}')/{KIND}"
 
 
 def _id(application: Application, one: FederatedCredential) -> str:

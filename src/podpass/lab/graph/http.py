@@ -4,20 +4,20 @@ Contract: Azure HTTP surface, section 5.
 """
 
 import uuid
-from collections.abc import Callable
 from typing import Any
 
 from podpass.lab.arm.principals import described, facts
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.entra.directory import Directory
+from podpass.lab.entra.people import People
 from podpass.lab.graph import errors
-from podpass.lab.graph.applications import Applications
-from podpass.lab.graph.calls import Answer, Call, of_version
-from podpass.lab.graph.directory_objects import by_ids
+from podpass.lab.graph.authorization import NotPermitted, decide
+from podpass.lab.graph.calls import Call, of_version
+from podpass.lab.graph.catalogue import Catalogue
+from podpass.lab.graph.directory_roles import DirectoryRoles
 from podpass.lab.graph.errors import GraphError
-from podpass.lab.graph.federated import FederatedCredentials
-from podpass.lab.graph.principals import Principals
+from podpass.lab.graph.operations import Operation
 from podpass.lab.graph.seeding import Seeding
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.lab.store import NotStored
@@ -28,7 +28,7 @@ AUDIENCES = ("https://graph.microsoft.com", "00000003-0000-0000-c000-00000000000
 
 
 class Graph:
-    """The directory of each tenant, for those whom *may_use* names."""
+    """The directory of each tenant, for those who hold a role in it."""
 
     def __init__(
         self,
@@ -36,18 +36,16 @@ class Graph:
         clock: Clock,
         journal: Journal,
         access_tokens: AccessTokens,
-        *,
-        may_use: Callable[[Caller], bool],
+        people: People,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._journal = journal
         self._access_tokens = access_tokens
-        self._may_use = may_use
-        self._applications = Applications(directory, clock)
-        self._principals = Principals(directory, clock)
-        self._federated = FederatedCredentials(directory, self._applications)
-        self.seed = Seeding(directory, clock, self._applications, self._principals, self._federated)
+        self.roles = DirectoryRoles(people)
+        kinds = Catalogue(directory, clock, people, self.roles)
+        self.operations = kinds.operations
+        self.seed = Seeding(directory, clock, kinds.applications, kinds.principals, kinds.federated)
         self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large, broken=self._broken)
 
     async def _handle(self, request: Request) -> Response:
@@ -58,45 +56,33 @@ class Graph:
             return self._rendered(request, error)
         who, known = described(self._directory, caller), facts(caller)
         try:
-            answer = self._answer(request, caller)
+            operation, call = self._called(request, caller)
+            decision = decide(operation.action, self.roles.held_by(caller.tenant_id, caller.object_id))
+            known |= decision.to_dict()
+            if isinstance(decision, NotPermitted):
+                error = errors.not_permitted()
+                self._record(who, request, "refused", decision.why, error.code, known)
+                return self._rendered(request, error)
+            answer = operation.run(call)
         except GraphError as error:
             outcome: Outcome = "noted" if error.status == 501 else "refused"
             self._record(who, request, outcome, error.message, error.code, known)
             return self._rendered(request, error)
-        self._record(who, request, "granted", "the lab's operator may use the directory", "", known)
+        self._record(who, request, "granted", decision.why, "", known)
+        answer = of_version(answer, _parts(request.path)[0])
         headers = [("request-id", str(uuid.uuid4()))]
         if answer.document is None:
             return Response(answer.status, b"", tuple(headers))
         return json_response(answer.status, answer.document, headers)
 
-    def _answer(self, request: Request, caller: Caller) -> Answer:
-        """Raises GraphError."""
+    def _called(self, request: Request, caller: Caller) -> tuple[Operation, Call]:
+        """The operation that is asked for. Raises GraphError when there is none."""
         version, *path = _parts(request.path)
-        if (request.method, version, path) == ("GET", "v1.0", ["me"]):
-            raise errors.not_for_applications()
-        call = Call(request.method, tuple(path), caller.tenant_id, request.query, request.body)
-        answer_with = self._service(call) if version in _versions(call) else None
-        if answer_with is None:
+        found = self.operations.find(request.method, version, path)
+        if found is None:
             raise errors.not_emulated(f"{request.method} {request.path[:200]}")
-        if not self._may_use(caller):
-            raise errors.not_permitted()
-        answer = answer_with(call)
-        if answer is None:
-            raise errors.not_emulated(f"{request.method} {request.path[:200]}")
-        return answer if version == "v1.0" else of_version(answer, version)
-
-    def _service(self, call: Call) -> Callable[[Call], Answer | None] | None:
-        """Who answers below a path; None where nobody does."""
-        match call.path:
-            case ["applications", _, kind, *_] if kind.lower() == "federatedidentitycredentials":
-                return self._federated.answer
-            case ["applications", *_]:
-                return self._applications.answer
-            case ["serviceprincipals", *_]:
-                return self._principals.answer
-            case ["directoryobjects", "getbyids"] if call.method == "POST":
-                return lambda call: by_ids(self._directory, call)
-        return None
+        operation, names = found
+        return operation, Call(request.method, tuple(path), caller.tenant_id, request.query, request.body, names)
 
     def _broken(self, request: Request, error: Exception) -> Response | None:
         return self._rendered(request, errors.not_stored(str(error))) if isinstance(error, NotStored) else None
@@ -121,23 +107,13 @@ class Graph:
         return json_response(error.status, body, [("request-id", request_id)])
 
 
-def _versions(call: Call) -> tuple[str, ...]:
-    """The versions of Graph in which the lab knows the objects below a path."""
-    match call.path:
-        case ["applications", _, kind, *_] if kind.lower() == "federatedidentitycredentials":
-            # The vendor's pages create flexible ones in beta.
-            return "v1.0", "beta"
-    return ("v1.0",)
-
-
 def _parts(path: str) -> list[str]:
-    """The parts of a path; a key in parentheses is one of its own, and collections are in lower case."""
+    """The parts of a path; a key in parentheses is one of its own."""
     parts: list[str] = []
     for segment in path.split("/"):
         name, parenthesis, key = segment.partition("(")
         parts += [name, *([parenthesis + key] if parenthesis else [])]
-    parts = [part for part in parts if part]
-    return [part.lower() if index in (0, 1) or part == "getByIds" else part for index, part in enumerate(parts)] or [""]
+    return [part for part in parts if part] or [""]
 
 
 __all__ = ["Graph"]

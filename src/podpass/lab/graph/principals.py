@@ -12,9 +12,10 @@ import msgspec
 
 from podpass.lab.clock import Clock
 from podpass.lab.entra.directory import Application, Directory
+from podpass.lab.entra.people import People
 from podpass.lab.graph import credentials, errors
-from podpass.lab.graph.calls import Answer, Call, collection, entity, parameters
-from podpass.lab.graph.filters import selected
+from podpass.lab.graph.calls import Call, parameters
+from podpass.lab.graph.operations import Operation, Plain
 
 KIND = "servicePrincipals"
 FILTERED = {
@@ -44,32 +45,22 @@ class UpdateParameters(msgspec.Struct, frozen=True, rename="camel", forbid_unkno
 class Principals:
     """The service principals of every tenant. Every call raises GraphError when Graph would refuse."""
 
-    def __init__(self, directory: Directory, clock: Clock) -> None:
+    name = KIND
+    filtered = FILTERED
+
+    def __init__(self, directory: Directory, people: People, clock: Clock) -> None:
         self._directory = directory
+        self._people = people
         self._clock = clock
 
-    def answer(self, call: Call) -> Answer | None:
-        """The answer to a request below /servicePrincipals; None for one that is not emulated."""
-        match call.method, *call.path[1:]:
-            case ["GET"]:
-                return self._list(call)
-            case ["POST"]:
-                return self._create(call)
-            case [method, name]:
-                application = self.find(call.tenant_id, name)
-                match method:
-                    case "GET":
-                        return entity(KIND, shown(application, self._directory))
-                    case "PATCH":
-                        self.update(application, parameters(call.body, UpdateParameters))
-                        return Answer(None, 204)
-                    case "DELETE":
-                        self.delete(application)
-                        return Answer(None, 204)
-            case ["POST", name, action] if action.lower() in ("addpassword", "removepassword"):
-                application = self.find(call.tenant_id, name)
-                return credentials.change_passwords(self._directory, self._clock, application, "servicePrincipal", call)
-        return None
+    def operations(self) -> tuple[Operation, ...]:
+        return (
+            *Plain(self).operations(),
+            *credentials.operations(self, "servicePrincipal", self._directory, self._clock),
+        )
+
+    def all(self, tenant_id: str) -> list[Application]:
+        return [one for one in self._directory.applications(tenant_id) if one.object_id]
 
     def find(self, tenant_id: str, name: str) -> Application:
         """By object id, or by client id as `(appId='…')` writes it. Raises GraphError."""
@@ -80,14 +71,7 @@ class Principals:
             raise errors.not_found(name)
         return found
 
-    def _list(self, call: Call) -> Answer:
-        wanted = selected(
-            call.query.get("$filter", ""), FILTERED, lambda: errors.not_emulated("this filter on service principals")
-        )
-        found = [shown(one, self._directory) for one in self._directory.applications(call.tenant_id) if one.object_id]
-        return collection(KIND, KIND, [one for one in found if wanted(one)], call)
-
-    def _create(self, call: Call) -> Answer:
+    def made(self, call: Call) -> Application:
         given = parameters(call.body, CreateParameters)
         application = self._directory.application(call.tenant_id, given.app_id)
         if application is None:
@@ -100,14 +84,16 @@ class Principals:
                 "The service principal cannot be created, updated, or restored because the service principal name"
                 f" {application.client_id} is already in use.",
             )
-        made = self.create(application, enabled=given.account_enabled)
-        return entity(KIND, shown(made, self._directory), 201)
+        return self.create(application, enabled=given.account_enabled)
 
     def create(self, application: Application, *, enabled: bool, object_id: str = "") -> Application:
         """The application with a service principal, of an id of its own unless one is given."""
         made = replace(application, object_id=object_id or str(uuid.uuid4()), enabled=enabled)
         self._directory.put_application(made)
         return made
+
+    def change(self, one: Application, body: bytes) -> None:
+        self.update(one, parameters(body, UpdateParameters))
 
     def update(self, application: Application, given: UpdateParameters) -> None:
         _own(application)
@@ -124,6 +110,28 @@ class Principals:
         with self._directory.transaction():
             self._directory.put_application(replace(application, object_id=""))
             credentials.forget(self._directory, application, "servicePrincipal")
+            self._people.forget(application.object_id)
+
+    def shown(self, one: Application) -> dict[str, Any]:
+        """The service principal as Graph shows it."""
+        managed = one.kind == "managed-identity"
+        return {
+            "id": one.object_id,
+            "deletedDateTime": None,
+            "accountEnabled": one.enabled,
+            "alternativeNames": ["isExplicit=True", one.resource_id] if one.resource_id else [],
+            "appDisplayName": one.display_name,
+            "appId": one.client_id,
+            "appOwnerOrganizationId": None if managed else one.tenant_id,
+            "appRoles": [],
+            "displayName": one.display_name,
+            "keyCredentials": credentials.shown_certificates(self._directory, one, "servicePrincipal"),
+            "oauth2PermissionScopes": [],
+            "passwordCredentials": credentials.shown_secrets(self._directory, one, "servicePrincipal"),
+            "servicePrincipalNames": list(names_of(one)),
+            "servicePrincipalType": "ManagedIdentity" if managed else "Application",
+            "tags": [],
+        }
 
 
 def _own(application: Application) -> None:
@@ -133,25 +141,3 @@ def _own(application: Application) -> None:
 
 def names_of(application: Application) -> tuple[str, ...]:
     return (application.client_id, *application.identifier_uris)
-
-
-def shown(application: Application, directory: Directory) -> dict[str, Any]:
-    """The service principal as Graph shows it."""
-    managed = application.kind == "managed-identity"
-    return {
-        "id": application.object_id,
-        "deletedDateTime": None,
-        "accountEnabled": application.enabled,
-        "alternativeNames": ["isExplicit=True", application.resource_id] if application.resource_id else [],
-        "appDisplayName": application.display_name,
-        "appId": application.client_id,
-        "appOwnerOrganizationId": None if managed else application.tenant_id,
-        "appRoles": [],
-        "displayName": application.display_name,
-        "keyCredentials": credentials.shown_certificates(directory, application, "servicePrincipal"),
-        "oauth2PermissionScopes": [],
-        "passwordCredentials": credentials.shown_secrets(directory, application, "servicePrincipal"),
-        "servicePrincipalNames": list(names_of(application)),
-        "servicePrincipalType": "ManagedIdentity" if managed else "Application",
-        "tags": [],
-    }
