@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import yaml
 
 from podpass.lab.arm import Arm
+from podpass.lab.arm.estate import parsed_id
 from podpass.lab.arm.hosting import HostedCluster
 
 
@@ -37,12 +38,13 @@ class ClusterHost:
 
     def kubeconfig(self, guid: str, *, admin: bool) -> str:
         cluster = self.running[guid]
-        user = {"token": f"{'admin' if admin else 'user'}-of-{cluster.name}"}
+        name, who = cluster.name, "admin" if admin else "user"
+        user = f"cluster{who.capitalize()}_{parsed_id(cluster.resource_id).group}_{name}"
         return yaml.safe_dump(
             {
-                "clusters": [{"name": "any", "cluster": {"server": f"https://{cluster.fqdn}:443"}}],
-                "users": [{"name": "some", "user": user}],
-                "contexts": [{"name": "c", "context": {"cluster": "any", "user": "some"}}],
-                "current-context": "c",
+                "clusters": [{"name": name, "cluster": {"server": f"https://{cluster.fqdn}:443"}}],
+                "users": [{"name": user, "user": {"token": f"{who}-of-{name}"}}],
+                "contexts": [{"name": name, "context": {"cluster": name, "user": user}}],
+                "current-context": name,
             }
         )

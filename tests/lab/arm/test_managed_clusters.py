@@ -277,8 +277,13 @@ async def test_a_deletion_that_fails_is_tried_again(world: World, host: ClusterH
     await create(world, host)
     gone = await world.call("DELETE", CLUSTER)
     host.settle(refused="A pod does not end.")
-    assert (await follow(world, gone))["status"] == "Failed"
+    ended = await follow(world, gone)
+    assert (ended["status"], ended["error"]["message"]) == ("Failed", "A pod does not end.")
     assert await state(world) == "Failed"
+    assert not host.arm.hosted.wanted()[0].leaving
+    host.settle()
+    assert await state(world) == "Failed"
+    assert (await world.call("DELETE", CLUSTER)).status == 202
     host.settle()
     assert (await world.call("GET", CLUSTER)).status == 404
 
@@ -296,6 +301,31 @@ async def test_a_group_waits_for_its_clusters(world: World, host: ClusterHost) -
     assert (await world.call("GET", location)).status == 204
     assert (await world.call("HEAD", GROUP)).status == 404
     assert (await world.call("HEAD", NODES)).status == 404
+
+
+async def test_a_group_that_can_not_be_emptied_stays(world: World, host: ClusterHost) -> None:
+    await create(world, host)
+    gone = await world.call("DELETE", GROUP)
+    host.settle(refused="A pod does not end.")
+    location = gone.headers["location"].removeprefix(ARM).partition("?")[0]
+    refused = await world.call("GET", location)
+    assert (refused.status, refused.code) == (409, "ResourceGroupDeletionBlocked")
+    assert CLUSTER in refused.message
+    assert (await world.call("GET", GROUP)).body["properties"]["provisioningState"] == "Succeeded"
+    assert (await world.call("DELETE", GROUP)).status == 202
+    host.settle()
+    assert (await world.call("HEAD", GROUP)).status == 404
+
+
+async def test_what_will_not_stop_runs_on(world: World, host: ClusterHost) -> None:
+    await create(world, host)
+    stopped = await world.call("POST", f"{CLUSTER}/stop")
+    host.settle(refused="It is the lab's own.")
+    assert (await follow(world, stopped))["status"] == "Failed"
+    found = (await show(world))["properties"]
+    assert (found["provisioningState"], found["powerState"]) == ("Failed", {"code": "Running"})
+    assert host.arm.hosted.wanted()[0].running
+    assert (await world.call("POST", f"{CLUSTER}/stop")).status == 202
 
 
 async def test_it_stops_and_starts(world: World, host: ClusterHost) -> None:
@@ -324,7 +354,7 @@ async def test_signing_keys_are_rotated_by_the_host(world: World, host: ClusterH
     assert (await follow(world, rotated))["status"] == "Succeeded"
 
 
-async def test_credentials_have_the_names_that_az_looks_for(world: World, host: ClusterHost) -> None:
+async def test_credentials_are_those_of_the_host(world: World, host: ClusterHost) -> None:
     await create(world, host)
     for verb, name in (("User", "clusterUser"), ("Admin", "clusterAdmin")):
         answer = await world.call("POST", f"{CLUSTER}/listCluster{verb}Credential")
@@ -378,7 +408,7 @@ async def test_there_is_one_version_and_none_to_go_to(world: World, host: Cluste
     assert f"v{patch}" == VERSION["gitVersion"]
     upgrades = (await world.call("GET", f"{CLUSTER}/upgradeProfiles/default")).body["properties"]
     assert upgrades["controlPlaneProfile"]["kubernetesVersion"] == patch
-    assert "upgrades" not in upgrades["controlPlaneProfile"]
+    assert upgrades["controlPlaneProfile"]["upgrades"] == []
 
 
 async def test_a_restart_in_the_middle_loses_nothing(signing_key: SigningKey, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ async def test_the_client_does_all_it_can_do(world: World, tmp_path: Path) -> No
     assert seen["refused"] == [400, "PodIdentityAddonFeatureFlagNotEnabled"]
     assert seen["pool"] == ["Succeeded", 1, "User"]
     assert (seen["credentials"], seen["kubeconfig"]) == (["clusterUser"], True)
-    assert (seen["versions"], seen["upgrades"]) == ([f"{VERSION['major']}.{VERSION['minor']}"], None)
+    assert (seen["versions"], seen["upgrades"]) == ([f"{VERSION['major']}.{VERSION['minor']}"], [])
     assert (seen["listed"], seen["pools"]) == (["vote"], ["nodepool1", "batch"])
     assert (seen["stopped"], seen["left"]) == ("Stopped", [])
     assert (host.arm.hosted.wanted(), host.running) == ([], {})

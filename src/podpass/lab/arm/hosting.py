@@ -51,7 +51,11 @@ class ClusterHost(Protocol):
         ...
 
     def kubeconfig(self, guid: str, *, admin: bool) -> str:
-        """The file with which kubectl uses the cluster. Raises KeyError when it does not run."""
+        """The file with which kubectl uses the cluster. Raises KeyError when it does not run.
+
+        Cluster and context are called like the cluster, the user `clusterUser_<group>_<cluster>` or
+        `clusterAdmin_<group>_<cluster>`: by the latter az tells that it has to rename the context.
+        """
         ...
 
 

@@ -7,15 +7,12 @@ import base64
 from dataclasses import replace
 from typing import Any
 
-import yaml
-
 from podpass.lab.arm import errors, long_running
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.managed_clusters import hosted, refusals
 from podpass.lab.arm.managed_clusters.names import TYPE
 from podpass.lab.arm.model import Answer, Call, Operation, Resource
-from podpass.lab.arm.paths import resource_id
 
 
 def _start(estate: Estate, call: Call) -> Answer:
@@ -87,25 +84,7 @@ def _credential(estate: Estate, call: Call, *, admin: bool) -> Answer:
     except KeyError:
         raise ArmError(404, "ControlPlaneNotFound", f"Could not find control plane with id: {guid}") from None
     name = "clusterAdmin" if admin else "clusterUser"
-    user = f"{name}_{resource_id(cluster.id).group}_{cluster.name}"
-    value = base64.b64encode(named(text, cluster=cluster.name, user=user).encode()).decode()
-    return Answer(200, {"kubeconfigs": [{"name": name, "value": value}]})
-
-
-def named(kubeconfig: str, *, cluster: str, user: str) -> str:
-    """A kubeconfig with the names that the service gives; by the user's, az tells an administrator's context."""
-    document: dict[str, Any] = yaml.safe_load(kubeconfig)
-    return yaml.safe_dump(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": cluster, "cluster": document["clusters"][0]["cluster"]}],
-            "users": [{"name": user, "user": document["users"][0]["user"]}],
-            "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": user}}],
-            "current-context": cluster,
-        },
-        sort_keys=False,
-    )
+    return Answer(200, {"kubeconfigs": [{"name": name, "value": base64.b64encode(text.encode()).decode()}]})
 
 
 def _post(verb: str, run: Any) -> Operation:

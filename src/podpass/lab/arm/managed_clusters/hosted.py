@@ -38,17 +38,46 @@ class Hosted:
             document = self._estate.store.get(SERVICE, _KIND, cluster.guid)
             if document is None or HostedCluster(**document["wanted"]) != cluster:
                 return
-            error = {"code": "InternalOperationError", "message": refused} if refused else None
             resource = self._resource(cluster)
-            if cluster.leaving and error is None:
+            if refused:
+                self._refused(cluster, document, resource, {"code": "InternalOperationError", "message": refused})
+            elif cluster.leaving:
                 self._gone(cluster, resource)
-                return
-            reached = document["reached"] if error else asdict(cluster)
-            self._estate.store.put(SERVICE, _KIND, cluster.guid, {**document, "reached": reached})
-            if resource is not None and resource.busy and resource.busy_until is None:
-                failure = error or resource.failure
-                long_running.end(self._estate, resource, "Failed" if failure else "Succeeded", failure)
-                self._estate.keep(replace(resource, busy="", busy_until=0.0, failure=failure))
+            else:
+                self._estate.store.put(SERVICE, _KIND, cluster.guid, {**document, "reached": asdict(cluster)})
+                if resource is not None:
+                    self._ended(resource, resource.failure)
+
+    def _ended(self, resource: Resource, failure: Mapping[str, str] | None) -> None:
+        if resource.busy and resource.busy_until is None:
+            long_running.end(self._estate, resource, "Failed" if failure else "Succeeded", failure)
+            self._estate.keep(replace(resource, busy="", busy_until=0.0, failure=failure))
+
+    def _refused(
+        self, cluster: HostedCluster, document: Mapping[str, Any], resource: Resource | None, error: Mapping[str, str]
+    ) -> None:
+        """It stays what it was, as far as being there and running go; the rest is still wanted."""
+        if resource is None:
+            return
+        reached = document["reached"]
+        running = cluster.running if reached is None else reached["running"]
+        wanted = replace(cluster, running=running, leaving=False)
+        if wanted != cluster:
+            power = {"code": "Running" if running else "Stopped"}
+            resource = replace(resource, properties={**resource.properties, "powerState": power})
+            self._estate.store.put(SERVICE, _KIND, cluster.guid, {**document, "wanted": asdict(wanted)})
+            self._estate.store.after_commit(self._estate.cluster_host.changed)
+        self._ended(resource, error)
+        group = self._leaving_group(cluster)
+        if cluster.leaving and group is not None:
+            blocked = {
+                "code": "ResourceGroupDeletionBlocked",
+                "message": f"Deletion of resource group '{group.name}' failed as resources with identifiers "
+                f"'{resource.id}' could not be deleted. The provisioning state of the resource group will be rolled "
+                "back.",
+            }
+            long_running.end(self._estate, group, "Failed", blocked)
+            self._estate.keep(replace(group, busy="", busy_until=0.0))
 
     def _resource(self, cluster: HostedCluster) -> Resource | None:
         """The cluster's resource, unless it is gone, or another has taken its name."""
@@ -61,10 +90,15 @@ class Hosted:
             long_running.end(estate, resource, "Succeeded")
             estate.delete(parsed_id(resource.id))
         estate.store.delete(SERVICE, _KIND, cluster.guid)
-        group = estate.get(parsed_id(cluster.resource_id).group_id)
-        if group is not None and group.busy == DELETING and not _clusters_of(estate, group):
+        group = self._leaving_group(cluster)
+        if group is not None and not _clusters_of(estate, group):
             long_running.end(estate, group, "Succeeded")
             estate.delete(parsed_id(group.id))
+
+    def _leaving_group(self, cluster: HostedCluster) -> Resource | None:
+        """The group of the cluster where it is being deleted."""
+        group = self._estate.get(parsed_id(cluster.resource_id).group_id)
+        return group if group is not None and group.busy == DELETING else None
 
 
 # What happens to a resource, carried to the host

@@ -36,17 +36,23 @@ def _versions(estate: Estate, call: Call) -> Answer:
 
 def _cluster_upgrades(estate: Estate, call: Call) -> Answer:
     cluster = estate.require(call.address.id.parent)
-    pools = [
-        {"name": pool["name"], "kubernetesVersion": pool["currentOrchestratorVersion"], "osType": pool["osType"]}
-        for pool in cluster.properties["agentPoolProfiles"]
-    ]
+    # az prints a table of it only where there is a list, be it empty.
     properties = {
         "controlPlaneProfile": {
             "name": "master",
             "kubernetesVersion": cluster.properties["currentKubernetesVersion"],
             "osType": "Linux",
+            "upgrades": [],
         },
-        "agentPoolProfiles": pools,
+        "agentPoolProfiles": [
+            {
+                "name": pool["name"],
+                "kubernetesVersion": pool["currentOrchestratorVersion"],
+                "osType": pool["osType"],
+                "upgrades": [],
+            }
+            for pool in cluster.properties["agentPoolProfiles"]
+        ],
     }
     return Answer(200, _profile(call, f"{TYPE}/upgradeprofiles", properties))
 
