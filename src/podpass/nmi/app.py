@@ -1,0 +1,238 @@
+"""Requests that rules of the node led here, over HTTP. Each leaves one log line and one observation.
+
+Contract: pod identity, sections 3.3 to 3.9 and 3.11.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from podpass.nmi.answers import Answers, host_token_answer, token_answer
+from podpass.nmi.client import NotReached, Upstream
+from podpass.nmi.decide import Denied, Granted, Waiting, decide, decide_for, peer_address
+from podpass.nmi.issuing import Issued, Issuing
+from podpass.nmi.metrics import NmiMetrics
+from podpass.nmi.objects import Objects
+from podpass.nmi.requests import Asked, BadRequest, asked
+from podpass.nmi.routes import Handler, route
+from podpass.nmi.selection import Pod
+from podpass.nmi.settings import Settings
+from podpass.nmi.tokens import Refused
+from podpass.serving.asgi import (
+    BodyTooLarge,
+    ClientGone,
+    Receive,
+    Request,
+    Response,
+    Scope,
+    Send,
+    read_body,
+    request_of,
+    send_response,
+)
+from podpass.telemetry.logging import Logger
+
+MAX_BODY = 64 * 1024
+_LOOPBACK = ("127.0.0.1", "::1")
+
+Look = Callable[[], Granted | Denied | Waiting]
+
+
+@dataclass(slots=True)
+class _Told:
+    """What a request's log line and figures say, filled in as it becomes known."""
+
+    handler: Handler
+    pod: Pod | None = None
+    resource: str = ""
+    why: str = ""
+
+
+class Nmi:
+    """The ASGI app."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        objects: Objects,
+        upstream: Upstream,
+        issuing: Issuing,
+        metrics: NmiMetrics,
+        log: Logger,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings, self._objects, self._upstream, self._issuing = settings, objects, upstream, issuing
+        self._metrics, self._log, self._now = metrics, log, now
+        self._answers = Answers(json_errors=settings.json_errors)
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"NMI does not speak {scope['type']}")
+        started = time.perf_counter()
+        try:
+            request = request_of(scope, await read_body(scope, receive, limit=MAX_BODY))
+        except ClientGone:
+            return
+        except BodyTooLarge as error:
+            await send_response(send, self._answers.error(413, str(error), (("Connection", "close"),)))
+            return
+        found = route(request.raw_path, block_instance_metadata=self._settings.block_instance_metadata)
+        told = _Told(found.handler)
+        if found.handler is Handler.PASS:
+            status = await self._pass_on(request, found.path, send, told)
+        else:
+            answer = self._at_once(request, told)
+            response = answer if isinstance(answer, Response) else await _unless_gone(answer, receive)
+            if response is None:
+                return
+            status = response.status
+            await send_response(send, response, head_only=request.method == "HEAD")
+        self._record(request, told, status, time.perf_counter() - started)
+
+    def _at_once(self, request: Request, told: _Told) -> Response | Coroutine[Any, Any, Response]:
+        """The answer, where nothing needs to be waited for; else what will bring it."""
+        match told.handler:
+            case Handler.TOKEN:
+                return self._pod_token(request, told)
+            case Handler.HOST_TOKEN:
+                return self._host_token(request, told)
+            case Handler.BLOCKED:
+                return self._answers.error(403, "Request blocked by AAD Pod Identity NMI")
+            case _:
+                return self._answers.error(400, "Invalid request")
+
+    def _pod_token(self, request: Request, told: _Told) -> Response | Coroutine[Any, Any, Response]:
+        """A pod's own request."""
+        if self._lacks_header(request):
+            return self._answers.metadata_missing()
+        wanted = asked(request.query)
+        if isinstance(wanted, BadRequest):
+            return self._answers.error(400, wanted.why)
+        told.resource = wanted.resource
+        address = peer_address(request.peer)
+
+        def look() -> Granted | Denied | Waiting:
+            return decide(address, wanted, self._objects, self._settings)
+
+        found = look()
+        if isinstance(found, Granted):
+            kept = self._issuing.kept(found.identity, wanted.resource, wanted.client_id)
+            if kept is not None:
+                told.pod, told.why = found.pod, found.why
+                return self._token(kept)
+        return self._token_in_time(look, wanted, told)
+
+    async def _token_in_time(self, look: Look, wanted: Asked, told: _Told) -> Response:
+        decision = await self._settled(look, told)
+        if isinstance(decision, Denied):
+            if decision.status == 404:
+                retry = decision.retry and self._settings.retry_after_header
+                return self._answers.not_selected(decision.why, retry_later=retry)
+            return self._answers.error(decision.status, decision.why)
+        issued = await self._issuing.issue(decision.identity, wanted.resource, wanted.client_id)
+        if isinstance(issued, Issued):
+            return self._token(issued)
+        if decision.identity is None:
+            reason = issued.body if isinstance(issued, Refused) else issued.why
+            return self._answers.error(403, f"failed to get service principal token, error: {reason}")
+        return self._answers.no_token(issued)
+
+    def _host_token(self, request: Request, told: _Told) -> Response | Coroutine[Any, Any, Response]:
+        """A request of the node in a pod's name."""
+        namespace, name = request.headers.get("podns", ""), request.headers.get("podname", "")
+        if not namespace or not name:
+            return self._answers.error(400, "missing 'podname' and 'podns' from request header")
+        if peer_address(request.peer) not in _LOOPBACK:
+            told.why = "request remote address is not from a host"
+            return self._answers.error(500, told.why)
+        wanted = asked(request.query)
+        if isinstance(wanted, BadRequest):
+            return self._answers.error(400, wanted.why)
+        told.resource = wanted.resource
+        return self._host_token_in_time(namespace, name, wanted, told)
+
+    async def _host_token_in_time(self, namespace: str, name: str, wanted: Asked, told: _Told) -> Response:
+        def look() -> Granted | Denied | Waiting:
+            seen = self._objects.pod(namespace, name)
+            if seen is None:
+                return Denied(404, f"no pod {namespace[:63]}/{name[:253]} on this node")
+            return decide_for(seen.pod, wanted, self._objects, self._settings)
+
+        decision = await self._settled(look, told)
+        if isinstance(decision, Denied):
+            return self._answers.error(404, decision.why)
+        issued = await self._issuing.issue(decision.identity, wanted.resource, wanted.client_id)
+        if not isinstance(issued, Issued):
+            return self._answers.no_token(issued)
+        client_id = decision.identity.client_id if decision.identity is not None else ""
+        return host_token_answer(issued.tokens[0], client_id, now=int(self._now()))
+
+    async def _settled(self, look: Look, told: _Told) -> Granted | Denied:
+        """What *look* finds once it waits for nothing more."""
+        began = time.monotonic()
+        while isinstance(found := look(), Waiting):
+            left = began + found.seconds - time.monotonic()
+            if left <= 0 or not await self._objects.changed(left):
+                found = found.otherwise
+                break
+        told.pod, told.why = found.pod, found.why
+        return found
+
+    def _token(self, issued: Issued) -> Response:
+        return token_answer(issued.tokens, now=int(self._now()), several=issued.are_listed)
+
+    async def _pass_on(self, request: Request, path: str, send: Send, told: _Told) -> int:
+        """Everything else, to the metadata service."""
+        if self._lacks_header(request):
+            await send_response(send, self._answers.metadata_missing())
+            return 400
+        path = quote(path, safe="/:@!$&'()*+,=~-._")
+        try:
+            async with self._upstream.passed(
+                request.method, path, request.query_string, request.headers, request.body
+            ) as passed:
+                headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in passed.headers]
+                await send({"type": "http.response.start", "status": passed.status, "headers": headers})
+                async for chunk in passed.body:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                await send({"type": "http.response.body", "body": b""})
+                return passed.status
+        except NotReached as error:
+            told.why = str(error)
+            await send_response(send, self._answers.error(500, told.why))
+            return 500
+
+    def _lacks_header(self, request: Request) -> bool:
+        return self._settings.metadata_header_required and request.headers.get("metadata") != "true"
+
+    def _record(self, request: Request, told: _Told, status: int, seconds: float) -> None:
+        namespace = told.pod.namespace if told.pod is not None else ""
+        self._metrics.answered(told.handler.value, status, namespace, told.resource, seconds)
+        log = self._log.info if status < 400 else self._log.warning
+        log(
+            "request.answered",
+            status=status,
+            method=request.method,
+            route=told.handler.value,
+            remote=request.peer,
+            pod=f"{namespace}/{told.pod.name}" if told.pod is not None else "",
+            resource=told.resource[:200],
+            why=told.why,
+            took_ms=round(seconds * 1000, 3),
+        )
+
+
+async def _unless_gone(answering: Coroutine[Any, Any, Response], receive: Receive) -> Response | None:
+    """The answer, or None when the client hung up first: nothing is worked out for nobody."""
+    work = asyncio.create_task(answering)
+    gone = asyncio.ensure_future(receive())
+    try:
+        await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
+        return work.result() if work.done() else None
+    finally:
+        work.cancel()
+        gone.cancel()

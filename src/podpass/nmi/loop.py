@@ -1,0 +1,127 @@
+"""NMI's process: everything it starts, owned in one place and stopped within ten seconds."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+
+from prometheus_client import CollectorRegistry
+
+from podpass.kube.client import Client
+from podpass.kube.resources import Resource
+from podpass.nmi.app import Nmi
+from podpass.nmi.client import Upstream
+from podpass.nmi.issuing import Issuing
+from podpass.nmi.metrics import NmiMetrics
+from podpass.nmi.network import Rules, RulesFailed
+from podpass.nmi.objects import Objects
+from podpass.nmi.redirection import Redirection
+from podpass.nmi.settings import Settings
+from podpass.serving.connection import Limits
+from podpass.serving.server import bind_tcp, serving
+from podpass.settings.values import Address
+from podpass.telemetry.health import Check, Health, flag, health_app
+from podpass.telemetry.logging import Logger, make_logger
+from podpass.telemetry.metrics import make_registry
+
+GRACE_SECONDS = 5.0
+RULES_AGAIN_SECONDS = 5.0
+"""After a failure, if rules are looked at less often than that."""
+
+
+async def run(
+    settings: Settings,
+    client: Client,
+    *,
+    listener: socket.socket | None = None,
+    health_listener: socket.socket | None = None,
+    metrics_listener: socket.socket | None = None,
+    rules: Rules | None = None,
+    ready: asyncio.Event | None = None,
+    log: Logger | None = None,
+    registry: CollectorRegistry | None = None,
+    now: Callable[[], float] = time.time,
+) -> None:
+    """Answer pods until cancelled. *client* is open, and stays the caller's.
+
+    Listeners are bound from the settings where none is given, and closed in any case. *ready* is set once requests are
+    answered from complete copies and the rules lead them here. The rules are taken away at the end; RulesFailed is
+    raised when they can't be. Raises PortInUse.
+    """
+    log = log if log is not None else make_logger("nmi", level=settings.log_level)
+    registry = registry if registry is not None else make_registry()
+    metrics = NmiMetrics(registry)
+    health = Health()
+
+    def failed(resource: Resource, error: Exception, wait_seconds: float) -> None:
+        metrics.failed_turns.labels(resource.plural).inc()
+        log.warning(
+            "reflector.failed", resource=resource.plural, reason=str(error), wait_seconds=round(wait_seconds, 2)
+        )
+
+    async with contextlib.AsyncExitStack() as stack:
+        requests = listener or bind_tcp(settings.listen.host, settings.listen.port)
+        stack.callback(requests.close)
+        status_sockets = [health_listener or _bind(settings.health)]
+        stack.callback(status_sockets[0].close)
+        if metrics_listener is not None or settings.metrics.port != settings.health.port:
+            status_sockets.append(metrics_listener or _bind(settings.metrics))
+            stack.callback(status_sockets[-1].close)
+        objects = Objects(client, settings, on_failure=failed)
+        if rules is None and settings.install_rules:
+            rules = Rules(Redirection(settings.metadata, settings.listen), log)
+        health.ready["objects"] = _read(objects)
+        if rules is not None:
+            health.ready["rules"] = flag(rules.installed, "the rules of redirection are not installed")
+        await stack.enter_async_context(serving(health_app(health, registry), status_sockets, grace_seconds=1.0))
+        upstream = await stack.enter_async_context(Upstream(settings.metadata))
+        issuing = Issuing(upstream, client, metrics, now=now)
+        nmi = Nmi(settings, objects, upstream, issuing, metrics, log, now=now)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(objects.run())
+            # A pod that is led here before the copies are complete is refused for no fault of its own.
+            await objects.synced()
+            async with serving(nmi.app, [requests], grace_seconds=GRACE_SECONDS, limits=Limits()):
+                if rules is not None:
+                    group.create_task(_kept(rules, settings, metrics, log))
+                    await rules.installed.wait()
+                log.info("nmi.started", port=requests.getsockname()[1], mode=settings.mode.value, node=settings.node)
+                if ready is not None:
+                    ready.set()
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    log.info("nmi.stopped")
+
+
+async def _kept(rules: Rules, settings: Settings, metrics: NmiMetrics, log: Logger) -> None:
+    """Keep the rules whole until cancelled; then take them away."""
+    cut = settings.delete_conntrack
+    try:
+        while True:
+            wait = settings.rules_interval_seconds
+            try:
+                await rules.repair()
+                if cut:
+                    await rules.cut_older_connections()
+                    cut = False
+            except RulesFailed as error:
+                metrics.failed_turns.labels("rules").inc()
+                log.error("rules.failed", reason=str(error))
+                wait = min(wait, RULES_AGAIN_SECONDS)
+            await asyncio.sleep(wait)
+    finally:
+        await asyncio.shield(rules.remove())
+
+
+def _read(objects: Objects) -> Check:
+    async def check() -> str | None:
+        missing = objects.missing()
+        return f"not all read yet: {', '.join(missing)}" if missing else None
+
+    return check
+
+
+def _bind(address: Address) -> socket.socket:
+    return bind_tcp(address.host or "0.0.0.0", address.port)  # noqa: S104 - the kubelet and Prometheus come from outside

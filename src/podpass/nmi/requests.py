@@ -1,0 +1,46 @@
+"""Which identity a pod asks for.
+
+Contract: pod identity, sections 3.4 and 9 (7, 8).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+MAX_VALUE = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A token for *resource*; of the identity with this client id or ARM id, or of any when neither is given."""
+
+    resource: str
+    client_id: str = ""
+    resource_id: str = ""
+
+    @property
+    def names_identity(self) -> bool:
+        return bool(self.client_id or self.resource_id)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRequest:
+    """A request that can't be answered, in the words of the answer."""
+
+    why: str
+
+
+def asked(query: Mapping[str, str]) -> Asked | BadRequest:
+    """What the query of a token request asks for. Names of members are compared as they are written."""
+    if any(len(value) > MAX_VALUE for value in query.values()):
+        return BadRequest("a parameter is too long")
+    resource = query.get("resource", "")
+    if not resource:
+        return BadRequest("parameter resource cannot be empty")
+    client_id = query.get("client_id", "")
+    resource_id = query.get("msi_res_id", "") or query.get("mi_res_id", "")
+    if client_id and resource_id:
+        return BadRequest("only one of the parameters client_id and msi_res_id can be given")
+    if query.get("object_id") and not (client_id or resource_id):
+        # The objects that users write hold no object ids, and another identity must not stand in for the named one.
+        return BadRequest("parameter object_id is not supported, use client_id or msi_res_id")
+    return Asked(resource, client_id, resource_id)

@@ -1,0 +1,291 @@
+"""A node's NMI over real sockets: a cluster with the definitions, a metadata service as the test wants it, pods.
+
+Pods are known by the loopback address that their requests come from: every address of 127.0.0.0/8 is this machine's.
+"""
+
+import asyncio
+import contextlib
+import io
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+
+from podpass.kube import resources
+from podpass.kube.client import Client
+from podpass.kube.config import load
+from podpass.kube.objects import Obj
+from podpass.kube.patch import apply_merge_patch
+from podpass.nmi.loop import run
+from podpass.nmi.settings import Mode, Settings
+from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDINGS, EXCEPTIONS, GROUP, IDENTITIES
+from podpass.serving.asgi import Request, Response, json_response, read_body, request_of, send_response
+from podpass.serving.server import bind_tcp, serving
+from podpass.settings.values import Address
+from podpass.telemetry.logging import make_logger
+from tests.lab.cluster.api_server import ApiServer, api_server
+
+CRDS = Path(__file__).parents[2] / "deploy/pod-identity/00-crds.yaml"
+NODE = "node-a"
+VAULT = "https://vault.azure.net"
+TOKEN = "/metadata/identity/oauth2/token"
+NOW = 1_800_000_000
+
+
+@dataclass
+class Metadata:
+    """The metadata service behind NMI: answers tokens named after their client id, or what the test puts first."""
+
+    requests: list[Request] = field(default_factory=list)
+    answers: list[Response] = field(default_factory=list)
+    hold: asyncio.Event | None = None
+    """Keeps answers back until it is set."""
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a client hung up while its answer was kept back."""
+    url: str = ""
+    port: int = 0
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        request = request_of(scope, await read_body(scope, receive, limit=4096))
+        self.requests.append(request)
+        self.came.set()
+        if self.hold is not None and not await self._held(self.hold, receive):
+            self.left.set()
+            return
+        await send_response(send, self.answer(request))
+
+    async def _held(self, hold: asyncio.Event, receive: Any) -> bool:
+        waiting = asyncio.create_task(hold.wait())
+        gone = asyncio.ensure_future(receive())
+        await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        gone.cancel()
+        return hold.is_set()
+
+    def answer(self, request: Request) -> Response:
+        if self.answers:
+            return self.answers.pop(0)
+        if request.path != TOKEN:
+            body = {"path": request.raw_path, "query": request.query_string, "headers": dict(request.headers)}
+            return json_response(200, body, (("Server", "IMDS/1"),))
+        client_id = request.query.get("client_id", "(chosen)")
+        return token_answer(f"token of {client_id} {len(self.requests)}", request.query["resource"])
+
+    @property
+    def token_requests(self) -> list[Request]:
+        return [each for each in self.requests if each.path == TOKEN]
+
+
+def token_answer(token: str, resource: str = VAULT, expires_on: int = NOW + 86_400) -> Response:
+    body = {
+        "access_token": token,
+        "client_id": "c",
+        "expires_in": "86400",
+        "expires_on": str(expires_on),
+        "ext_expires_in": "86400",
+        "not_before": str(NOW - 300),
+        "resource": resource,
+        "token_type": "Bearer",
+    }
+    return json_response(200, body)
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    headers: dict[str, str]
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return msgspec.json.decode(self.text)
+
+
+class NmiNode:
+    """The running agent, the cluster's administrator, and requests in the name of pods."""
+
+    def __init__(self, port: int, kube: Client, api: ApiServer, metadata: Metadata, log: io.StringIO) -> None:
+        self.port, self.kube, self.api, self.metadata, self.log = port, kube, api, metadata, log
+
+    async def pod(
+        self, name: str, address: str, *, namespace: str = "shop", labels: dict[str, str] | None = None, **spec: Any
+    ) -> Obj:
+        """A running pod whose requests come from *address*."""
+        body = {
+            "metadata": {"name": name, "labels": labels or {}},
+            "spec": {"nodeName": NODE, "containers": [{"name": "app", "image": "app"}], **spec},
+        }
+        await self.kube.create(resources.PODS, body, namespace)
+        return await self.phase(name, "Running", address, namespace=namespace)
+
+    async def phase(self, name: str, phase: str, address: str, *, namespace: str = "shop") -> Obj:
+        status = {"phase": phase, "podIP": address, "podIPs": [{"ip": address}]}
+        return await self.kube.patch(resources.PODS, name, {"status": status}, namespace, subresource="status")
+
+    async def identity(self, name: str, *, namespace: str = "shop", **spec: Any) -> Obj:
+        return await self.kube.create(IDENTITIES, identity(name, namespace, **spec), namespace)
+
+    async def binding(self, name: str, of: str, selector: str, *, namespace: str = "shop") -> Obj:
+        body = {"spec": {"azureIdentity": of, "selector": selector}}
+        return await self.kube.create(BINDINGS, named(BINDINGS, name, body), namespace)
+
+    async def exception(self, name: str, labels: dict[str, str], *, namespace: str = "shop") -> Obj:
+        return await self.kube.create(EXCEPTIONS, named(EXCEPTIONS, name, {"spec": {"podLabels": labels}}), namespace)
+
+    async def assigned(self, pod: str, of: str, status: str, *, namespace: str = "shop") -> Obj:
+        body = {
+            "metadata": {"labels": {"nodename": NODE}},
+            "spec": {
+                "azureIdentityRef": {"apiVersion": f"{GROUP}/v1", "kind": "AzureIdentity", **identity(of, namespace)},
+                "azureBindingRef": named(BINDINGS, "b", {"metadata": {"namespace": namespace}}),
+                "pod": pod,
+                "podNamespace": namespace,
+                "nodename": NODE,
+            },
+            "status": {"availableReplicas": 1, "status": status},
+        }
+        return await self.kube.create(
+            ASSIGNED_IDENTITIES, named(ASSIGNED_IDENTITIES, f"{pod}-{namespace}-{of}", body), "default"
+        )
+
+    async def get(
+        self,
+        target: str,
+        *,
+        source: str = "127.0.0.1",
+        method: str = "GET",
+        metadata: str | None = "true",
+        **headers: str,
+    ) -> Reply:
+        """One request from *source*, its path and query sent as they are written."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if metadata is not None:
+            sent["Metadata"] = metadata
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, local_addr=(source, 0))
+        lines = [f"{method} {target} HTTP/1.1", "Host: 169.254.169.254", "Connection: close"]
+        lines += [f"{name}: {value}" for name, value in sent.items()]
+        try:
+            writer.write("\r\n".join([*lines, "", ""]).encode("latin-1"))
+            return read_reply(await reader.read())
+        finally:
+            writer.close()
+
+    async def token(self, *, source: str, resource: str = VAULT, **query: str) -> Reply:
+        extra = "".join(f"&{name}={value}" for name, value in query.items())
+        return await self.get(f"{TOKEN}?api-version=2018-02-01&resource={resource}{extra}", source=source)
+
+
+def read_reply(raw: bytes) -> Reply:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    if headers.get("transfer-encoding") == "chunked":
+        plain = b""
+        while body:
+            size, _, rest = body.partition(b"\r\n")
+            length = int(size, 16)
+            plain, body = plain + rest[:length], rest[length + 2 :]
+        body = plain
+    return Reply(int(first.split()[1]), headers, body.decode())
+
+
+def named(resource: resources.Resource, name: str, body: Obj) -> Obj:
+    whole = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
+    merged = apply_merge_patch(whole, body)
+    assert isinstance(merged, dict)
+    return merged
+
+
+def identity(name: str, namespace: str = "shop", **spec: Any) -> Obj:
+    group = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg"
+    usual = {
+        "type": 0,
+        "clientID": f"client-{name}",
+        "resourceID": f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
+    }
+    return named(IDENTITIES, name, {"metadata": {"namespace": namespace}, "spec": {**usual, **spec}})
+
+
+@contextlib.asynccontextmanager
+async def metadata_service() -> AsyncIterator[Metadata]:
+    metadata = Metadata()
+    listener = bind_tcp()
+    metadata.port = listener.getsockname()[1]
+    metadata.url = f"http://127.0.0.1:{metadata.port}"
+    async with serving(metadata.app, [listener], grace_seconds=0.1):
+        yield metadata
+
+
+@contextlib.asynccontextmanager
+async def nmi_node(
+    directory: Path, *, change: Callable[[Settings], Settings] = lambda settings: settings, host: str = "127.0.0.1"
+) -> AsyncIterator[NmiNode]:
+    """A node in managed mode unless *change* says otherwise."""
+    listener, health = bind_tcp(host), bind_tcp()
+    log = io.StringIO()
+    async with contextlib.AsyncExitStack() as stack:
+        metadata = await stack.enter_async_context(metadata_service())
+        api = await stack.enter_async_context(api_server(directory))
+        controllers = asyncio.create_task(api.cluster.run())
+        stack.push_async_callback(ended, controllers)
+        kube = await stack.enter_async_context(Client(load({}, path=directory / "kubeconfig")))
+        for definition in yaml.safe_load_all(CRDS.read_text()):
+            await kube.create(resources.CUSTOMRESOURCEDEFINITIONS, definition)
+            await established(kube, definition["metadata"]["name"])
+        settings = change(
+            Settings(
+                node=NODE,
+                mode=Mode.MANAGED,
+                forced_namespaced=True,
+                metadata=Address("127.0.0.1", metadata.port),
+                install_rules=False,
+            )
+        )
+        ready = asyncio.Event()
+        running = asyncio.create_task(
+            run(
+                settings,
+                kube,
+                listener=listener,
+                health_listener=health,
+                metrics_listener=bind_tcp(),
+                ready=ready,
+                log=make_logger("nmi", stream=log),
+                now=lambda: float(NOW),
+            )
+        )
+        stack.push_async_callback(ended, running)
+        async with asyncio.timeout(20):
+            await ready.wait()
+        yield NmiNode(listener.getsockname()[1], kube, api, metadata, log)
+
+
+async def established(kube: Client, name: str) -> None:
+    version = ""
+    definition = await kube.get(resources.CUSTOMRESOURCEDEFINITIONS, name)
+    if _is_established(definition):
+        return
+    version = definition["metadata"]["resourceVersion"]
+    async with asyncio.timeout(20):
+        events = kube.watch(
+            resources.CUSTOMRESOURCEDEFINITIONS, resource_version=version, field_selector=f"metadata.name={name}"
+        )
+        async with contextlib.aclosing(events):
+            async for event in events:
+                if event.object is not None and _is_established(event.object):
+                    return
+
+
+def _is_established(definition: Obj) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return ("Established", "True") in [(each["type"], each["status"]) for each in conditions]
+
+
+async def ended(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
