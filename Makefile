@@ -1,11 +1,13 @@
 # The front door. `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test check bench docs lock clean
+.PHONY: help demo lab test test-az check bench docs lock clean
 BIN := .venv/bin
 READY := .venv/.ready
+PIN := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-annotate --no-header
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements/dev.txt pyproject.toml scripts/setup
 	@scripts/setup && touch $@
@@ -19,6 +21,9 @@ lab: $(READY) ## Start a lab and say how to use it
 test: $(READY) ## Run the tests
 	@$(BIN)/pytest -q -n auto --dist worksteal
 
+test-az: $(READY) ## Run the tests that need the stock Azure CLI; gets it first
+	@scripts/az && $(BIN)/pytest -q -n auto --dist worksteal -m az
+
 check: $(READY) ## Lint, types, rings, format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
@@ -28,9 +33,9 @@ bench: $(READY) ## Print the budgets' figures as ratios
 docs: $(READY) ## Write the generated reference pages
 	@$(BIN)/python -m docs.generate
 
-lock: ## Pin the development requirements again, with hashes and without addresses (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-annotate --no-header --group dev --extra lab --extra demo pyproject.toml -o requirements/dev.txt
+lock: ## Pin the requirements again, with hashes and without addresses (needs uv)
+	$(PIN) --group dev --extra lab --extra demo pyproject.toml -o requirements/dev.txt
+	$(PIN) --group az -o requirements/az.txt
 
 clean: ## Remove what the targets made
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

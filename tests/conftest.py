@@ -12,6 +12,9 @@ from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.environment import LabPaths
 from podpass.telemetry.redaction import redact_text
 from tests.running_lab import RunningLab
+from tests.stock_az import put_on_path
+
+put_on_path()
 
 
 @pytest.fixture(scope="session")

@@ -58,8 +58,9 @@ def test_the_tree_names_no_machine_and_no_registry() -> None:
     assert hits == []
 
 
-def test_pinned_requirements_have_hashes_and_no_addresses() -> None:
-    text = (ROOT / "requirements/dev.txt").read_text()
+@pytest.mark.parametrize("name", ["dev.txt", "az.txt"])
+def test_pinned_requirements_have_hashes_and_no_addresses(name: str) -> None:
+    text = (ROOT / "requirements" / name).read_text()
     assert "://" not in text
     pinned = re.findall(r"^[a-z0-9._-]+==", text, re.MULTILINE)
     assert len(pinned) > 40

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.shell import Shell
 from tests.terminal import terminal
-from tests.walkthroughs.conftest import Shell
 
 SUBJECT = "system:serviceaccount:shop:orders"
 TOKENS = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.walkthroughs.conftest import Shell
+from tests.shell import Shell
 
 IDENTITY = "/subscriptions/S/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/demo"
 OBJECTS = f"""

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.walkthroughs.conftest import Shell
+from tests.shell import Shell
 
 LABEL = "azure.workload.identity/use"
 SUBJECT = "system:serviceaccount:shop:orders"

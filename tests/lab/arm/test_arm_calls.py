@@ -172,7 +172,7 @@ async def test_a_group_is_made_found_in_any_letter_case_and_removed(world: World
         "properties": {"provisioningState": "Succeeded"},
     }
     assert (await world.call("PUT", path, {"location": "westeurope"})).status == 200
-    assert (await world.call("PUT", path, {"location": "eastus"})).code == "InvalidResourceLocation"
+    assert (await world.call("PUT", path, {"location": "eastus"})).code == "InvalidResourceGroupLocation"
     assert (await world.call("GET", path.upper().replace("SUBSCRIPTIONS", "Subscriptions"))).body["name"] == "Web"
     assert (await world.call("HEAD", path)).status == 204
     assert (await world.call("PATCH", path, {"tags": {"c": "d"}})).body["tags"] == {"c": "d"}

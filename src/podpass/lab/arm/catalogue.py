@@ -16,6 +16,7 @@ from podpass.lab.arm import (
     managed_identity,
     role_definitions,
     subscriptions,
+    tags,
     vaults,
 )
 from podpass.lab.arm.model import Operation, ResourceType
@@ -34,6 +35,7 @@ TYPES: tuple[ResourceType, ...] = (
 
 OPERATIONS: tuple[Operation, ...] = (
     *subscriptions.OPERATIONS,
+    *tags.OPERATIONS,
     *long_running.operations("Microsoft.Resources"),
     *access.OPERATIONS,
     *role_definitions.OPERATIONS,
@@ -115,7 +117,6 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         "Microsoft.Resources/subscriptions/resourceGroups/moveResources",
         "Microsoft.Resources/subscriptions/resourceGroups/validateMoveResources",
         "Microsoft.Resources/subscriptions/tagNames",
-        "Microsoft.Resources/tags",
         "Microsoft.Resources/providers",
     )
 )

@@ -156,6 +156,14 @@ def location_fixed(name: str, present: str, resource_type: str) -> ArmError:
     )
 
 
+def group_location_fixed(given: str, present: str) -> ArmError:
+    return ArmError(
+        409,
+        "InvalidResourceGroupLocation",
+        f"Invalid resource group location '{given}'. The Resource group already exists in location '{present}'.",
+    )
+
+
 def too_large(limit: int) -> ArmError:
     return ArmError(
         413, "RequestContentTooLarge", f"The request content size exceeds the maximum size of {limit} bytes."

@@ -357,6 +357,8 @@ class Estate:
             return ""
         if existing is not None:
             if given and location_name(given) != existing.location:
+                if kind.name == GROUP_TYPE:
+                    raise errors.group_location_fixed(given, existing.location)
                 raise errors.location_fixed(wanted.name, existing.location, kind.name)
             return existing.location
         if not given:

@@ -9,9 +9,11 @@ from podpass.lab.arm.authorization import Allowed
 from podpass.lab.arm.catalogue import NOT_EMULATED_TYPES, OPERATIONS, TYPES
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
+from podpass.lab.arm.filters import clauses_of
 from podpass.lab.arm.model import Answer, Call, Resource, ResourceType, decoded_json
 from podpass.lab.arm.namespaces import NOT_EMULATED_NAMESPACES
 from podpass.lab.arm.paths import Address
+from podpass.lab.arm.selection import selected
 
 Run = Callable[[Estate, Call], Answer]
 
@@ -144,6 +146,9 @@ def _list(estate: Estate, call: Call) -> Answer:
     kind = estate.kind(call.address.type)
     assert kind is not None
     found = estate.listed(call.address.id, kind)
+    if kind.name == GROUP_TYPE:
+        clauses = clauses_of(call.query)
+        found = [one for one in found if selected(one, clauses)]
     action = f"{kind.name}/read"
 
     def readable(scope: str) -> bool:

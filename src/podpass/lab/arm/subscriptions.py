@@ -10,7 +10,7 @@ from podpass.lab.arm import errors
 from podpass.lab.arm.authorization import Allowed, covers
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
-from podpass.lab.arm.filters import Clause, clauses_of
+from podpass.lab.arm.filters import clauses_of
 from podpass.lab.arm.managed_clusters import hosted
 from podpass.lab.arm.model import (
     LOCATIONS,
@@ -24,7 +24,7 @@ from podpass.lab.arm.model import (
     ResourceType,
     Shaped,
 )
-from podpass.lab.arm.paths import resource_id
+from podpass.lab.arm.selection import selected
 
 
 def _tenants(estate: Estate, call: Call) -> Answer:
@@ -88,7 +88,7 @@ def _resources(estate: Estate, call: Call) -> Answer:
     found = [
         one
         for one in estate.below(scope)
-        if one.type != GROUP_TYPE and "/" not in one.type.partition("/")[2] and _selected(one, clauses)
+        if one.type != GROUP_TYPE and "/" not in one.type.partition("/")[2] and selected(one, clauses)
     ]
     return Answer(200, items=tuple(_item(one, call) for one in found if _readable(estate, call, one)))
 
@@ -96,26 +96,6 @@ def _resources(estate: Estate, call: Call) -> Answer:
 def _readable(estate: Estate, call: Call, resource: Resource) -> bool:
     decision = estate.decide(principal_id=call.principal_id, action=f"{resource.type}/read", scope=resource.id)
     return isinstance(decision, Allowed)
-
-
-def _selected(resource: Resource, clauses: tuple[Clause, ...]) -> bool:
-    for clause in clauses:
-        match clause.name:
-            case "resourcetype":
-                present = resource.type
-            case "name":
-                present = resource.name
-            case "location":
-                present = resource.location
-            case "resourcegroup":
-                present = resource_id(resource.id).group
-            case _:
-                raise errors.invalid_filter(clause.name)
-        if clause.is_call:
-            raise errors.invalid_filter(clause.name)
-        if present.lower() != clause.value.lower():
-            return False
-    return True
 
 
 def _item(resource: Resource, call: Call) -> dict[str, object]:
