@@ -3,22 +3,32 @@
 Contract: Azure HTTP surface, sections 1.1 and 4; workload identity, section 6.2; secrets store, section 4.2.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 
 class ArmError(Exception):
-    """A refusal as ARM words it."""
+    """A refusal as ARM words it; *details* are the errors that it comes from."""
 
     def __init__(
-        self, status: int, code: str, message: str, target: str = "", headers: tuple[tuple[str, str], ...] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        target: str = "",
+        headers: tuple[tuple[str, str], ...] = (),
+        details: tuple[Mapping[str, Any], ...] = (),
     ) -> None:
         super().__init__(f"({code}) {message}")
         self.status, self.code, self.message, self.target, self.headers = status, code, message, target, headers
+        self.details = details
 
     def to_dict(self) -> dict[str, Any]:
         error: dict[str, Any] = {"code": self.code, "message": self.message}
         if self.target:
             error["target"] = self.target
+        if self.details:
+            error["details"] = list(self.details)
         return {"error": error}
 
 
