@@ -237,6 +237,7 @@ class Lab:
         self._fleet.begin(self._arm.hosted)
         self._supervision = await self._cluster.start(self.endpoints.tenant_id)
         await self._fleet.settled()
+        self._supervision.start("deployments", self._arm.deployments.run)
         await self._stack.enter_async_context(serving(self._control_app(), [self._listeners.control]))
         # Streams end because their source closes, before the servers that carry them.
         self._stack.callback(self.journal.close)

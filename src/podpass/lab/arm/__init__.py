@@ -24,6 +24,7 @@ from podpass.lab.arm import compute, vaults
 from podpass.lab.arm.authorization import Allowed, Denied
 from podpass.lab.arm.caches import WantedCache, wanted
 from podpass.lab.arm.catalogue import TYPES
+from podpass.lab.arm.deployments.service import Deployments
 from podpass.lab.arm.endpoint import PUBLIC, Endpoint
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import DELETING, Estate, parsed_id
@@ -32,6 +33,7 @@ from podpass.lab.arm.http import ArmHttp
 from podpass.lab.arm.managed_clusters.hosted import Hosted
 from podpass.lab.arm.model import Resource
 from podpass.lab.arm.seeding import Seeding
+from podpass.lab.arm.vault_secrets import VaultSecrets
 from podpass.lab.arm.vaults import Vault
 from podpass.lab.clock import Clock
 from podpass.lab.entra.access import AccessTokens
@@ -58,6 +60,7 @@ class Arm:
         self.directory = directory
         self.estate = Estate(store, clock, directory, TYPES)
         self.seed = Seeding(self.estate)
+        self.deployments = self.estate.deployments = Deployments(self.estate, journal)
         self.hosted = Hosted(self.estate)
         """What the host of managed clusters asks."""
         self.app = ArmHttp(self.estate, access_tokens, journal, endpoint).app
@@ -92,6 +95,10 @@ class Arm:
     def refuse_caches(self, why: str) -> None:
         """Have none made from now on; *why* is for whoever asks for one."""
         self.estate.caches_refused = why
+
+    def use_vault_secrets(self, secrets: VaultSecrets) -> None:
+        """Have *secrets* keep what is made as Microsoft.KeyVault/vaults/secrets."""
+        self.estate.vault_secrets = secrets
 
     def on_vault_purged(self, tell: Callable[[str], None]) -> None:
         """Have *tell* called with the instance of each vault that is gone for good."""

@@ -17,8 +17,10 @@ from podpass.lab.arm import (
     role_definitions,
     subscriptions,
     tags,
+    vault_secrets,
     vaults,
 )
+from podpass.lab.arm.deployments import calls as deployments
 from podpass.lab.arm.model import Operation, ResourceType
 
 TYPES: tuple[ResourceType, ...] = (
@@ -42,6 +44,8 @@ OPERATIONS: tuple[Operation, ...] = (
     *lock_calls.OPERATIONS,
     *access_policies.OPERATIONS,
     *vaults.OPERATIONS,
+    *vault_secrets.OPERATIONS,
+    *deployments.OPERATIONS,
     *deleted_vaults.OPERATIONS,
     *features.OPERATIONS,
     *compute.OPERATIONS,
@@ -105,14 +109,10 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         "Microsoft.KeyVault/vaults/keys",
         "Microsoft.KeyVault/vaults/privateEndpointConnections",
         "Microsoft.KeyVault/vaults/privateLinkResources",
-        "Microsoft.KeyVault/vaults/secrets",
         "Microsoft.ManagedIdentity/identities",
         "Microsoft.ManagedIdentity/operations",
         "Microsoft.ManagedIdentity/userAssignedIdentities/associatedResources",
         "Microsoft.ManagedIdentity/userAssignedIdentities/listAssociatedResources",
-        "Microsoft.Resources/deployments",
-        "Microsoft.Resources/subscriptions/operationresults",
-        "Microsoft.Resources/subscriptions/resourceGroups/deployments",
         "Microsoft.Resources/subscriptions/resourceGroups/exportTemplate",
         "Microsoft.Resources/subscriptions/resourceGroups/moveResources",
         "Microsoft.Resources/subscriptions/resourceGroups/validateMoveResources",

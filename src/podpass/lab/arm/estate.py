@@ -7,7 +7,7 @@ Contract: Azure HTTP surface, section 4.
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -35,6 +35,10 @@ from podpass.lab.clock import Clock
 from podpass.lab.entra.directory import Directory
 from podpass.lab.entra.people import People
 from podpass.lab.store import Store
+
+if TYPE_CHECKING:
+    from podpass.lab.arm.deployments.service import Deployments
+    from podpass.lab.arm.vault_secrets import VaultSecrets
 
 SERVICE = "arm"
 DELETING = "Deleting"
@@ -66,8 +70,15 @@ class Estate:
         """Told after what is wanted of the caches may have changed."""
         self.caches_refused = ""
         """Why there can be no caches here; empty when there can."""
+        self.removal_listeners: list[Callable[[str], None]] = []
+        """Told the key of what is gone with all that it held, within the removal's transaction."""
+        self.settlers: list[Callable[[], None]] = []
+        """Asked to bring what takes time up to now, before each request is answered."""
         self.cluster_host: ClusterHost = NoHost()
         """Whoever runs the managed clusters."""
+        self.vault_secrets: VaultSecrets | None = None
+        """The Key Vault, where there is one."""
+        self.deployments: Deployments | None = None
         self.types = {kind.name.lower(): kind for kind in types}
 
     # Subscriptions
@@ -245,6 +256,8 @@ class Estate:
                 self.store.delete(SERVICE, "resource", resource.id.lower())
             self.assignments.delete_below(wanted.key)
             self.locks.delete_below(wanted.key)
+            for tell in self.removal_listeners:
+                tell(wanted.key)
         return present
 
     def begin_delete(self, wanted: ResourceId) -> Resource | None:
@@ -271,13 +284,15 @@ class Estate:
         return None if seconds is None else self.clock.now() + seconds
 
     def settle(self) -> None:
-        """End the deletes whose time has come."""
+        """End the deletes whose time has come, and have whatever else takes time brought up to now."""
         now = self.clock.now()
         for key, ends in self.store.items(SERVICE, "deleting"):
             if ends <= now:
                 with self.store.transaction():
                     self.store.delete(SERVICE, "deleting", key)
                     self.delete(resource_id(key))
+        for settle in self.settlers:
+            settle()
 
     def shown(self, resource: Resource) -> dict[str, Any]:
         """The resource as ARM answers it now."""

@@ -88,6 +88,7 @@ class ArmHttp:
             subscription=subscription,
             tenant_id=caller.tenant_id,
             principal_id=caller.object_id,
+            client_id=caller.client_id,
         )
         decision = None
         if action:

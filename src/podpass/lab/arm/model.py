@@ -260,6 +260,7 @@ class Call:
     subscription: Subscription | None
     tenant_id: str
     principal_id: str
+    client_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,9 @@ def parse(path: str) -> Address:
             pairs.append((keyword, segments[position + 1]))
             position += 2
         parts.append(Part("", tuple(pairs)))
+        if segments[position : position + 1] and segments[position].lower() == "deployments":
+            # The oldest form of a deployment's path, by which clients still read its operations.
+            segments[position:position] = ["providers", "Microsoft.Resources"]
     while position < len(segments):
         if segments[position].lower() != "providers":
             if position + 1 == len(segments):

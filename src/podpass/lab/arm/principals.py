@@ -1,13 +1,24 @@
 """Callers in words, for the journal and for `systemData`."""
 
-from typing import Any
+from typing import Any, Protocol
 
 from podpass.lab.arm.model import Actor
 from podpass.lab.entra.access import Caller
 from podpass.lab.entra.directory import Directory
 
 
-def described(directory: Directory, caller: Caller) -> str:
+class _Known(Protocol):
+    @property
+    def tenant_id(self) -> str: ...
+
+    @property
+    def client_id(self) -> str: ...
+
+    @property
+    def object_id(self) -> str: ...
+
+
+def described(directory: Directory, caller: _Known) -> str:
     """`appid … oid … (name)`, the name being the application's in the directory."""
     application = directory.application(caller.tenant_id, caller.client_id)
     name = f" ({application.display_name})" if application is not None and application.display_name else ""

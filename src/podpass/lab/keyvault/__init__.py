@@ -27,6 +27,7 @@ from podpass.lab.keyvault.http import PUBLIC, Endpoint, KeyVaultHttp
 from podpass.lab.keyvault.issuers import Issuers
 from podpass.lab.keyvault.keys import Keys
 from podpass.lab.keyvault.model import SetParameters
+from podpass.lab.keyvault.resource_manager import ManagedSecrets
 from podpass.lab.keyvault.secrets import Secrets, SecretVersion
 from podpass.lab.keyvault.seeding import Seeding
 from podpass.lab.store import Store
@@ -60,6 +61,7 @@ class KeyVault:
         self.seed = Seeding(self._secrets, keys, certificates, clock, self._require)
         for drop in (self._secrets.shelf.drop, keys.drop, certificates.drop, issuers.drop, agenda.drop):
             arm.on_vault_purged(drop)
+        arm.use_vault_secrets(ManagedSecrets(self._secrets, clock))
 
     def exists(self, name: str) -> bool:
         """Whether there is a vault of this name, and so a host name that resolves."""

@@ -17,9 +17,8 @@ Graph = Mapping[str, frozenset[str]]
 """The keys of the resources that each one waits for."""
 
 
-def graph(program: Program, resources: Iterable[Planned]) -> Graph:
+def graph(names: "Names") -> Graph:
     """What each deployed resource waits for. Raises ArmError: what is not defined, and circles."""
-    names = Names(program, resources)
     deployed = [one for one in names.all if one.deployed]
     waits: dict[str, frozenset[str]] = {}
     for planned in deployed:

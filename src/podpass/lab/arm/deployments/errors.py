@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.errors import ArmError, not_emulated
 
 OPERATIONS_HELP = (
     "At least one resource deployment operation failed. Please list deployment operations for details. Please see "
@@ -88,6 +88,12 @@ def other_location(name: str, location: str, present: str) -> ArmError:
         400,
         "InvalidDeploymentLocation",
         f"Invalid deployment location '{location}'. The deployment '{name}' already exists in location '{present}'.",
+    )
+
+
+def not_kept(name: str) -> ArmError:
+    return not_emulated(
+        f"the export of '{name}': its template was evaluated by the deployment around it, and is kept nowhere"
     )
 
 
