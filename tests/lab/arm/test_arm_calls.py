@@ -113,7 +113,7 @@ async def test_the_api_version_is_required(world: World) -> None:
         ("GET", f"{GROUP}/providers/Microsoft.KeyVault/nothings/kv", 404, "InvalidResourceType"),
         ("GET", f"{GROUP}/providers/Nobody.Nothing/things/x", 404, "InvalidResourceNamespace"),
         ("GET", f"{GROUP}/providers/Microsoft.Sql/servers/x", 501, "NotImplemented"),
-        ("GET", f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv/secrets/x", 501, "NotImplemented"),
+        ("GET", f"{GROUP}/providers/Microsoft.KeyVault/vaults/kv/privateLinkResources/x", 501, "NotImplemented"),
         ("POST", IDENTITIES, 405, "HttpMethodNotSupported"),
         ("GET", f"{SUB}/providers/Microsoft.KeyVault/vaults/kv", 405, "HttpMethodNotSupported"),
         ("GET", f"{GROUP}/x/y", 400, "InvalidRequestUri"),

@@ -1,5 +1,6 @@
 """A request to deploy into a plan: parameters resolved, resources and their order known, nothing done."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -93,10 +94,10 @@ def shown_members(plan: Plan, wanted: Wanted) -> dict[str, Any]:
     by_key = {one.key: one for one in plan.resources}
     for planned in plan.deployed:
         namespace, _, kind = planned.type.partition("/")
-        location = planned.body.get("location")
         places = providers.setdefault(namespace, {}).setdefault(kind, set())
-        if isinstance(location, str) and not location.startswith("["):
-            places.add(location)
+        with contextlib.suppress(ExpressionError):
+            location = plan.program.value(planned.body.get("location"), planned.loops)
+            places |= {location} if isinstance(location, str) else set()
         before = [by_key[key] for key in sorted(plan.waits[planned.key])]
         if before:
             dependent.append({"dependsOn": [_named(one) for one in before], **_named(planned)})

@@ -155,4 +155,4 @@ def _false() -> bool:
 
 @NUMBERS.add("fail", 1)
 def _fail(reason: Any) -> NoReturn:
-    raise ExpressionError(text_of(reason))
+    raise ExpressionError(text_of(reason) or "The template was made to fail.")
