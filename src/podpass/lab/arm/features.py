@@ -6,6 +6,7 @@ Contract: Azure HTTP surface, section 4.3.
 
 from typing import Any
 
+from podpass.lab.arm import errors
 from podpass.lab.arm.estate import SERVICE, Estate
 from podpass.lab.arm.model import Answer, Call, Operation
 
@@ -63,8 +64,11 @@ def _change(estate: Estate, call: Call, wanted: str) -> Answer:
 
 
 def _names(call: Call) -> tuple[str, str]:
-    (_, namespace), (_, name) = call.address.id.parts[-1].pairs
-    return namespace, name
+    pairs = call.address.id.parts[-1].pairs
+    if len(pairs) != 2:
+        # Azure lists all features of a subscription at `features`, and has none there by name.
+        raise errors.method_not_allowed(call.method, call.address.type)
+    return pairs[0][1], pairs[1][1]
 
 
 def _key(subscription: str, namespace: str, name: str) -> str:

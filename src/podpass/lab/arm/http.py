@@ -97,7 +97,8 @@ class ArmHttp:
             answer = _listed_anyway(self._estate, call, found)
             if answer is None:
                 self._record_denied(request, address, caller, decision)
-                raise errors.authorization_failed(caller.client_id, caller.object_id, action, scope)
+                error = errors.authorization_failed(caller.client_id, caller.object_id, action, scope)
+                return _rendered(request, error)
         else:
             self._estate.locks.check(action, scope)
             answer = found.run(self._estate, call)
@@ -187,8 +188,6 @@ class ArmHttp:
         return str(wanted) or "/"
 
     def _record_error(self, request: Request, address: Address, caller: Caller, error: ArmError) -> None:
-        if error.code == "AuthorizationFailed":
-            return
         if request.method in ("GET", "HEAD") and error.status == 404 and "Type" not in error.code:
             return
         self._journal.record(

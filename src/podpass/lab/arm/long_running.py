@@ -9,6 +9,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from podpass.lab.arm import errors
+from podpass.lab.arm.authorization import Allowed
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import SERVICE, Estate
 from podpass.lab.arm.model import Answer, Call, Operation, Resource, timestamp
@@ -21,15 +23,19 @@ _RETRY = ("Retry-After", "1")
 Status = Literal["Succeeded", "Failed", "Canceled"]
 
 
-def begin(estate: Estate, resource: Resource, api_version: str) -> tuple[tuple[str, str], ...]:
+def begin(estate: Estate, resource: Resource, call: Call) -> tuple[tuple[str, str], ...]:
     """Start the operation that *resource* is busy with; the headers by which a client follows it, with paths in place
     of addresses.
+
+    Whoever made the *call* may follow it, though its right may go with what is deleted, and who may read the resource.
     """
     name, now = str(uuid.uuid4()), estate.clock.now()
     _forget_old(estate, now)
     failure = resource.failure
     document = {
         "resource": resource.id,
+        "type": resource.type,
+        "by": call.principal_id,
         "began": now,
         "ends": resource.busy_until,
         "status": "Succeeded" if failure is None else "Failed",
@@ -38,7 +44,7 @@ def begin(estate: Estate, resource: Resource, api_version: str) -> tuple[tuple[s
     estate.store.put(SERVICE, _KIND, name, document)
     base = f"{resource_id(resource.id).subscription_id}/providers/{resource.type.partition('/')[0]}"
     place = f"{base}/locations/{resource.location or 'global'}"
-    query = f"?api-version={api_version}"
+    query = f"?api-version={call.api_version}"
     return (
         ("Azure-AsyncOperation", f"{place}/operations/{name}{query}"),
         ("Location", f"{place}/operationresults/{name}{query}"),
@@ -98,7 +104,17 @@ def _found(estate: Estate, call: Call) -> dict[str, Any]:
     document = None if call.address.tail else estate.store.get(SERVICE, _KIND, call.address.id.name.lower())
     if document is None or resource_id(document["resource"]).subscription_id.key != call.address.id.subscription_id.key:
         raise ArmError(404, "OperationNotFound", f"The operation '{call.address.id.name[:64]}' was not found.")
+    if document["by"] != call.principal_id and not _may_read(estate, call, document):
+        raise errors.authorization_failed(
+            call.actor.id, call.principal_id, f"{call.address.type}/read", str(call.address.id)
+        )
     return dict(document)
+
+
+def _may_read(estate: Estate, call: Call, document: Mapping[str, Any]) -> bool:
+    action = f"{document['type']}/read"
+    decision = estate.decide(principal_id=call.principal_id, action=action, scope=document["resource"])
+    return isinstance(decision, Allowed)
 
 
 def _forget_old(estate: Estate, now: float) -> None:

@@ -127,14 +127,14 @@ def _patch(estate: Estate, call: Call) -> Answer:
 
 def _followed(estate: Estate, resource: Resource, call: Call) -> tuple[tuple[str, str], ...]:
     """The headers of a write that goes on; none where it has ended."""
-    return long_running.begin(estate, resource, call.api_version) if resource.busy else ()
+    return long_running.begin(estate, resource, call) if resource.busy else ()
 
 
 def _delete(estate: Estate, call: Call) -> Answer:
     leaving = estate.begin_delete(call.address.id)
     if leaving is not None:
         if leaving.busy:
-            return Answer(202, headers=long_running.begin(estate, leaving, call.api_version))
+            return Answer(202, headers=long_running.begin(estate, leaving, call))
         return Answer(200)
     kind = estate.kind(call.address.id.type)
     if kind is not None and kind.delete_absent_status == 404:

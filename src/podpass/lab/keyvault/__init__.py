@@ -56,8 +56,8 @@ class KeyVault:
         keys = Keys(store, clock, agenda, self._tell)
         certificates = Certificates(store, clock, self._secrets, keys, issuers, agenda, self._tell)
         # The paths of issuers look like those of certificates.
-        services = (issuers, self._secrets, keys, certificates)
-        self.app = KeyVaultHttp(services, arm, access_tokens, journal, clock, endpoint, faults=faults).app
+        self.services = (issuers, self._secrets, keys, certificates)
+        self.app = KeyVaultHttp(self.services, arm, access_tokens, journal, clock, endpoint, faults=faults).app
         self.seed = Seeding(self._secrets, keys, certificates, clock, self._require)
         for drop in (self._secrets.shelf.drop, keys.drop, certificates.drop, issuers.drop, agenda.drop):
             arm.on_vault_purged(drop)

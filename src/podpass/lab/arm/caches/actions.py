@@ -53,7 +53,7 @@ def _flush(estate: Estate, call: Call) -> Answer:
         )
         estate.keep(changed)
         tell(estate)
-        headers = long_running.begin(estate, changed, call.api_version)
+        headers = long_running.begin(estate, changed, call)
     return Answer(202, headers=headers)
 
 

@@ -58,7 +58,7 @@ def _changed(estate: Estate, call: Call, cluster: Resource) -> Answer:
     with estate.store.transaction():
         cluster = replace(cluster, busy_until=None, failure=None, hidden={**cluster.hidden, "pools": {}})
         estate.keep(cluster)
-        headers = long_running.begin(estate, cluster, call.api_version)
+        headers = long_running.begin(estate, cluster, call)
         hosted.want(estate, cluster)
     return Answer(202, headers=headers)
 

@@ -84,7 +84,7 @@ def _keep(
         changed = node_group.settle(estate, replace(changed, busy_until=ends), cluster)
         estate.keep(changed)
         hosted.want(estate, changed)
-        headers = long_running.begin(estate, changed, call.api_version)
+        headers = long_running.begin(estate, changed, call)
     return changed, headers
 
 
