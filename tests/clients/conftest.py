@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from podpass.lab.demo.client import Identity
-from podpass.lab.demo.plan import Plan, plan
+from podpass.lab.demo.plan import AUDIENCE, Plan, plan
+from podpass.lab.operator import OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT
 from tests.running_lab import RunningLab
 
 PROGRAMS = Path(__file__).with_name("programs")
@@ -170,4 +171,19 @@ def variables(running_lab: RunningLab, trusted: tuple[Plan, Identity, str], tmp_
         "AZURE_FEDERATED_TOKEN_FILE": str(file),
         "VAULT_URL": wanted.vault_url,
         "SECRET_NAME": wanted.secret,
+    }
+
+
+@pytest.fixture
+def operator_variables(running_lab: RunningLab, tmp_path: Path) -> dict[str, str]:
+    """What a program on the host needs to be the lab's operator."""
+    file = tmp_path / "operator-token"
+    file.touch(mode=0o600)
+    audience = ("--audience", AUDIENCE)
+    file.write_text(
+        running_lab.kubectl("create", "token", OPERATOR_SERVICE_ACCOUNT, "-n", OPERATOR_NAMESPACE, *audience).strip()
+    )
+    return {
+        "AZURE_CLIENT_ID": running_lab.endpoints.operator_client_id,
+        "AZURE_FEDERATED_TOKEN_FILE": str(file),
     }

@@ -398,6 +398,28 @@ def keys(
 
 
 @app.command
+def revoke(identity_name: str, /, *, name: Name = "default", output: Output = "table") -> int:
+    """Revoke the access tokens that an identity has now, as continuous access evaluation does.
+
+    Resource Manager, Key Vault and Graph challenge clients that can answer for a newer token; the tokens of others
+    are good until they expire.
+
+    Example: podpass lab revoke orders
+
+    Parameters
+    ----------
+    identity_name:
+        A managed identity or an application: its name, client id or object id.
+    """
+    found = Control(_paths(name)).revoke_tokens(identity_name)
+    if output == "table":
+        print(f"{found['name']}: tokens issued before {found['since']} are refused where the client can get another")
+    else:
+        print_value(found, output)
+    return 0
+
+
+@app.command
 def fault(
     *,
     name: Name = "default",

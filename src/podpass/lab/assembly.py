@@ -27,7 +27,7 @@ from podpass.lab.doors.network import lab_session, serve_dns, serve_forward_prox
 from podpass.lab.doors.traces import TraceSeal
 from podpass.lab.embedded import EmbeddedCluster
 from podpass.lab.entra import Entra, SigningKeys
-from podpass.lab.entra.directory import Directory
+from podpass.lab.entra.directory import Application, Directory
 from podpass.lab.environment import Endpoints, LabPaths, host_variables, pod_variables, state_home
 from podpass.lab.faults import Faults, unless_unreachable
 from podpass.lab.filling import Clouds, Filling
@@ -164,6 +164,24 @@ class Lab:
     async def rotate_signing_keys(self, *, withdraw: bool) -> list[dict[str, Any]]:
         """Have Entra sign with the next key, and say which there are. Raises OSError when it can't be kept."""
         return await self._entra.rotate_keys(withdraw=withdraw)
+
+    def revoke_tokens(self, name: str) -> dict[str, Any]:
+        """Revoke the tokens of the application or managed identity called so, or with that client or object id.
+
+        Raises PodpassError when there is not exactly one.
+        """
+        wanted, every = name.lower(), self._applications()
+        found = [one for one in every if wanted in (one.client_id.lower(), one.object_id.lower())]
+        found = found or [one for one in every if one.display_name.lower() == wanted]
+        if len(found) != 1:
+            have = ", ".join(sorted({one.display_name for one in every})) or "none"
+            raise PodpassError("PP111", f"there is no one identity {name}", identity=name, have=have)
+        since = self._entra.revoke_tokens(found[0])
+        return {"name": found[0].display_name, "client_id": found[0].client_id, "since": rfc3339(since)}
+
+    def _applications(self) -> list[Application]:
+        tenants = self._directory.tenants()
+        return [one for tenant in tenants for one in self._directory.applications(tenant.tenant_id) if one.object_id]
 
     def forget_issuer_keys(self) -> None:
         """Make the clouds ask every issuer for its keys again, as they do when their copies are old."""

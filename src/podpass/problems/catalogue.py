@@ -390,6 +390,15 @@ _PROBLEMS = (
         wire="AADSTS7002131",
     ),
     Problem(
+        "PP217",
+        title="The token is older than a revocation",
+        cause="{service} wants a token issued {expected} (seconds since the epoch); this one is of {found}. The client"
+        " said that it answers claims challenges, and is to ask for another with the claims it was told.",
+        remedy="Let the SDK answer the challenge, as Azure's own do; a program that can't is to be restarted.",
+        wire="InvalidAuthenticationToken",
+        reproduce="podpass lab revoke NAME",
+    ),
+    Problem(
         "PP301",
         title="No role assignment lets the caller use the vault",
         cause="{principal} may not do {action}: {why}.",

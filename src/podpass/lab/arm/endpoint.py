@@ -61,6 +61,10 @@ def refused(refusal: Refusal, endpoint: Endpoint, *, tenant_id: str | None, now:
                 f"exactly match with one of the allowed audiences {allowed}."
             )
             description = "The access token has been obtained for wrong audience or resource."
+        case "revoked":
+            code, message = "InvalidAuthenticationToken", refusal.message
+            challenge = f'Bearer authorization_uri="{authority}/common/oauth2/authorize"{refusal.challenge}'
+            return ArmError(401, code, message, headers=(("WWW-Authenticate", challenge),))
         case _:
             code, message = "InvalidAuthenticationToken", "The access token is invalid."
             description = "The access token is invalid."

@@ -121,12 +121,13 @@ class ArmHttp:
         error = refused(found, self._endpoint, tenant_id=tenant_id, now=now)
         self._journal.record(
             Hop(
-                who="unknown caller",
+                who="unknown caller" if found.caller is None else described(self._estate.directory, found.caller),
                 whom="arm",
                 what=f"{request.method} {address}",
-                outcome="refused",
+                outcome="noted" if found.claims else "refused",
                 why=found.message,
                 decision={
+                    **({} if found.caller is None else facts(found.caller)),
                     "refusal": found.code,
                     "expected": found.expected,
                     "found": found.found,
@@ -136,7 +137,7 @@ class ArmHttp:
                     "token_scope": "https://management.azure.com/.default",
                 },
                 wire=error.code,
-                problem="PP306",
+                problem="PP217" if found.claims else "PP306",
             )
         )
         return error

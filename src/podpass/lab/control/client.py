@@ -69,6 +69,11 @@ class Control:
         found: list[dict[str, Any]] = self._call("POST", "/signing-keys", {"withdraw": withdraw})
         return found
 
+    def revoke_tokens(self, name: str) -> dict[str, Any]:
+        """Revoke an identity's tokens: its name, its client id, and since when its tokens count again."""
+        found: dict[str, Any] = self._call("POST", "/revocations", {"name": name})
+        return found
+
     def forget_issuer_keys(self) -> None:
         """Make the clouds fetch the issuer's keys anew."""
         self._call("DELETE", "/issuer-keys")

@@ -44,6 +44,10 @@ class Controlled(Protocol):
 
     async def rotate_signing_keys(self, *, withdraw: bool) -> list[dict[str, Any]]: ...
 
+    def revoke_tokens(self, name: str) -> dict[str, Any]:
+        """Raises PodpassError when there is not exactly one of that name."""
+        ...
+
     def forget_issuer_keys(self) -> None: ...
 
     def images_in_use(self) -> list[dict[str, str]]: ...
@@ -127,6 +131,8 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
             return json_response(200, lab.status()["clock"])
         case ("PUT", "/faults"):
             return json_response(200, lab.set_faults(msgspec.json.decode(request.body, type=dict[str, Any])))
+        case ("POST", "/revocations"):
+            return json_response(200, lab.revoke_tokens(str(msgspec.json.decode(request.body)["name"])))
         case ("GET", "/signing-keys"):
             return json_response(200, lab.signing_keys())
         case ("DELETE", "/issuer-keys"):

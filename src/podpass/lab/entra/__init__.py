@@ -20,7 +20,7 @@ from podpass.imds.errors import IDENTITY_NOT_FOUND, ImdsError
 from podpass.imds.responses import IssuedToken
 from podpass.lab.clock import Clock
 from podpass.lab.entra.access import AccessTokens
-from podpass.lab.entra.directory import Directory
+from podpass.lab.entra.directory import Application, Directory
 from podpass.lab.entra.errors import error_text, wire_code
 from podpass.lab.entra.http import EntraHttp, Faults
 from podpass.lab.entra.issuing import BACKDATED_SECONDS
@@ -71,7 +71,7 @@ class Entra:
         self.signing = signing
         self.authority = authority.rstrip("/")
         rules = Rules(authority=self.authority, algorithms=algorithms, resources=known_resources(resources))
-        self.access_tokens = AccessTokens(lambda: self.keys, clock, self.authority)
+        self.access_tokens = AccessTokens(lambda: self.keys, clock, self.authority, revoked=directory.revoked)
         self._rules, self._clock, self._journal = rules, clock, journal
         self._http = EntraHttp(
             clock=clock,
@@ -106,6 +106,21 @@ class Entra:
             )
         )
         return described
+
+    def revoke_tokens(self, application: Application) -> int:
+        """Revoke the tokens that the application has now; see `Directory.revoke_tokens`."""
+        since = self.directory.revoke_tokens(application.tenant_id, application.object_id)
+        self._journal.record(
+            Hop(
+                who="the lab's operator",
+                whom="entra",
+                what=f"revocation of the tokens of {application.display_name}",
+                outcome="done",
+                why="services challenge clients that can answer for a newer token",
+                decision={"client_id": application.client_id, "tenant": application.tenant_id, "since": since},
+            )
+        )
+        return since
 
     def issue(self, tenant_id: str, principal_id: str, resource: str) -> IssuedToken | ImdsError:
         """A token for *resource* of a managed identity that the platform vouches for, by its object id."""

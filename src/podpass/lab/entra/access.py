@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from podpass.lab.clock import Clock
+from podpass.lab.entra.claims_requests import CHALLENGED, challenge
 from podpass.telemetry.redaction import fingerprint
 from podpass.tokens import claims as read
 from podpass.tokens import jwt
 from podpass.tokens.keys import JwkSet
 
-RefusalCode = Literal["missing", "malformed", "expired", "bad-signature", "audience", "issuer"]
+RefusalCode = Literal["missing", "malformed", "expired", "bad-signature", "audience", "issuer", "revoked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,15 @@ class Refusal:
     message: str
     expected: str = ""
     found: str = ""
+    claims: str = ""
+    """What the client is to ask for in a better token, as the parameter `claims` of a challenge holds it."""
+    caller: Caller | None = None
+    """Whose token it is, where that is beyond doubt."""
+
+    @property
+    def challenge(self) -> str:
+        """What this adds to a WWW-Authenticate header: nothing, or the claims that are missing."""
+        return f', error="insufficient_claims", claims="{self.claims}"' if self.claims else ""
 
 
 def v1_issuer(tenant_id: str) -> str:
@@ -56,7 +66,10 @@ def v2_issuer(authority: str, tenant_id: str) -> str:
 
 
 class AccessTokens:
-    """Reads callers from Authorization headers."""
+    """Reads callers from Authorization headers.
+
+    *revoked* says from when on the tokens of a tenant's service principal count, in seconds since the epoch.
+    """
 
     def __init__(
         self,
@@ -64,11 +77,13 @@ class AccessTokens:
         clock: Clock,
         authority: str,
         *,
+        revoked: Callable[[str, str], int] = lambda tenant_id, object_id: 0,
         leeway_seconds: float = jwt.LEEWAY_SECONDS,
     ) -> None:
         self._keys = keys
         self._clock = clock
         self._authority = authority
+        self._revoked = revoked
         self._leeway_seconds = leeway_seconds
 
     def authenticate(
@@ -103,7 +118,7 @@ class AccessTokens:
         if audience.rstrip("/") not in {accepted.rstrip("/") for accepted in audiences}:
             expected = ", ".join(sorted(audiences))
             return Refusal("audience", "The access token is for another audience.", expected, audience)
-        return Caller(
+        caller = Caller(
             object_id=read.text(claims, "oid"),
             client_id=read.text(claims, "appid") or read.text(claims, "azp"),
             tenant_id=tenant,
@@ -114,6 +129,21 @@ class AccessTokens:
             expires=read.moment(claims, "exp") or 0.0,
             token=fingerprint(text),
         )
+        return self._if_revoked(caller, claims) or caller
+
+    def _if_revoked(self, caller: Caller, claims: read.Claims) -> Refusal | None:
+        """Only clients that answer claims challenges lose their tokens early; others keep them until they expire."""
+        capabilities = claims.get("xms_cc")
+        if not isinstance(capabilities, list) or CHALLENGED not in map(str.lower, map(str, capabilities)):
+            return None
+        since, issued = self._revoked(caller.tenant_id, caller.object_id), read.moment(claims, "iat") or 0.0
+        if issued >= since:
+            return None
+        message = (
+            "Continuous access evaluation resulted in challenge with result: InteractionRequired and code: "
+            "TokenIssuedBeforeRevocationTimestamp"
+        )
+        return Refusal("revoked", message, f"from {since}", f"{issued:.0f}", claims=challenge(since), caller=caller)
 
 
 def _outside_its_time(problem: jwt.TimeProblem) -> Refusal:

@@ -6,6 +6,7 @@ and domains are found whatever their letter case, as GUIDs and host names are; e
 """
 
 import base64
+import math
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
@@ -135,7 +136,25 @@ class Directory:
             self._forget_names(tenant_id, client_id.lower())
             for kind in ("credentials", "past-credentials", "registration", "secrets", "certificates"):
                 self._store.delete(SERVICE, kind, key)
+            if (present := self.application(tenant_id, client_id)) is not None:
+                self._store.delete(SERVICE, "revoked", _key(tenant_id, present.object_id))
             return self._store.delete(SERVICE, "application", key)
+
+    def revoked(self, tenant_id: str, object_id: str) -> int:
+        """From when on, in seconds since the epoch, a service principal's tokens count again; 0: they always did."""
+        return self._known.get("revoked", _key(tenant_id, object_id), self._read_revoked)
+
+    def _read_revoked(self, key: str) -> int:
+        return int(self._store.get(SERVICE, "revoked", key) or 0)
+
+    def revoke_tokens(self, tenant_id: str, object_id: str) -> int:
+        """Revoke what was issued to a service principal until now; from when on its tokens count again.
+
+        Tokens know whole seconds, so that moment is one after every token of before, be it issued within this second.
+        """
+        since = max(math.ceil(self._clock.now()), self.revoked(tenant_id, object_id) + 1)
+        self._store.put(SERVICE, "revoked", _key(tenant_id, object_id), since)
+        return since
 
     def registration(self, tenant_id: str, client_id: str) -> dict[str, Any]:
         """What Graph keeps of an application and nobody else here reads."""

@@ -21,7 +21,7 @@ BACKDATED_SECONDS = 300
 def access_claims(grant: Grant, *, authority: str, now: int, entropy: bytes) -> dict[str, Any]:
     """The claims of the access token. *entropy*, 40 random bytes, makes it unlike any other."""
     application, tenant_id = grant.application, grant.application.tenant_id
-    start = now - BACKDATED_SECONDS
+    start = max(now - BACKDATED_SECONDS, grant.not_before)
     v1 = grant.version == 1
     claims: dict[str, Any] = {
         "aud": grant.audience,
@@ -45,6 +45,8 @@ def access_claims(grant: Grant, *, authority: str, now: int, entropy: bytes) -> 
         "uti": to_base64url(entropy[24:40]),
         "ver": "1.0" if v1 else "2.0",
     }
+    if grant.asked.capabilities:
+        claims["xms_cc"] = grant.asked.capabilities
     if application.resource_id:
         claims["xms_mirid"] = mirid(application.resource_id)
     return claims

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from podpass.azure import clouds
 from podpass.lab.entra.access import v1_issuer, v2_issuer
+from podpass.lab.entra.claims_requests import capabilities
 from podpass.lab.entra.client_credentials import (
     ClientCertificate,
     ClientSecret,
@@ -56,6 +57,7 @@ class Lookup(Protocol):
     def application_for_resource(self, tenant_id: str, resource: str) -> Application | None: ...
     def secrets(self, tenant_id: str, client_id: str) -> tuple[ClientSecret, ...]: ...
     def certificates(self, tenant_id: str, client_id: str) -> tuple[ClientCertificate, ...]: ...
+    def revoked(self, tenant_id: str, object_id: str) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class Asked(msgspec.Struct, frozen=True):
     scope: str = ""
     """As sent: the v2.0 scope, or the v1 resource."""
     resource: str = ""
+    capabilities: tuple[str, ...] = ()
+    """Of the client, as it says."""
     application: Application | None = None
     token: jwt.Token | None = None
     match: Match | NearMiss | None = None
@@ -150,6 +154,8 @@ class Grant:
     audience: str
     version: int
     expires_in: int
+    not_before: int = 0
+    """When the client's tokens were revoked, in seconds since the epoch: this one is none of those."""
 
     @property
     def refresh_in(self) -> int | None:
@@ -248,12 +254,13 @@ def grant(proven: Proven, *, directory: Lookup, rules: Rules) -> Grant | Refusal
             return asked.refused(500011, resource=asked.resource)
         if offered.token_version == 2:
             audience, version = offered.client_id, 2
-    return Grant(asked, application, proven.credential, audience, version, lifetime)
+    revoked = directory.revoked(application.tenant_id, application.object_id)
+    return Grant(asked, application, proven.credential, audience, version, lifetime, revoked)
 
 
 def of_identity(application: Application, resource: str) -> Proven:
     """The request of a managed identity that the platform vouches for, for a token for *resource*."""
-    asked = Asked(application.tenant_id, 1, application.client_id, resource, resource, application)
+    asked = Asked(application.tenant_id, 1, application.client_id, resource, resource, application=application)
     return Proven(asked, application, Platform())
 
 
@@ -305,7 +312,10 @@ def _resource(asked: Asked, form: Mapping[str, str]) -> Asked | Refusal:
     if isinstance(resource, tuple):
         code, reason = resource
         return replace(asked, scope=scope).refused(code, scope=scope, reason=reason)
-    return replace(asked, scope=scope, resource=resource)
+    named: tuple[str, ...] | None = ()
+    if "claims" in form and (named := capabilities(form["claims"])) is None:
+        return asked.refused(9002313, reason="The claims parameter can't be read.")
+    return replace(asked, scope=scope, resource=resource, capabilities=named)
 
 
 def _credential_of_client(asked: Asked, form: Mapping[str, str]) -> Refusal | None:

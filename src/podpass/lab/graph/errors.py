@@ -5,13 +5,16 @@ Contract: Azure HTTP surface, section 5.
 
 from typing import Any
 
+from podpass.azure.clouds import PUBLIC
+from podpass.lab.entra.access import Refusal
+
 
 class GraphError(Exception):
     """A refusal as Graph words it."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(f"({code}) {message}")
-        self.status, self.code, self.message = status, code, message
+        self.status, self.code, self.message, self.headers = status, code, message, headers
 
     def to_dict(self, *, date: str, request_id: str, client_request_id: str) -> dict[str, Any]:
         inner = {"date": date, "request-id": request_id, "client-request-id": client_request_id}
@@ -22,8 +25,12 @@ def token_missing() -> GraphError:
     return GraphError(401, "InvalidAuthenticationToken", "Access token is empty.")
 
 
-def token_refused(why: str) -> GraphError:
-    return GraphError(401, "InvalidAuthenticationToken", why)
+def token_refused(refusal: Refusal) -> GraphError:
+    challenge = (
+        f'Bearer realm="", authorization_uri="{PUBLIC.authority}/common/oauth2/authorize", '
+        f'client_id="00000003-0000-0000-c000-000000000000"{refusal.challenge}'
+    )
+    return GraphError(401, "InvalidAuthenticationToken", refusal.message, headers=(("WWW-Authenticate", challenge),))
 
 
 def not_permitted() -> GraphError:

@@ -51,8 +51,9 @@ class Graph:
     async def _handle(self, request: Request) -> Response:
         caller = self._access_tokens.authenticate(request.headers.get("authorization"), audiences=AUDIENCES)
         if not isinstance(caller, Caller):
-            error = errors.token_missing() if caller.code == "missing" else errors.token_refused(caller.message)
-            self._record("unknown caller", request, "refused", caller.message, error.code)
+            error = errors.token_missing() if caller.code == "missing" else errors.token_refused(caller)
+            whose = "unknown caller" if caller.caller is None else described(self._directory, caller.caller)
+            self._record(whose, request, "noted" if caller.claims else "refused", caller.message, error.code)
             return self._rendered(request, error)
         who, known = described(self._directory, caller), facts(caller)
         try:
@@ -104,7 +105,7 @@ class Graph:
         client_request_id = given[:128] if given.isascii() and given.isprintable() and given else request_id
         date = rfc3339(self._clock.now()).removesuffix("Z")
         body = error.to_dict(date=date, request_id=request_id, client_request_id=client_request_id)
-        return json_response(error.status, body, [("request-id", request_id)])
+        return json_response(error.status, body, [("request-id", request_id), *error.headers])
 
 
 def _parts(path: str) -> list[str]:

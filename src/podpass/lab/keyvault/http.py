@@ -151,14 +151,15 @@ class KeyVaultHttp:
         if isinstance(found, Caller):
             return found
         challenge = f'Bearer authorization="{self._endpoint.authority}/{vault.tenant_id}", resource="{resource}"'
-        error = errors.unauthorized(token_refusal(found, resource), challenge)
+        error = errors.unauthorized(token_refusal(found, resource), challenge + found.challenge)
         what = f"{request.method} {request.path}"
         if found.code == "missing":
             why = f"no token yet: the client was told to fetch one for {resource}"
             self._record("client without a token", what, "noted", why, {"vault": vault.name}, error)
             return error
-        error.problem = "PP306"
+        error.problem = "PP217" if found.claims else "PP306"
         error.values = {
+            **({} if found.caller is None else facts(found.caller)),
             "service": f"The vault {vault.name}",
             "why": found.message,
             "refusal": found.code,
@@ -167,7 +168,9 @@ class KeyVaultHttp:
             "tenant_id": vault.tenant_id,
             "token_scope": f"{resource}/.default",
         }
-        self._record("unknown caller", what, "refused", found.message, {"vault": vault.name}, error)
+        who = "unknown caller" if found.caller is None else described(self._arm.directory, found.caller)
+        outcome: Outcome = "noted" if found.claims else "refused"
+        self._record(who, what, outcome, found.message, {"vault": vault.name}, error)
         return error
 
     def _decide(self, vault: Vault, caller: Caller, call: Call) -> Decision:

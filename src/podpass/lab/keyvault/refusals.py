@@ -90,5 +90,7 @@ def token_refusal(refusal: Refusal, resource: str) -> str:
             return "AKV10046: Unable to resolve the key used for signature validation."
         case "expired":
             return f"Error validating token: IDX10223: Lifetime validation failed. {refusal.message}"
+        case "revoked":
+            return f"AKV10095: {refusal.message}"
         case "malformed":
             return f"Error validating token: IDX12709: The token is not well formed. {refusal.message}"
