@@ -133,12 +133,19 @@ class World:
         )
 
     async def call(
-        self, method: str, path: str, content: Any = None, *, who: Any = None, version: str = "2024-11-01"
+        self,
+        method: str,
+        path: str,
+        content: Any = None,
+        *,
+        who: Any = None,
+        version: str = "2024-11-01",
+        headers: dict[str, str] | None = None,
     ) -> Reply:
         """An ARM request by *who*, the owner of the subscription unless told otherwise."""
         mark = "&" if "?" in path else "?"
         url = f"https://management.azure.com{path}{mark}api-version={version}"
-        return await send(self.arm.app, method, url, token=self.token(who), content=content)
+        return await send(self.arm.app, method, url, token=self.token(who), content=content, headers=headers)
 
     async def vault(
         self, method: str, url: str, content: Any = None, *, who: Any = None, version: str = "7.4", **headers: str

@@ -217,12 +217,40 @@ async def test_a_second_writer_has_to_wait(world: World, host: ClusterHost) -> N
     assert len(host.settle()) == 1
 
 
+async def test_a_writer_can_make_sure_of_what_it_changes(world: World, host: ClusterHost) -> None:
+    refused = await world.call("PUT", CLUSTER, body(), headers={"If-Match": '"any"'})
+    assert (refused.status, refused.code) == (412, "EtagMismatch")
+    assert (await world.call("PUT", CLUSTER, body(), headers={"If-None-Match": "*"})).status == 201
+    host.settle()
+    before = await show(world)
+    pool = f"{CLUSTER}/agentPools/nodepool1"
+    pool_tag = (await world.call("GET", pool)).body["properties"]["eTag"]
+    tag = before["eTag"]
+    changed = {**before, "tags": {"a": "b"}}
+    for condition in ({"If-None-Match": "*"}, {"If-None-Match": f'"{tag}"'}, {"If-Match": '"other"'}):
+        assert (await world.call("PUT", CLUSTER, changed, headers=condition)).status == 412
+        assert (await world.call("DELETE", CLUSTER, headers=condition)).status == 412
+    assert (await world.call("PUT", CLUSTER, changed, headers={"If-Match": f'"{tag}"'})).status == 200
+    world.clock.advance(5)
+    assert (await show(world))["eTag"] != tag
+    assert (await world.call("PUT", CLUSTER, changed, headers={"If-Match": tag})).status == 412
+    # A pool's tag is its own.
+    assert (await world.call("DELETE", pool, headers={"If-Match": "other"})).status == 412
+    found = (await world.call("GET", pool)).body["properties"]
+    assert found["eTag"] == pool_tag
+    content = {"properties": {**found, "count": 1}}
+    assert (await world.call("PUT", pool, content, headers={"If-Match": f'"{pool_tag}"'})).status == 200
+    host.settle()
+    assert (await world.call("GET", pool)).body["properties"]["eTag"] != pool_tag
+
+
 async def test_a_creation_that_fails_says_why_and_can_be_tried_again(world: World, host: ClusterHost) -> None:
     made = await world.call("PUT", CLUSTER, body())
     host.settle(refused="There is no room for 3 nodes.")
     ended = await follow(world, made)
     assert (ended["status"], ended["error"]["message"]) == ("Failed", "There is no room for 3 nodes.")
     assert await state(world) == "Failed"
+    assert (await show(world))["properties"]["status"] == {"provisioningError": ended["error"]}
     again = await world.call("PUT", CLUSTER, body())
     assert await state(world) == "Updating"
     host.settle()

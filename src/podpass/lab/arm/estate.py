@@ -31,6 +31,7 @@ from podpass.lab.arm.model import (
     timestamp,
 )
 from podpass.lab.arm.paths import resource_id
+from podpass.lab.arm.preconditions import tag_of
 from podpass.lab.clock import Clock
 from podpass.lab.entra.directory import Directory
 from podpass.lab.entra.people import People
@@ -302,6 +303,8 @@ class Estate:
         if busy or resource.failure is not None:
             properties = {**properties, "provisioningState": resource.busy if busy else "Failed"}
         document["properties"] = properties
+        if kind is not None and kind.tagged:
+            document["eTag"] = tag_of(resource)
         return document
 
     def subscription_of(self, resource: Resource) -> Subscription:

@@ -89,6 +89,8 @@ class ArmHttp:
             tenant_id=caller.tenant_id,
             principal_id=caller.object_id,
             client_id=caller.client_id,
+            if_match=request.headers.get("if-match", ""),
+            if_none_match=request.headers.get("if-none-match", ""),
         )
         decision = None
         if action:

@@ -235,6 +235,8 @@ class ResourceType:
     calls `long_running.end`."""
     deleting: "Callable[[Estate, Resource], float | None] | None" = None
     """The same for a delete, which is begun by this."""
+    tagged: bool = False
+    """Whether it has an entity tag, and heeds the conditions of a write."""
     shown: "Callable[..., Mapping[str, Any]]" = _as_kept
     """The properties to show of a resource, told by `busy` whether a change goes on."""
     written: "Callable[[Estate, Resource, Resource | None], None]" = _unchanged
@@ -261,6 +263,8 @@ class Call:
     tenant_id: str
     principal_id: str
     client_id: str = ""
+    if_match: str = ""
+    if_none_match: str = ""
 
 
 @dataclass(frozen=True, slots=True)

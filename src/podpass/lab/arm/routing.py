@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE
-from podpass.lab.arm import errors, long_running, providers
+from podpass.lab.arm import errors, long_running, preconditions, providers
 from podpass.lab.arm.authorization import Allowed
 from podpass.lab.arm.catalogue import NOT_EMULATED_TYPES, OPERATIONS, TYPES
 from podpass.lab.arm.errors import ArmError
@@ -101,7 +101,15 @@ def _get(estate: Estate, call: Call) -> Answer:
     return Answer(200, estate.shown(resource))
 
 
+def _check_conditions(estate: Estate, call: Call) -> None:
+    kind = estate.kind(call.address.id.type)
+    if kind is not None and kind.tagged and (call.if_match or call.if_none_match):
+        present = estate.get(call.address.id)
+        preconditions.check(call, None if present is None else preconditions.tag_of(present))
+
+
 def _put(estate: Estate, call: Call) -> Answer:
+    _check_conditions(estate, call)
     written = estate.put(
         call.address.id,
         decoded_json(call.body),
@@ -114,6 +122,7 @@ def _put(estate: Estate, call: Call) -> Answer:
 
 
 def _patch(estate: Estate, call: Call) -> Answer:
+    _check_conditions(estate, call)
     resource = estate.patch(
         call.address.id,
         decoded_json(call.body),
@@ -131,6 +140,7 @@ def _followed(estate: Estate, resource: Resource, call: Call) -> tuple[tuple[str
 
 
 def _delete(estate: Estate, call: Call) -> Answer:
+    _check_conditions(estate, call)
     leaving = estate.begin_delete(call.address.id)
     if leaving is not None:
         if leaving.busy:

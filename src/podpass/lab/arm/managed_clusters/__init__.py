@@ -5,7 +5,7 @@ when the cluster is as it was wanted. Azure's own REST reference is the model; a
 
 Missing: add-ons, Microsoft Entra integration of clusters, private clusters, Windows and spot pools, the autoscaler,
 virtual networks of one's own (each refused with 501), upgrades (there is one version), run-command, maintenance
-configurations, snapshots, ETags, and the objects that pod identities stand for in the cluster.
+configurations, snapshots, and the objects that pod identities stand for in the cluster.
 Contract: Azure HTTP surface, section 4.2; pod identity, section 6.
 """
 
@@ -45,6 +45,7 @@ MANAGED_CLUSTER = ResourceType(
     ),
     writing=hosted.seconds_to_write,
     deleting=hosted.begin_to_leave,
+    tagged=True,
     shown=cluster.shown,
     written=_written,
     removed=_removed,

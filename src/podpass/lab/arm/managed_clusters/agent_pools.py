@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from podpass.lab.arm import errors, long_running
+from podpass.lab.arm import errors, long_running, preconditions
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.managed_clusters import cluster as clusters
 from podpass.lab.arm.managed_clusters import hosted, node_group, pools, refusals
@@ -40,7 +40,8 @@ def _put(estate: Estate, call: Call) -> Answer:
             "PodIdentity addon is only supported with Linux node pools backed by virtual machine scale sets."
         )
     most = next(iter(present.values()))["maxPods"]
-    before = next((pool for pool in present.values() if pool["name"].lower() == name.lower()), None)
+    before = present.get(name.lower())
+    preconditions.check(call, None if before is None else preconditions.tag(before))
     made = pools.filled({**wanted, "name": before["name"] if before else name}, before, default_max_pods=most)
     after = {**present, made["name"]: made}
     changed, headers = _keep(estate, call, cluster, list(after.values()))
@@ -51,10 +52,12 @@ def _put(estate: Estate, call: Call) -> Answer:
 def _delete(estate: Estate, call: Call) -> Answer:
     cluster = _changeable(estate, call)
     name = call.address.id.name.lower()
-    kept = [pool for pool in cluster.properties["agentPoolProfiles"] if pool["name"] != name]
-    if len(kept) == len(cluster.properties["agentPoolProfiles"]):
+    present = {pool["name"]: pool for pool in cluster.properties["agentPoolProfiles"]}
+    before = present.pop(name, None)
+    preconditions.check(call, None if before is None else preconditions.tag(before))
+    if before is None:
         return Answer(204)
-    _, headers = _keep(estate, call, cluster, kept)
+    _, headers = _keep(estate, call, cluster, list(present.values()))
     return Answer(202, headers=headers)
 
 

@@ -23,6 +23,7 @@ from podpass.lab.arm.managed_clusters.bodies import (
 )
 from podpass.lab.arm.managed_clusters.names import TYPE
 from podpass.lab.arm.model import Draft, Resource, Shaped, location_name
+from podpass.lab.arm.preconditions import tag
 from podpass.lab.node.addresses import DNS_ADDRESS, PODS_RANGE, SERVICES_RANGE
 
 GUID = "cluster-guid"
@@ -138,13 +139,16 @@ def pool_changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[st
 
 def shown(resource: Resource, *, busy: bool) -> Mapping[str, Any]:
     """The properties as the service answers them, while a change goes on and after it."""
-    return {**resource.properties, "agentPoolProfiles": shown_pools(resource, busy=busy)}
+    found = {**resource.properties, "agentPoolProfiles": shown_pools(resource, busy=busy)}
+    if resource.failure is not None and not busy:
+        found["status"] = {"provisioningError": resource.failure}
+    return found
 
 
 def shown_pools(resource: Resource, *, busy: bool) -> list[dict[str, Any]]:
     changes: Mapping[str, Any] = resource.hidden["pools"] if busy else {}
     present = [
-        {**pool, "provisioningState": changes.get(pool["name"], {}).get("state", "Succeeded")}
+        {**pool, "eTag": tag(pool), "provisioningState": changes.get(pool["name"], {}).get("state", "Succeeded")}
         for pool in resource.properties["agentPoolProfiles"]
     ]
     leaving = [{**change["pool"], "provisioningState": "Deleting"} for change in changes.values() if change.get("pool")]
