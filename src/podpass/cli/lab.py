@@ -225,6 +225,42 @@ def env(*, name: Name = "default", output: Output = "table") -> int:
 
 
 @app.command
+def export(
+    *,
+    name: Name = "default",
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    with_secret_values: Annotated[bool, Parameter(negative=())] = False,
+) -> int:
+    """Write what is in a lab's clouds as a scenario file that recreates it.
+
+    Values of secrets are left out, and so made anew; the file's comments say what else it can't hold.
+
+    Example: podpass lab export --output scenario.yaml
+
+    Parameters
+    ----------
+    output:
+        The file to write, readable for you alone; printed when absent.
+    with_secret_values:
+        Write the values of the vaults' secrets too, which needs --output.
+    """
+    if with_secret_values and output is None:
+        raise PodpassError("PP505", "no file to write to")
+    text = Control(_paths(name)).export(with_secret_values=with_secret_values)
+    if output is None:
+        print(text, end="")
+        return 0
+    from podpass.lab.private_files import replace_file
+
+    try:
+        replace_file(output, text.encode())
+    except OSError as error:
+        raise PodpassError("PP506", path=output, reason=error.strerror) from error
+    note(f"{output} written")
+    return 0
+
+
+@app.command
 def kubeconfig(
     user: str = "",
     /,

@@ -192,6 +192,10 @@ class Lab:
         clusters = (self._cluster, *self._fleet.others)
         return [image for cluster in clusters for image in cluster.images_in_use()]
 
+    def export(self, *, with_secret_values: bool = False) -> str:
+        """What is in the clouds, as the text of a scenario that recreates it."""
+        return self._filling.export(with_secret_values=with_secret_values)
+
     def nodes(self, cluster: str = "") -> NodeSet:
         """The nodes of the lab's own cluster, or of another one, to be changed.
 

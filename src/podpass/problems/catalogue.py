@@ -185,6 +185,19 @@ _PROBLEMS = (
         remedy="Give the path of a file you may read.",
     ),
     Problem(
+        "PP505",
+        title="Values of secrets are not printed",
+        cause="A terminal keeps what it shows, and what a pipe leads to is anybody's guess.",
+        remedy="podpass lab export --with-secret-values --output FILE   (readable for you alone)",
+        reproduce="podpass lab export --with-secret-values",
+    ),
+    Problem(
+        "PP506",
+        title="The file can't be written",
+        cause="{path}: {reason}.",
+        remedy="Give the path of a file in a directory that you may write to.",
+    ),
+    Problem(
         "PP504",
         title="An entry of the scenario was refused",
         cause="{what}: {reason}",

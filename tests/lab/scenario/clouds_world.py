@@ -50,6 +50,8 @@ class Filled:
 
     def apply(self, text: str, **environ: str) -> None:
         scenario = read(text)
+        for entry in scenario.clusters:
+            self.clouds.remembered.guid(f"cluster/{entry.name}", entry.id)
         self.filling.apply(scenario, Sources(self.directory_of_files, environ))
         self.clouds.remembered.keep_scenario(scenario)
         cluster = scenario.clusters[0]

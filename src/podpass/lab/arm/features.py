@@ -28,6 +28,12 @@ def put(estate: Estate, subscription: str, namespace: str, name: str, state: str
         estate.store.put(SERVICE, _KIND, key, document)
 
 
+def there(estate: Estate, subscription: str) -> list[tuple[str, str, bool]]:
+    """The features that the subscription has asked for: provider, name, and whether it has it, or soon will."""
+    found = estate.store.items(SERVICE, _KIND, f"{subscription}/".lower())
+    return [(one["namespace"], one["name"], one["state"] == "Registered") for _, one in found]
+
+
 def _read(estate: Estate, call: Call) -> Answer:
     if not call.address.tail:
         return Answer(200, _shown(estate, *_names(call), call))

@@ -51,7 +51,8 @@ def _get(estate: Estate, call: Call) -> Answer:
     return Answer(200, items=tuple(one.to_dict() for one in shown))
 
 
-def _put(estate: Estate, call: Call) -> Answer:
+def put(estate: Estate, call: Call) -> Answer:
+    """Make a lock, or change it."""
     _must_be_named(call)
     name = call.address.id.name
     if _NAME.fullmatch(name) is None:
@@ -98,6 +99,6 @@ def _must_be_named(call: Call) -> None:
 
 OPERATIONS = (
     Operation(method="GET", path=TYPE, action=f"{TYPE}/read", run=_get),
-    Operation(method="PUT", path=TYPE, action=f"{TYPE}/write", run=_put),
+    Operation(method="PUT", path=TYPE, action=f"{TYPE}/write", run=put),
     Operation(method="DELETE", path=TYPE, action=f"{TYPE}/delete", run=_delete),
 )

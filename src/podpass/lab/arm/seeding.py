@@ -3,10 +3,11 @@
 Every call is idempotent and one transaction, gives what it made, and raises ArmError when ARM would refuse.
 """
 
-import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+
+import msgspec
 
 from podpass.azure.clouds import PUBLIC
 from podpass.azure.resourceids import ResourceId, resource_group
@@ -16,12 +17,14 @@ from podpass.lab.arm.assignments import RoleAssignment
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate, parsed_id
 from podpass.lab.arm.managed_identity import CLAIMS, CREDENTIAL, IDENTITY, credential_in
-from podpass.lab.arm.model import Actor, Resource, Subscription
+from podpass.lab.arm.model import Actor, Answer, Call, Resource, Subscription
+from podpass.lab.arm.paths import Address
 from podpass.tokens.expressions import LANGUAGE_VERSION
 from podpass.tokens.federation import FederatedCredential
 
 _SEEDER = Actor("podpass")
 _API_VERSION = "2026-02-01"
+Run = Callable[[Estate, Call], Answer]
 _NAMES = uuid.UUID("6f0bb2c1-7b3a-5c1e-9e4f-6b1d0f3f7a10")
 
 
@@ -160,15 +163,13 @@ class Seeding:
             if pool["name"] not in [one["name"] for one in present.properties["agentPoolProfiles"]]:
                 del properties["agentPoolProfiles"]
             return self._put(wanted, {"properties": properties})
-        if guid:
-            managed_clusters.reserve_guid(self._estate, wanted, guid)
-        properties["dnsPrefix"] = re.sub(r"[^a-z0-9-]", "-", name.lower())[:54].strip("-") or "cluster"
+        properties["dnsPrefix"] = managed_clusters.dns_prefix(name)
         content = {
             "location": location or self._location_of(group_id),
             "identity": {"type": "SystemAssigned"},
             "properties": properties,
         }
-        return self._put(wanted, content)
+        return self._put(wanted, content, {"guid": guid} if guid else {})
 
     def put_resource(
         self,
@@ -188,6 +189,23 @@ class Seeding:
         if kind is not None and kind.located and not content.get("location"):
             content = {**content, "location": self._location_of(group_id)}
         return self._put(wanted, content, stated)
+
+    def call(self, tenant_id: str, method: str, wanted: ResourceId, run: Run, content: object) -> Answer:
+        """Have *run* answer as it would answer a request of the lab's own for what *wanted* names."""
+        return run(
+            self._estate,
+            Call(
+                method=method,
+                address=Address(wanted),
+                query={},
+                body=msgspec.json.encode(content),
+                api_version=_API_VERSION,
+                actor=_SEEDER,
+                subscription=self._estate.subscription(wanted.subscription),
+                tenant_id=tenant_id,
+                principal_id="",
+            ),
+        )
 
     def put_role_assignment(
         self, scope: str, role: str, principal_id: str, *, name: str = "", description: str | None = None

@@ -85,6 +85,11 @@ class Control:
         found: list[dict[str, str]] = self._call("GET", "/images-in-use")
         return found
 
+    def export(self, *, with_secret_values: bool) -> str:
+        """What is in the clouds, as the text of a scenario."""
+        found: dict[str, str] = self._call("GET", f"/scenario?secret-values={str(with_secret_values).lower()}")
+        return found["scenario"]
+
     def kubeconfig(self, cluster: str = "") -> dict[str, str]:
         """`kubeconfig`, an administrator's, and `authority`: where the CA lies that signs for people, or nothing."""
         found: dict[str, str] = self._call("GET", f"/kubeconfig{_of(cluster)}")

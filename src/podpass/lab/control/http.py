@@ -52,6 +52,10 @@ class Controlled(Protocol):
 
     def images_in_use(self) -> list[dict[str, str]]: ...
 
+    def export(self, *, with_secret_values: bool) -> str:
+        """What is in the clouds, as the text of a scenario."""
+        ...
+
     def nodes(self, cluster: str = "") -> "ControlledNodes":
         """Of the lab's own cluster, or of another. Raises PodpassError where they are none of the lab's."""
         ...
@@ -142,6 +146,9 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
             return json_response(200, lab.images_in_use())
         case ("GET", "/kubeconfig"):
             return json_response(200, lab.kubeconfig(request.query.get("cluster", "")))
+        case ("GET", "/scenario"):
+            values = request.query.get("secret-values", "false") == "true"
+            return json_response(200, {"scenario": lab.export(with_secret_values=values)})
         case ("POST", "/stop"):
             request_stop()
             return json_response(202, {"stopping": True})

@@ -1,4 +1,4 @@
-"""What the parts of a filling work with: the services, and what has been put so far."""
+"""The services of a lab as those use them who fill it, and what they have put so far."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,19 +18,9 @@ from podpass.lab.scenario.sources import Sources
 from podpass.lab.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What became of an entry."""
-
-    id: str
-    """A resource id, or a tenant's GUID."""
-    principal_id: str = ""
-    """The object id of who can be allowed something."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clouds:
-    """The services of a lab, as those who fill it use them."""
+    """The services of a lab."""
 
     store: Store
     remembered: Remembered
@@ -40,7 +30,7 @@ class Clouds:
     graph: Graph
     faults: Faults
     issuer_of: Callable[[str], str]
-    """The issuer URL of a cluster by its name in the scenario."""
+    """The issuer URL of the lab's own cluster, by its name in the scenario."""
     client_secrets: Path
     """The directory that passwords are written to which the lab makes for applications."""
 
@@ -53,6 +43,20 @@ class Clouds:
         return self.remembered.guid("operator/object")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """What became of an entry."""
+
+    id: str = ""
+    """A resource id, or a tenant's GUID."""
+    principal_id: str = ""
+    """The object id of who can be allowed something."""
+    issuer: str = ""
+    """Of a cluster's tokens."""
+    kubelet_id: str = ""
+    """The object id of a cluster's nodes."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Making:
     """One application of a scenario."""
@@ -63,11 +67,11 @@ class Making:
     written: dict[Path, str] = field(default_factory=dict)
     """Files to write once everything is kept."""
 
-    def find(self, section: str, reference: str) -> Made:
+    def find(self, reference: str, *sections: str) -> Made:
         """What *reference* means. Raises ArmError, as a scenario that was not read from a file is not checked yet."""
-        found = self.made.find((section,), reference)
+        found = self.made.find(sections, reference)
         if len(found) != 1:
-            raise ArmError(400, "NotInScenario", f"'{reference}' is not one of the scenario's {section}.")
+            raise ArmError(400, "NotInScenario", f"'{reference}' is not one of the scenario's {' or '.join(sections)}.")
         return found[0][1]
 
     def principal(self, entry: PrincipalEntry) -> str:
@@ -76,7 +80,11 @@ class Making:
             return self.clouds.operator_object_id
         if entry.object_id:
             return entry.object_id
-        return self._one_of(entry, PRINCIPALS).principal_id
+        found = self._one_of(entry, PRINCIPALS)
+        principal = found.kubelet_id if entry.kubelet else found.principal_id
+        if not principal:
+            raise ArmError(400, "NoIdentity", "What the entry names has no identity of its own.")
+        return principal
 
     def scope(self, entry: ScopeEntry) -> str:
         """The id of the scope that *entry* names; empty for everything. Raises ArmError."""
@@ -86,5 +94,5 @@ class Making:
         for member in members(type(entry)):
             reference = getattr(entry, member.attribute)
             if member.attribute in attributes and member.ref is not None and reference:
-                return self.find(member.ref.sections[0], reference)
+                return self.find(reference, *member.ref.sections)
         raise ArmError(400, "NotInScenario", "The entry names nobody and nothing.")

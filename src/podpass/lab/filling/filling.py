@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from podpass.azure.clouds import PUBLIC
 from podpass.lab.arm import ArmError
@@ -11,6 +12,7 @@ from podpass.lab.arm.managed_identity import IDENTITY
 from podpass.lab.arm.seeding import Identity, identity_of
 from podpass.lab.entra.directory import Application
 from podpass.lab.filling.clouds import Clouds, Making
+from podpass.lab.filling.export import export
 from podpass.lab.filling.parts import PARTS
 from podpass.lab.graph.authorization import GLOBAL_ADMINISTRATOR
 from podpass.lab.graph.errors import GraphError
@@ -51,16 +53,25 @@ class Filling:
         with self._clouds.store.transaction():
             for part in PARTS:
                 for entry in getattr(scenario, attributes[part.section]):
-                    name = getattr(entry, "name", "") or entry.role
-                    with _refusals_of(part.says, name):
+                    with _refusals_of(part.says, entry):
                         made = part.put(making, entry)
                     if hasattr(entry, "name"):
                         making.made.add(part.section, path_of(entry, making.made), made)
+            for part in PARTS:
+                if part.trusts is None:
+                    continue
+                for entry in getattr(scenario, attributes[part.section]):
+                    with _refusals_of(part.says, entry):
+                        part.trusts(making, entry)
             for path, text in making.written.items():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 replace_file(path, text.encode())
         if scenario.faults is not None:
             self._clouds.faults.change(self._clouds.store, asdict(scenario.faults))
+
+    def export(self, *, with_secret_values: bool = False) -> str:
+        """The text of a scenario that recreates what there is."""
+        return export(self._clouds, with_secret_values=with_secret_values)
 
     def identities(self) -> list[Identity]:
         """Every managed identity there is, by its id."""
@@ -99,9 +110,9 @@ class Filling:
 
 
 @contextmanager
-def _refusals_of(kind: str, name: str) -> Iterator[None]:
+def _refusals_of(kind: str, entry: Any) -> Iterator[None]:
     """Turn a service's refusal of an entry into a problem that names the entry."""
-    what = f"{kind} {name}"
+    what = f"{kind} {getattr(entry, 'name', '') or entry.role}"
     try:
         yield
     except (ArmError, KeyVaultError, GraphError) as error:

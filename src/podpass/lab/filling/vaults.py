@@ -1,18 +1,37 @@
 """Key vaults: their settings, access policies and contents."""
 
 import secrets
-from typing import Any
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, cast
 
 import msgspec
 
 from podpass.lab.arm import vaults
 from podpass.lab.arm.errors import ArmError
+from podpass.lab.arm.estate import SERVICE
+from podpass.lab.arm.model import Resource
 from podpass.lab.filling.clouds import Made, Making
+from podpass.lab.filling.finding import Finding, Found
 from podpass.lab.filling.resources import put_placed
-from podpass.lab.keyvault.certificate_making import Policy
-from podpass.lab.keyvault.keys import CreateParameters
+from podpass.lab.keyvault import key_material
+from podpass.lab.keyvault.certificate_making import SELF, Issuer, Policy
+from podpass.lab.keyvault.certificates import CertificateVersion
+from podpass.lab.keyvault.keys import DEFAULT_OPERATIONS, CreateParameters, KeyVersion
 from podpass.lab.keyvault.model import Attributes, SetParameters
-from podpass.lab.scenario.entries.vaults import CertificateEntry, KeyEntry, LimitedEntry, SecretEntry, VaultEntry
+from podpass.lab.keyvault.secrets import SecretVersion
+from podpass.lab.scenario.entries.vaults import (
+    AccessPolicyEntry,
+    CertificateEntry,
+    KeyEntry,
+    LimitedEntry,
+    NetworkRulesEntry,
+    SecretEntry,
+    VaultEntry,
+)
+
+_SERVICES = ("deployment", "diskEncryption", "templateDeployment")
+_OPEN = {"defaultAction": "Allow", "bypass": "AzureServices", "ipRules": [], "virtualNetworkRules": []}
 
 
 def put_vault(making: Making, entry: VaultEntry) -> Made:
@@ -25,7 +44,7 @@ def put_vault(making: Making, entry: VaultEntry) -> Made:
         "publicNetworkAccess": "Enabled" if entry.public else "Disabled",
         "accessPolicies": _policies(making, entry, tenant_id),
         "networkAcls": _network(entry),
-        **{f"enabledFor{word[:1].upper()}{word[1:]}": word in entry.enabled_for for word in _SERVICES},
+        **{_enabled_for(word): word in entry.enabled_for for word in _SERVICES},
         **({"enablePurgeProtection": True} if entry.purge_protection else {}),
     }
     try:
@@ -42,14 +61,15 @@ def put_vault(making: Making, entry: VaultEntry) -> Made:
         _put_key(making, entry.name, key)
     for certificate in entry.certificates:
         _put_certificate(making, entry.name, certificate)
-    return Made(made.id)
+    return Made(id=made.id)
 
 
-_SERVICES = ("deployment", "diskEncryption", "templateDeployment")
+def _enabled_for(word: str) -> str:
+    return f"enabledFor{word[:1].upper()}{word[1:]}"
 
 
 def _tenant_of(making: Making, entry: VaultEntry) -> str:
-    group = making.find("resourceGroups", entry.resource_group).id
+    group = making.find(entry.resource_group, "resourceGroups").id
     subscription = making.clouds.arm.estate.subscription(group.split("/")[2])
     return subscription.tenant_id if subscription is not None else ""
 
@@ -74,7 +94,7 @@ def _policies(making: Making, entry: VaultEntry, tenant_id: str) -> list[dict[st
 
 def _network(entry: VaultEntry) -> dict[str, Any]:
     if entry.network is None:
-        return {"defaultAction": "Allow", "bypass": "AzureServices", "ipRules": [], "virtualNetworkRules": []}
+        return _OPEN
     return {
         "defaultAction": entry.network.default_action,
         "bypass": entry.network.bypass,
@@ -124,3 +144,94 @@ def _put_certificate(making: Making, vault: str, entry: CertificateEntry) -> Non
 
 def _attributes(entry: LimitedEntry) -> Attributes:
     return Attributes(enabled=entry.enabled, nbf=entry.not_before, exp=entry.expires)
+
+
+def vaults_there(finding: Finding) -> Iterator[Found]:
+    for vault in finding.resources(vaults.TYPE):
+        yield Found(path=finding.place(vault), id=vault.id, entry=partial(_vault, finding, vault))
+    deleted = finding.clouds.arm.estate.store.items(SERVICE, "deleted-vault")
+    finding.note("vaults", f"{len(deleted)} deleted vaults are not said.", len(deleted))
+
+
+def _vault(finding: Finding, vault: Resource) -> VaultEntry:
+    properties, contents = vault.properties, finding.clouds.keyvault.seed.contents(vault.name)
+    for kind, count in contents.older.items():
+        finding.note("vaults", f"{vault.name}: {count} older versions of {kind}s are not said.", count)
+    for kind, count in contents.deleted.items():
+        finding.note("vaults", f"{vault.name}: {count} deleted {kind}s are not said.", count)
+    finding.note("vaults", f"{vault.name}: keys are made anew.", len(contents.keys) + len(contents.certificates))
+    is_rbac = bool(properties["enableRbacAuthorization"])
+    idle = len(properties["accessPolicies"]) if is_rbac else 0
+    finding.note("vaults", f"{vault.name}: {idle} access policies without effect are not said.", idle)
+    return VaultEntry(
+        **finding.placed(vault),
+        authorization="rbac" if is_rbac else "accessPolicies",
+        sku=properties["sku"]["name"],
+        retention_days=properties["softDeleteRetentionInDays"],
+        purge_protection=bool(properties.get("enablePurgeProtection")),
+        public=properties["publicNetworkAccess"].lower() != "disabled",
+        enabled_for=tuple(word for word in _SERVICES if properties[_enabled_for(word)]),
+        network=_network_entry(properties.get("networkAcls") or {}),
+        secrets=tuple(_secret(finding, vault.name, one) for one in contents.secrets),
+        keys=tuple(_key(one) for one in contents.keys),
+        certificates=tuple(_certificate(finding, vault.name, *one) for one in contents.certificates),
+        access_policies=() if is_rbac else tuple(_policy(finding, one) for one in properties["accessPolicies"]),
+    )
+
+
+def _network_entry(rules: Mapping[str, Any]) -> NetworkRulesEntry | None:
+    if not rules or rules == _OPEN:
+        return None
+    return NetworkRulesEntry(
+        default_action=rules["defaultAction"],
+        bypass=rules["bypass"],
+        addresses=tuple(rule["value"] for rule in rules["ipRules"]),
+        subnets=tuple(rule["id"] for rule in rules["virtualNetworkRules"]),
+    )
+
+
+def _policy(finding: Finding, policy: Mapping[str, Any]) -> AccessPolicyEntry:
+    words = {kind: tuple(given) for kind, given in policy["permissions"].items()}
+    said: dict[str, Any] = {**finding.principal(policy["objectId"]), **words}
+    return AccessPolicyEntry(**said, client_id=policy.get("applicationId", ""))
+
+
+def _secret(finding: Finding, vault: str, one: SecretVersion) -> SecretEntry:
+    if not finding.with_secret_values:
+        finding.note("vaults", f"{vault}: the value of {one.name} is made anew.")
+    return SecretEntry(
+        **_limited(one),
+        value=one.value.text if finding.with_secret_values else None,
+        content_type=one.body.content_type,
+    )
+
+
+def _key(one: KeyVersion) -> KeyEntry:
+    sort = key_material.like(key_material.opened(one.value.text))
+    operations = one.body.operations
+    return KeyEntry(
+        **_limited(one),
+        type=sort.type,
+        size=sort.size if sort.type == "RSA" else 2048,
+        curve=cast("Any", sort.curve) if sort.type == "EC" else "P-256",
+        operations=() if operations == DEFAULT_OPERATIONS[sort.type] else operations,
+    )
+
+
+def _certificate(finding: Finding, vault: str, one: CertificateVersion, policy: Policy) -> CertificateEntry:
+    if policy.issuer.name.lower() != SELF:
+        finding.note("vaults", f"{vault}: the certificate {one.name}, signed by others, becomes a self-signed one.")
+        policy = msgspec.structs.replace(policy, issuer=Issuer())
+    return CertificateEntry(
+        name=one.name, enabled=one.body.enabled, tags=one.body.tags or {}, policy=msgspec.to_builtins(policy)
+    )
+
+
+def _limited(one: SecretVersion | KeyVersion) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "enabled": one.body.enabled,
+        "tags": one.body.tags or {},
+        "not_before": one.body.not_before,
+        "expires": one.body.expires,
+    }

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated
 
-from podpass.lab.scenario.entries.access import RoleAssignmentEntry
-from podpass.lab.scenario.entries.clusters import ClusterEntry
+from podpass.lab.scenario.entries.access import LockEntry, RoleAssignmentEntry, RoleEntry
+from podpass.lab.scenario.entries.clusters import ClusterEntry, ManagedClusterEntry
 from podpass.lab.scenario.entries.directory import ApplicationEntry
 from podpass.lab.scenario.entries.resources import IdentityEntry, ResourceEntry, ScaleSetEntry, VirtualMachineEntry
 from podpass.lab.scenario.entries.tenancy import ResourceGroupEntry, SubscriptionEntry, TenantEntry
@@ -39,11 +39,14 @@ class Scenario:
     resource_groups: tuple[ResourceGroupEntry, ...] = ()
     applications: tuple[ApplicationEntry, ...] = ()
     identities: tuple[IdentityEntry, ...] = ()
+    managed_clusters: tuple[ManagedClusterEntry, ...] = ()
     virtual_machines: tuple[VirtualMachineEntry, ...] = ()
     virtual_machine_scale_sets: tuple[ScaleSetEntry, ...] = ()
     resources: tuple[ResourceEntry, ...] = ()
     vaults: tuple[VaultEntry, ...] = ()
+    roles: tuple[RoleEntry, ...] = ()
     role_assignments: tuple[RoleAssignmentEntry, ...] = ()
+    locks: tuple[LockEntry, ...] = ()
     faults: FaultsEntry | None = None
 
     def check(self) -> Iterator[tuple[str, str]]:

@@ -43,9 +43,18 @@ def plain(entry: Any) -> dict[str, Any]:
                 shown[member.name] = plain(value)
             case "texts":
                 shown[member.name] = list(value)
+            case "json" | "labels":
+                shown[member.name] = _sorted(value)
             case _:
                 shown[member.name] = value
     return shown
+
+
+def _sorted(value: Any) -> Any:
+    """In an order that does not depend on how it came about."""
+    if isinstance(value, Mapping):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 class _Dumper(yaml.SafeDumper):

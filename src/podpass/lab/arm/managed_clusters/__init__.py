@@ -13,11 +13,11 @@ from podpass.lab.arm import long_running, resource_identity
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.managed_clusters import actions, agent_pools, cluster, hosted, node_group, versions
 from podpass.lab.arm.managed_clusters.bodies import ClusterBody
-from podpass.lab.arm.managed_clusters.cluster import reserve_guid
-from podpass.lab.arm.managed_clusters.names import CLUSTER_NAME, NAMESPACE, TYPE
+from podpass.lab.arm.managed_clusters.cluster import READ_ONLY
+from podpass.lab.arm.managed_clusters.names import CLUSTER_NAME, NAMESPACE, TYPE, dns_prefix
 from podpass.lab.arm.model import NameRule, Resource, ResourceType
 
-__all__ = ["MANAGED_CLUSTER", "OPERATIONS", "TYPE", "reserve_guid"]
+__all__ = ["MANAGED_CLUSTER", "OPERATIONS", "READ_ONLY", "TYPE", "dns_prefix"]
 
 
 def _written(estate: Estate, resource: Resource, before: Resource | None) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from podpass.azure.resourceids import ResourceId, resource_group
+from podpass.azure.resourceids import resource_group
 from podpass.lab.arm import errors, resource_identity
-from podpass.lab.arm.estate import SERVICE, Estate
+from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.managed_clusters import gaps, identities, names, pod_identity, pools, refusals, versions
 from podpass.lab.arm.managed_clusters.bodies import (
     ClusterBody,
@@ -26,10 +26,7 @@ from podpass.lab.arm.model import Draft, Resource, Shaped, location_name
 from podpass.lab.arm.preconditions import tag
 from podpass.lab.node.addresses import DNS_ADDRESS, PODS_RANGE, SERVICES_RANGE
 
-GUID = "cluster-guid"
-"""Of the store: the GUIDs that clusters are to have that are not there yet, by their ids."""
-
-_READ_ONLY = frozenset(
+READ_ONLY = frozenset(
     {
         "provisioningState",
         "powerState",
@@ -59,7 +56,7 @@ def shape(estate: Estate, draft: Draft) -> Shaped:
     # Whoever asks for pod identities on nodes that can't have them is told so, whatever else the lab has not.
     identity = resource_identity.shape(estate, draft, body.identity, TYPE)
     kinds = identities.check(estate, draft, given, identity)
-    guid = existing.hidden["guid"] if existing else _guid(estate, draft)
+    guid = existing.hidden["guid"] if existing else str(uuid.UUID(draft.stated.get("guid") or uuid.uuid4().hex))
     location = existing.location if existing else location_name(body.location or "")
     network = _network(properties.get("networkProfile") or {}, before.get("networkProfile") or {}, new=not before)
     podded = _pod_identities(estate, draft, given, network, identity if kinds else None)
@@ -81,7 +78,7 @@ def shape(estate: Estate, draft: Draft) -> Shaped:
         "maxAgentPools": pools.MAX_POOLS,
         "resourceUID": uuid.UUID(guid).hex[:24],
         **before,
-        **{name: value for name, value in properties.items() if name not in _READ_ONLY},
+        **{name: value for name, value in properties.items() if name not in READ_ONLY},
         "provisioningState": "Succeeded",
         "powerState": before.get("powerState", {"code": "Running"}),
         "kubernetesVersion": given.kubernetes_version or before.get("kubernetesVersion") or version,
@@ -160,15 +157,6 @@ def _check_state(estate: Estate, existing: Resource) -> None:
         raise refusals.in_progress(existing.busy)
     if existing.properties["powerState"]["code"] != "Running":
         raise refusals.wrong_state("Succeeded", "Stopped", "updating")
-
-
-def reserve_guid(estate: Estate, wanted: ResourceId, guid: str) -> None:
-    """Have the cluster of this id be created with this GUID."""
-    estate.store.put(SERVICE, GUID, wanted.key, str(uuid.UUID(guid)))
-
-
-def _guid(estate: Estate, draft: Draft) -> str:
-    return str(estate.store.get(SERVICE, GUID, draft.id.key) or uuid.uuid4())
 
 
 def _dns_prefix(given: Properties, before: Mapping[str, Any]) -> str:

@@ -13,7 +13,6 @@ from podpass.lab.arm import long_running
 from podpass.lab.arm.estate import DELETING, SERVICE, Estate, parsed_id
 from podpass.lab.arm.hosting import HostedCluster
 from podpass.lab.arm.managed_clusters import names, node_group
-from podpass.lab.arm.managed_clusters.cluster import GUID
 from podpass.lab.arm.managed_clusters.names import TYPE
 from podpass.lab.arm.model import Resource
 
@@ -143,7 +142,6 @@ def leave(estate: Estate, resource: Resource) -> None:
 def removed(estate: Estate, resource: Resource) -> None:
     """What goes with a cluster's resource, whoever removes it."""
     node_group.remove(estate, resource)
-    estate.store.delete(SERVICE, GUID, resource.id.lower())
     leave(estate, resource)
 
 

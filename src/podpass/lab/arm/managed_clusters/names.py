@@ -42,3 +42,8 @@ def scale_set(pool: str, guid: str) -> str:
 
 def kubelet_identity(cluster: str) -> str:
     return f"{cluster}-agentpool"
+
+
+def dns_prefix(cluster: str) -> str:
+    """How the server of a cluster is called where its owner does not say so."""
+    return re.sub(r"[^a-z0-9-]", "-", cluster.lower())[:54].strip("-") or "cluster"

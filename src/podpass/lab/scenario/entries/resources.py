@@ -67,3 +67,4 @@ class ResourceEntry(CarrierEntry):
     name: Annotated[str, spelling.RESOURCE_NAME, "its name; a child's follows its parent's after a slash"]
     type: Annotated[str, spelling.RESOURCE_TYPE, "such as `Microsoft.Cache/Redis`"]
     sku: Annotated[Json, "as Resource Manager spells it"] = field(default_factory=dict)
+    kind: Annotated[str, "as Resource Manager spells it"] = ""

@@ -16,6 +16,7 @@ IDENTITY = Text(re.compile(r"[A-Za-z0-9][\w-]{2,127}"), "a managed identity's na
 CREDENTIAL = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{2,119}"), "a federated credential's name")
 VAULT = Text(re.compile(r"(?!.*--)[A-Za-z][A-Za-z0-9-]{1,22}[A-Za-z0-9]"), "a vault's name")
 MACHINE = Text(re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,62}[A-Za-z0-9_])?"), "a virtual machine's name")
+POOL = Text(re.compile(r"[a-z][a-z0-9]{0,11}"), "a node pool's name: up to 12 small letters and digits")
 OBJECT = Text(re.compile(r"[0-9A-Za-z-]{1,127}"), "a name of letters, digits and hyphens")
 REGION = Text(re.compile(r"[a-z0-9]{2,30}"), "a region's name")
 OPTIONAL_REGION = Text(re.compile(r"(?:[a-z0-9]{2,30})?"), "a region's name")

@@ -21,7 +21,7 @@ class FederatedCredentialEntry:
         "exactly one of `subject` and `expression` is needed",
     ] = ""
     issuer: Annotated[str, "an issuer's URL; exactly one of `issuer` and `cluster` is needed"] = ""
-    cluster: Annotated[str, Ref("clusters"), "a cluster whose issuer it trusts"] = ""
+    cluster: Annotated[str, Ref("clusters", "managedClusters"), "a cluster whose issuer it trusts"] = ""
     audience: Annotated[str, "the claim `aud` of those tokens"] = PUBLIC.token_exchange_audience
     description: Annotated[str, "for people; kept on applications only"] = ""
 
