@@ -198,8 +198,15 @@ def _print_status(status: dict[str, Any]) -> None:
             for cluster in status["clusters"]
         ]
         print_table(rows, heads=("CLUSTER", "STATE", "SERVER", "ISSUER"))
+    if status["caches"]:
+        rows = [[cache["host"], *(_at(cache, port) for port in ("port", "ssl_port"))] for cache in status["caches"]]
+        print_table(rows, heads=("CACHE", "ON THIS MACHINE", "WITH TLS"))
     for remark in status["notes"]:
         note(f"note: {remark}")
+
+
+def _at(cache: dict[str, Any], port: str) -> str:
+    return f"{cache['address']}:{cache[port]}" if port in cache else "-"
 
 
 def _which(cluster: dict[str, Any]) -> str:

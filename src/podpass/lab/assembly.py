@@ -45,10 +45,12 @@ from podpass.lab.node.addresses import API_ADDRESS, DOORS, MOST_NODES
 from podpass.lab.node_set import NodeSet, wanted_nodes
 from podpass.lab.pod_runtime import RUNTIMES
 from podpass.lab.private_files import replace_file
+from podpass.lab.redis import Caches
 from podpass.lab.remembered import Remembered
 from podpass.lab.scenario import DEFAULT, Scenario, Sources, read, text_of
 from podpass.lab.start_failures import explained
 from podpass.lab.store import Store
+from podpass.lab.supervision import Supervision
 from podpass.lab.surroundings import LabCluster, Surroundings
 from podpass.problems import PodpassError
 from podpass.serving.asgi import App
@@ -131,12 +133,13 @@ class Lab:
             "cluster": self._cluster.described(),
             "clusters": self._fleet.described(),
             "runtime": self._cluster.runtime(),
+            "caches": self._caches.described(),
             "clock": {"now": rfc3339(self.clock.now()), "offset_seconds": self.clock.offset_seconds},
             "faults": asdict(self.faults),
             "identities": [asdict(identity) for identity in self._filling.identities()],
             "journal": {"newest": self.journal.newest},
-            "loops": {**self._supervision.report(), **self._fleet.report()},
-            "notes": [*self._notes, *self._cluster.notes(), *self._fleet.notes()],
+            "loops": {**self._supervision.report(), **self._cache_supervision.report(), **self._fleet.report()},
+            "notes": [*self._notes, *self._cluster.notes(), *self._fleet.notes(), *self._caches.notes()],
         }
 
     def host_variables(self) -> dict[str, str]:
@@ -355,6 +358,7 @@ class Lab:
         people = self._arm.estate.people
         graph = Graph(self._directory, self.clock, self.journal, entra.access_tokens, people)
         names.only_existing("keyvault", keyvault.exists)
+        await self._serve_caches(names)
         services: dict[str, App] = {
             "entra": entra.app,
             "arm": self._arm.app,
@@ -399,6 +403,24 @@ class Lab:
                 client_secrets=self.paths.directory / "client-secrets",
             )
         )
+
+    async def _serve_caches(self, names: Names) -> None:
+        """Redis, which is no service behind the doors: its protocol is its own."""
+        self._caches = caches = Caches(
+            self._store,
+            self.journal,
+            self._ca,
+            self._arm.caches,
+            directory=self.paths.directory / "redis",
+            sockets=self.paths.sockets,
+        )
+        self._arm.on_caches_changed(caches.changed)
+        if caches.missing:
+            self._arm.refuse_caches(caches.missing)
+        names.only_existing("redis", self._arm.cache_exists)
+        names.addressed("redis", caches.pod_address)
+        self._cache_supervision = await self._stack.enter_async_context(Supervision(self._log))
+        self._cache_supervision.start("caches", caches.run)
 
     def _managed(self, cluster: HostedCluster) -> Managed:
         if cluster.guid == self._own_guid:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from podpass.lab.environment import LabPaths
+from podpass.lab.redis.model import pod_relays
 from podpass.lab.remembered import Remembered
 from podpass.problems import PodpassError
 from podpass.serving.server import PortInUse, bind_tcp, bind_unix
@@ -91,19 +92,21 @@ class PodSockets:
     gateway: Path
     api: Path
     dns: Path
+    relays: tuple[tuple[str, int, Path], ...]
+    """Further addresses and ports in their networks, each with the socket that answers there."""
 
     @classmethod
     def of(cls, paths: LabPaths) -> "PodSockets":
         """Those of the lab's own cluster."""
-        return cls(*(socket_path(paths, f"{name}_socket") for name in ("gateway", "api", "dns")))
+        gateway, api, dns = (socket_path(paths, f"{name}_socket") for name in ("gateway", "api", "dns"))
+        return cls(gateway, api, dns, pod_relays(paths.sockets))
 
     @classmethod
     def of_another(cls, paths: LabPaths, guid: str) -> "PodSockets":
         """Those of the cluster *guid* of the same lab, which shares the gateway."""
         # Short: a unix socket's whole path has room for few characters more.
-        return cls(
-            socket_path(paths, "gateway_socket"), *(paths.sockets / f"{guid[:8]}-{which}.sock" for which in ("a", "d"))
-        )
+        api, dns = (paths.sockets / f"{guid[:8]}-{which}.sock" for which in ("a", "d"))
+        return cls(socket_path(paths, "gateway_socket"), api, dns, pod_relays(paths.sockets))
 
 
 def socket_path(paths: LabPaths, name: str) -> Path:

@@ -42,6 +42,7 @@ async def open_runtime(
             gateway_socket=sockets.gateway,
             api_socket=sockets.api,
             dns_socket=sockets.dns,
+            relays=sockets.relays,
             hidden=hidden,
         )
         try:

@@ -23,6 +23,8 @@ SECONDS = 5
 def names() -> Names:
     table = Names()
     table.only_existing("keyvault", {"shop"}.__contains__)
+    table.only_existing("redis", {"votes", "one-too-many"}.__contains__)
+    table.addressed("redis", {"votes": "172.18.1.1", "one-too-many": ""}.__getitem__)
     return table
 
 
@@ -329,3 +331,17 @@ async def test_name_server_is_not_offered_to_other_machines(journal: Journal) ->
         with pytest.raises(NotLoopback):
             async with serve_dns(listener, names(), ADDRESSES, journal):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("votes.redis.cache.windows.net", ["172.18.1.1"]),
+        ("one-too-many.redis.cache.windows.net", []),
+        ("nobody.redis.cache.windows.net", []),
+    ],
+)
+def test_what_names_no_host_in_its_protocol_has_an_address_of_its_own(name: str, found: list[str]) -> None:
+    said = DNSRecord.parse(answer(DNSRecord.question(name).pack(), names(), ADDRESSES))
+    assert [str(record.rdata) for record in said.rr] == found
+    assert said.header.rcode == (RCODE.NOERROR if found else RCODE.NXDOMAIN)

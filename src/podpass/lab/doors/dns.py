@@ -119,7 +119,10 @@ def _outside(name: str, names: Names, addresses: Addresses) -> Found | Nowhere:
         return found
     if found.service == "cluster":
         return Nowhere(name, "the cluster's names end in cluster.local")
-    return Found((addresses.gateway,))
+    address = names.pod_address(found)
+    if address == "":
+        return Nowhere(name, f"{found.service} gives '{found.label}' no address in pods")
+    return Found((address or addresses.gateway,))
 
 
 def _in_cluster(name: str) -> bool:

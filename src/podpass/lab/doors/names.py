@@ -20,6 +20,7 @@ AZURE_PUBLIC: Mapping[str, str] = {
     "management.core.windows.net": "arm",
     "graph.microsoft.com": "graph",
     "*.vault.azure.net": "keyvault",
+    "*.redis.cache.windows.net": "redis",
     # Issuers of AKS clusters: https://<region>.oic.prod-aks.azure.com/<tenant>/<cluster>/
     "*.oic.prod-aks.azure.com": "issuer",
 }
@@ -64,6 +65,7 @@ class Names:
         self._exact: dict[str, str] = {}
         self._below: dict[str, str] = {}
         self._exists: dict[str, Callable[[str], bool]] = {}
+        self._addresses: dict[str, Callable[[str], str]] = {}
         # A few hosts are asked for over and over; bounded, because the asker chooses the name.
         self._remembered = functools.lru_cache(maxsize=256)(self._find)
         for table in tables or (AZURE_PUBLIC, KUBERNETES):
@@ -92,6 +94,17 @@ class Names:
         A vault's name resolves only while there is a vault of that name, as in Azure's own DNS.
         """
         self._exists[service] = exists
+
+    def addressed(self, service: str, address_of: Callable[[str], str]) -> None:
+        """Of the names below a star that lead to *service*, tell pods an address by its label: their protocol does not
+        name the host, as HTTP and TLS do. Empty where it has none.
+        """
+        self._addresses[service] = address_of
+
+    def pod_address(self, found: Route) -> str | None:
+        """The address of its own that a name has in pods, empty when it has none now; None: that of all others."""
+        address_of = self._addresses.get(found.service) if found.label else None
+        return None if address_of is None else address_of(found.label)
 
     def route(self, host: str) -> Route | None:
         """Where *host* leads, whether or not the thing behind a star exists."""

@@ -11,6 +11,8 @@ DOORS = "172.18.0.1"
 """The lab's own: the names of the clouds lead here."""
 NODES_PREFIX = 16
 NODES_RANGE = "172.18.0.0/16"
+CLOUDS_RANGE = "172.18.1.0/24"
+"""The lab's own, too: of what the clouds give an address of its own, because its protocol names no host."""
 PODS_RANGE = "10.244.0.0/16"
 POD_PREFIX = 24
 SERVICES_RANGE = "10.96.0.0/16"

@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from podpass.lab.node.addresses import (
+    CLOUDS_RANGE,
     DNS_ADDRESS,
     DOORS,
     FIRST,
@@ -303,7 +304,7 @@ async def make_hub(fabric: Fabric, *, relays: Sequence[tuple[str, int, str]] = (
         "hub",
         address=DOORS,
         prefix=NODES_PREFIX,
-        services=SERVICES_RANGE,
+        local=[SERVICES_RANGE, CLOUDS_RANGE],
         relays=relays,
         dns=[DNS_ADDRESS, dns] if dns else None,
     )

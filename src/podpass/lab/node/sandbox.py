@@ -19,8 +19,8 @@ class SandboxRuntime(FabricRuntime):
     """One fabric, and the containers in it. Sockets that are None are not offered to pods.
 
     *gateway_socket* answers TLS on 443 of the gateway's address, *api_socket* is the API server, *dns_socket* speaks
-    DNS with TCP's length prefix. *hidden* are directories that no container may see even where an image shows their
-    parents.
+    DNS with TCP's length prefix; *relays* are further addresses and ports with the socket that answers there. *hidden*
+    are directories that no container may see even where an image shows their parents.
     """
 
     kind: RuntimeKind = "sandbox"
@@ -34,6 +34,7 @@ class SandboxRuntime(FabricRuntime):
         gateway_socket: Path | None = None,
         api_socket: Path | None = None,
         dns_socket: Path | None = None,
+        relays: Iterable[tuple[str, int, Path]] = (),
         hidden: Iterable[Path] = (),
     ) -> None:
         self._ca_bundle = ca_bundle
@@ -44,6 +45,7 @@ class SandboxRuntime(FabricRuntime):
                 (API_ADDRESS, 443, api_socket),
                 (DOORS, API_PORT, api_socket),
                 (DNS_ADDRESS, 53, dns_socket),
+                *relays,
             )
             if path is not None
         ]

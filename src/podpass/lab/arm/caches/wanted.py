@@ -18,9 +18,10 @@ class WantedCache:
     host: str
     keys: tuple[str, ...] = field(repr=False)
     """The passwords that are taken."""
+    public: bool
+    """Whether it answers anybody; nobody has a private endpoint here."""
     plain: bool
     """Whether it answers without TLS, too."""
-    minimum_tls: str
     memory_bytes: int
     connections: int
     eviction: str
@@ -51,8 +52,8 @@ def _wanted(resource: Resource) -> WantedCache:
         name=resource.name.lower(),
         host=properties["hostName"],
         keys=(resource.hidden["primary"], resource.hidden["secondary"]),
+        public=properties["publicNetworkAccess"] == "Enabled",
         plain=properties["enableNonSslPort"],
-        minimum_tls=properties["minimumTlsVersion"],
         memory_bytes=size.memory_bytes,
         connections=size.connections,
         eviction=properties["redisConfiguration"].get("maxmemory-policy", "volatile-lru"),

@@ -40,14 +40,14 @@ class Networks:
         self._servers: list[asyncio.Server | asyncio.DatagramTransport] = []
 
     async def make_hub(self, request: dict[str, Any]) -> None:
-        """Make the network that joins the nodes, with the lab's address, those of Services, and the relays."""
+        """Make the network that joins the nodes: the lab's address in it, the ranges that are its own, the relays."""
         _ip(
             "link set lo up",
             f"link add {_NODES_BRIDGE} type bridge forward_delay 0",
             f"addr add {request['address']}/{request['prefix']} dev {_NODES_BRIDGE}",
             f"link set {_NODES_BRIDGE} up",
             # Every address of a Service is this network's own; where nothing listens, a connection is refused.
-            f"route add local {request['services']} dev lo",
+            *(f"route add local {found} dev lo" for found in request["local"]),
         )
         _set("ip_forward", "1")
         for address, port, target in request["relays"]:

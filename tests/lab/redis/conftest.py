@@ -1,0 +1,3 @@
+from tests.lab.arm.conftest import world
+
+__all__ = ["world"]
