@@ -468,6 +468,7 @@ def fault(
     name: Name = "default",
     issuer_unreachable: bool | None = None,
     propagation_delay_seconds: float | None = None,
+    negative_cache_seconds: float | None = None,
     cluster_skew_seconds: float | None = None,
     metadata_limited: bool | None = None,
     vault_calls_per_10_seconds: float | None = None,
@@ -484,6 +485,8 @@ def fault(
         The cluster's issuer answers nobody.
     propagation_delay_seconds:
         How long a changed federated credential stays unseen at the token endpoint.
+    negative_cache_seconds:
+        How long the token endpoint goes on answering that there is no such credential, once it has said so.
     cluster_skew_seconds:
         How far the cluster's clock is ahead of the clouds' (negative: behind).
     metadata_limited:
@@ -493,17 +496,18 @@ def fault(
     clear:
         Turn every fault off.
     """
+    switches = ("issuer_unreachable", "metadata_limited")
     control = Control(_paths(name))
     given: dict[str, Any] = {
         "issuer_unreachable": issuer_unreachable,
         "propagation_delay_seconds": propagation_delay_seconds,
+        "negative_cache_seconds": negative_cache_seconds,
         "cluster_skew_seconds": cluster_skew_seconds,
         "metadata_limited": metadata_limited,
         "vault_calls_per_10_seconds": vault_calls_per_10_seconds,
     }
     change = {fault: value for fault, value in given.items() if value is not None}
     if clear:
-        off = {"propagation_delay_seconds": 0, "cluster_skew_seconds": 0, "vault_calls_per_10_seconds": 0}
-        change = {"issuer_unreachable": False, "metadata_limited": False, **off, **change}
+        change = {**{fault: False if fault in switches else 0 for fault in given}, **change}
     print_value(control.set_faults(change), output)
     return 0

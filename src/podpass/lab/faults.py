@@ -10,7 +10,12 @@ _SERVICE, _KIND, _KEY = "lab", "faults", "faults"
 
 LONGEST_SECONDS = 366 * 86_400
 _SWITCHES = frozenset({"issuer_unreachable", "metadata_limited"})
-_LEAST = {"propagation_delay_seconds": 0, "vault_calls_per_10_seconds": 0, "cluster_skew_seconds": -LONGEST_SECONDS}
+_LEAST = {
+    "propagation_delay_seconds": 0,
+    "negative_cache_seconds": 0,
+    "vault_calls_per_10_seconds": 0,
+    "cluster_skew_seconds": -LONGEST_SECONDS,
+}
 
 
 @dataclass(slots=True)
@@ -21,6 +26,8 @@ class Faults:
     """The cluster's issuer answers nobody."""
     propagation_delay_seconds: float = 0.0
     """How long a changed federated credential stays unseen at the token endpoint."""
+    negative_cache_seconds: float = 0.0
+    """How long the token endpoint goes on answering that there is no such credential, once it has said so."""
     cluster_skew_seconds: float = 0.0
     """How far the cluster's clock is ahead of the clouds' (negative: behind)."""
     metadata_limited: bool = False

@@ -412,6 +412,15 @@ _PROBLEMS = (
         reproduce="podpass lab revoke NAME",
     ),
     Problem(
+        "PP218",
+        title="The federated credential is not seen yet",
+        cause="The federated credential {credential} trusts the token. It was written, or asked for in vain,"
+        " too short a time ago: the directory needs a while until every token endpoint sees a change.",
+        remedy="podpass lab advance 2m   (in a lab; elsewhere wait, and let the program try again with growing pauses)",
+        wire="AADSTS70025",
+        reproduce="podpass lab fault --propagation-delay-seconds 60",
+    ),
+    Problem(
         "PP301",
         title="No role assignment lets the caller use the vault",
         cause="{principal} may not do {action}: {why}.",

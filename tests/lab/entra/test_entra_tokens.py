@@ -9,13 +9,18 @@ from podpass.imds.responses import IssuedToken
 from podpass.lab.clock import LabClock
 from podpass.lab.entra.access import AccessTokens, Caller, Refusal
 from podpass.tokens import jwt
+from podpass.tokens.federation import FederatedCredential
 from podpass.tokens.keys import JwkSet, SigningKey
 from tests.lab.entra.entra_world import (
     API,
     APPLICATION,
+    AUDIENCE,
+    BARE,
+    CREDENTIAL,
     DISABLED,
     IDENTITY,
     IDENTITY_OBJECT,
+    ISSUER,
     NOW,
     SUBJECT,
     TENANT,
@@ -148,6 +153,47 @@ async def test_changed_credentials_stay_unseen_for_the_delay(world: World) -> No
     assert (await world.ask(client_assertion=fresh)).code == 70025
     world.clock.advance(60)
     assert (await world.ask(client_assertion=fresh)).status == 200
+
+
+async def test_a_miss_stays_for_a_while_when_that_is_asked_for(world: World) -> None:
+    async def code(subject: str) -> int:
+        reply = await world.ask(client_id=BARE, client_assertion=world.assertion(sub=subject, exp=NOW + 9000))
+        return 0 if reply.status == 200 else reply.code
+
+    def trust(subject: str) -> None:
+        world.directory.put_credential(
+            TENANT, BARE, FederatedCredential(f"for-{subject}", ISSUER, subject, (AUDIENCE,))
+        )
+
+    world.faults.negative_cache_seconds = 120
+    assert await code("a") == 70025
+    trust("a")
+    world.clock.advance(119)
+    assert await code("a") == 70025, "asking early makes it worse"
+    world.clock.advance(1)
+    assert await code("a") == 0
+    assert await code("b") == 700213
+    trust("b")
+    assert await code("b") == 700213
+    assert await code("a") == 0, "what is seen is seen"
+    world.faults.negative_cache_seconds = 0
+    assert await code("b") == 0
+
+
+async def test_a_new_credential_is_seen_after_both_delays(world: World) -> None:
+    world.faults.propagation_delay_seconds, world.faults.negative_cache_seconds = 30, 60
+    world.directory.put_credential(TENANT, BARE, CREDENTIAL)
+
+    async def status() -> int:
+        return (await world.ask(client_id=BARE, client_assertion=world.assertion(exp=NOW + 9000))).status
+
+    world.clock.advance(29)
+    assert await status() == 401
+    assert (world.hops[-1].problem, world.hops[-1].decision["credential"]) == ("PP218", CREDENTIAL.name)
+    world.clock.advance(59)
+    assert await status() == 401
+    world.clock.advance(1)
+    assert await status() == 200
 
 
 async def test_an_unreachable_issuer_is_a_fault_that_can_be_set(world: World) -> None:

@@ -4,6 +4,7 @@ Pure: the journal, its readers and the tests see the same values. Names in `deci
 """
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 from podpass.azure.resourceids import NotAResourceId, ResourceId
@@ -110,6 +111,12 @@ def hop(outcome: Grant | Refusal, *, issued: str = "") -> Hop:
         wire=wire_code(outcome.code) if isinstance(outcome, Refusal) else "",
         problem=problem_of(outcome) if isinstance(outcome, Refusal) else "",
     )
+
+
+def not_seen_yet(refused: Hop, awaited: FederatedCredential) -> Hop:
+    """The record of a refusal that only the directory's delay explains."""
+    why = f"The federated credential {awaited.name} trusts this token, but the token endpoint does not see it yet."
+    return replace(refused, why=why, decision={**refused.decision, **trust.credential_values(awaited)}, problem="PP218")
 
 
 def fetch_hop(fetch: Fetch) -> Hop:

@@ -15,6 +15,7 @@ import msgspec
 from podpass.lab.clock import Clock
 from podpass.lab.entra import documents, errors, findings, issuing, model
 from podpass.lab.entra.directory import Directory
+from podpass.lab.entra.propagation import MISSES, Delays, SeenCredentials
 from podpass.lab.entra.signing import SigningKeys
 from podpass.lab.journal import Hop, Journal, current_trace, tracing
 from podpass.oauth import forms
@@ -48,11 +49,10 @@ _NOT_EMULATED = (
 )
 
 
-class Faults(Protocol):
+class Faults(Delays, Protocol):
     """What the lab can be told to get wrong; looked at for each request."""
 
     issuer_unreachable: bool
-    propagation_delay_seconds: float
 
 
 class EntraHttp:
@@ -76,6 +76,7 @@ class EntraHttp:
         self._signing = signing
         self._rules = rules
         self._faults = faults
+        self._seen = SeenCredentials(directory, clock, faults)
         # Bounded, because its keys hold the Host header. They hold the published keys too, which change.
         self._rendered = functools.lru_cache(maxsize=64)(self._render_document)
         self._own_host = rules.authority.removeprefix("https://").partition(":")[0]
@@ -115,13 +116,13 @@ class EntraHttp:
             form,
             version=version,
             directory=self._directory,
-            credentials=self._credentials,
+            credentials=self._seen.of,
             now=self._clock.now(),
             rules=self._rules,
             base=self._base(request),
         )
         if isinstance(candidate, model.Refusal):
-            return self._refused(request, candidate)
+            return self._missed(request, candidate) if candidate.code in MISSES else self._refused(request, candidate)
         if isinstance(candidate, model.Proven):
             outcome = model.grant(candidate, directory=self._directory, rules=self._rules)
         else:
@@ -135,12 +136,6 @@ class EntraHttp:
         if isinstance(outcome, model.Refusal):
             return self._refused(request, outcome)
         return self._granted(request, outcome)
-
-    def _credentials(self, tenant_id: str, client_id: str) -> tuple[FederatedCredential, ...]:
-        delay = self._faults.propagation_delay_seconds
-        if delay > 0:
-            return self._directory.credentials_as_of(tenant_id, client_id, self._clock.now() - delay)
-        return self._directory.credentials(tenant_id, client_id)
 
     async def _keys_of(self, candidate: model.Candidate) -> JwkSet | DiscoveryFailed:
         """The keys of the assertion's issuer, or why they could not be had."""
@@ -172,8 +167,17 @@ class EntraHttp:
             return json_response(200, issuing.v1_body(grant, token, now=now), headers)
         return json_response(200, issuing.v2_body(grant, token), headers)
 
-    def _refused(self, request: Request, refusal: model.Refusal) -> Response:
-        self._record(findings.hop(refusal))
+    def _missed(self, request: Request, refusal: model.Refusal) -> Response:
+        asked = refusal.asked
+        self._seen.missed(asked.tenant, asked.client_id)
+        awaited = self._seen.awaited(asked.tenant, asked.client_id, asked.claims)
+        return self._refused(request, refusal, awaited)
+
+    def _refused(
+        self, request: Request, refusal: model.Refusal, awaited: FederatedCredential | None = None
+    ) -> Response:
+        hop = findings.hop(refusal)
+        self._record(hop if awaited is None else findings.not_seen_yet(hop, awaited))
         return self._render(request, refusal.code, dict(refusal.values))
 
     def _document(self, request: Request, name: str, page: str) -> Response:

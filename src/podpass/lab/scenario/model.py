@@ -23,6 +23,9 @@ class FaultsEntry:
     propagation_delay_seconds: Annotated[
         float, Between(0, _YEAR_SECONDS), "how long a changed federated credential stays unseen at the token endpoint"
     ] = 0.0
+    negative_cache_seconds: Annotated[
+        float, Between(0, _YEAR_SECONDS), "how long the token endpoint goes on saying that there is no such credential"
+    ] = 0.0
     cluster_skew_seconds: Annotated[
         float, Between(-_YEAR_SECONDS, _YEAR_SECONDS), "how far the cluster's clock is ahead of the clouds'"
     ] = 0.0
