@@ -113,6 +113,7 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         "Microsoft.ManagedIdentity/operations",
         "Microsoft.ManagedIdentity/userAssignedIdentities/associatedResources",
         "Microsoft.ManagedIdentity/userAssignedIdentities/listAssociatedResources",
+        "Microsoft.Resources/subscriptions/operationresults",
         "Microsoft.Resources/subscriptions/resourceGroups/exportTemplate",
         "Microsoft.Resources/subscriptions/resourceGroups/moveResources",
         "Microsoft.Resources/subscriptions/resourceGroups/validateMoveResources",

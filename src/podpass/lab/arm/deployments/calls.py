@@ -66,7 +66,7 @@ def _delete(estate: Estate, call: Call) -> Answer:
         )
     service.records.forget(record.key)
     # It is gone at once; the address answers that it is.
-    place = f"{call.address.id.subscription_id}/operationresults/{record.status_id}?api-version={call.api_version}"
+    place = f"{record.id}/operationResults/{record.status_id}?api-version={call.api_version}"
     return Answer(202, headers=(("Location", place), ("Retry-After", "0")))
 
 
@@ -144,7 +144,10 @@ def _status(estate: Estate, call: Call) -> Answer:
 
 
 def _gone(estate: Estate, call: Call) -> Answer:
-    del estate, call
+    """The end of a deployment's removal."""
+    present = None if call.address.tail else _service(estate).records.get(str(call.address.id.parent))
+    if call.address.tail or present is not None:
+        raise ArmError(404, "OperationNotFound", f"The operation '{call.address.id.name}' was not found.")
     return Answer(204)
 
 
@@ -163,5 +166,5 @@ OPERATIONS = (
     Operation(method="POST", path=f"{TYPE}/exportTemplate", action=f"{TYPE}/exportTemplate/action", run=_export),
     Operation(method="GET", path=f"{TYPE}/operations", action=f"{TYPE}/operations/read", run=_operations),
     Operation(method="GET", path=f"{TYPE}/operationStatuses", action=f"{TYPE}/operationstatuses/read", run=_status),
-    Operation(method="GET", path="Microsoft.Resources/subscriptions/operationresults", action="", run=_gone),
+    Operation(method="GET", path=f"{TYPE}/operationResults", action=f"{TYPE}/read", run=_gone),
 )

@@ -6,7 +6,7 @@ So preflight and what-if ask the very rules that the deployment will meet, and c
 import contextlib
 import graphlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -46,6 +46,8 @@ class Tried:
 
     planned: Planned
     deployment: str
+    wanted: Mapping[str, Any] = field(repr=False)
+    """The request that would make it."""
     before: Mapping[str, Any] | None
     after: Mapping[str, Any] | None
     error: ArmError | None
@@ -75,6 +77,7 @@ def rehearse(estate: Estate, whole: Plan, principal: Principal, deployment: str,
             unknown.add(planned.key)
             continue
         before = _read(estate, planned, principal)
+        body: dict[str, Any] = {}
         try:
             body = whole.body(planned, state if needs_state else None)
             if planned.nested:
@@ -85,10 +88,10 @@ def rehearse(estate: Estate, whole: Plan, principal: Principal, deployment: str,
                 after = _read(estate, planned, principal) or answer.body
         except ArmError as error:
             unknown.add(planned.key)
-            found.append(Tried(planned, deployment, before, None, error, needs_state))
+            found.append(Tried(planned, deployment, body, before, None, error, needs_state))
         else:
             if not planned.nested:
-                found.append(Tried(planned, deployment, before, after, None, needs_state))
+                found.append(Tried(planned, deployment, body, before, after, None, needs_state))
     return found
 
 

@@ -172,16 +172,18 @@ class Deployments:
         """Bring every deployment that goes on up to now."""
         if not self._active or self._within:
             return
-        moved = True
-        while moved:
-            moved = False
-            for record in list(self.records.active()):
-                after = self._turned(record)
-                # One that ended may let the one around it end as well.
-                moved = moved or (after.nested and not after.active)
-                if not after.active:
-                    self._live.pop(after.key, None)
-        self._active = any(True for _ in self.records.active())
+        going, before = self._each_turned(), set[str]()
+        # One that ended may let the one around it end as well, and one that began may have begun others.
+        while going != before:
+            going, before = self._each_turned(), going
+        self._active = bool(going)
+
+    def _each_turned(self) -> set[str]:
+        """Give each deployment that goes on a turn; the keys of those that still do, or only began in it."""
+        for record in list(self.records.active()):
+            if not self._turned(record).active:
+                self._live.pop(record.key, None)
+        return {record.key for record in self.records.active()}
 
     async def run(self) -> None:
         """Bring deployments along while nobody asks, until cancelled."""

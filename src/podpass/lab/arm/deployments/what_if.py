@@ -35,13 +35,27 @@ def _change(one: "Tried", *, with_values: bool) -> dict[str, Any]:
         change["symbolicName"] = one.planned.symbol
     before, after = _plain(one.before), _plain(one.after)
     if one.before is None:
-        return change | {"changeType": "Create"} | ({"after": after} if with_values else {})
+        return change | {"changeType": "Create"} | ({"after": _asked_for(one)} if with_values else {})
     if one.planned.type.lower() == _SECRETS:
         # Each write makes a new version, whatever its value.
         return change | {"changeType": "Deploy"} | ({"before": before, "after": after} if with_values else {})
     delta = list(_differences("", before, after))
     change["changeType"] = "Modify" if delta else "NoChange"
     return change | ({"before": before, "after": after, "delta": delta} if with_values else {})
+
+
+def _asked_for(one: "Tried") -> dict[str, Any]:
+    """A resource that there is not yet, as the deployment asks for it; of a secret not the value."""
+    about = {
+        "id": one.planned.id,
+        "name": one.planned.name.rpartition("/")[2],
+        "type": one.planned.type,
+        "apiVersion": one.planned.api_version,
+    }
+    wanted = dict(one.wanted)
+    if one.planned.type.lower() == _SECRETS and "value" in wanted.get("properties", {}):
+        wanted["properties"] = {**wanted["properties"], "value": "*******"}
+    return {**about, **wanted}
 
 
 def _differences(path: str, before: Any, after: Any) -> Iterable[dict[str, Any]]:
