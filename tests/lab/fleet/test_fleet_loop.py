@@ -236,8 +236,8 @@ async def test_what_was_done_is_in_the_journal(world: World) -> None:
     await world.fleet.settled()
     hops = [event.hop for event in world.journal.events()]
     assert sorted((hop.decision["cluster"], hop.what, hop.outcome, hop.why) for hop in hops) == [
-        ("a", "start", "done", ""),
-        ("b", "start", "failed", "no"),
+        ("a", "a: start", "done", ""),
+        ("b", "b: start", "failed", "no"),
     ]
 
 

@@ -262,7 +262,9 @@ class Fleet:
     def _record(self, cluster: HostedCluster, what: str, why: str = "") -> None:
         decision = {"cluster": cluster.name, "guid": cluster.guid}
         outcome: Outcome = "failed" if why else "done"
-        self._journal.record(Hop(who="arm", whom="fleet", what=what, outcome=outcome, why=why, decision=decision))
+        self._journal.record(
+            Hop(who="arm", whom="fleet", what=f"{cluster.name}: {what}", outcome=outcome, why=why, decision=decision)
+        )
 
 
 def _words(error: Exception, paths: LabPaths) -> str:
