@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,9 +89,11 @@ class World:
     key: SigningKey
     start: float = NOW
     store: Store = field(default_factory=lambda: Store.open(None))
+    passed: Callable[[], float] = lambda: 0.0
+    """How many seconds have gone by, for tests whose clients wait in real time; the clock stands still for others."""
 
     def __post_init__(self) -> None:
-        self.clock = LabClock(source=lambda: self.start)
+        self.clock = LabClock(source=lambda: self.start + self.passed())
         self.journal = Journal(self.store, self.clock)
         self.directory = Directory(self.store, self.clock)
         self.directory.put_tenant(Tenant(TENANT, ("lab.example",), "lab"))

@@ -118,7 +118,7 @@ async def test_identities_that_others_put_on_a_scale_set_stay(world: World, host
     mine = world.identity("mine")
     (scale_set,) = (await world.call("GET", SCALE_SETS)).body["value"]
     identity = {"type": "UserAssigned", "userAssignedIdentities": {mine.id: {}}}
-    assert (await world.call("PATCH", scale_set["id"], {"identity": identity})).status == 202
+    assert (await world.call("PATCH", scale_set["id"], {"identity": identity})).status == 200
     found = (await show(world))["properties"]["agentPoolProfiles"]
     await update(world, agentPoolProfiles=[{**found[0], "count": 1}])
     host.settle()

@@ -131,7 +131,8 @@ def _patch(estate: Estate, call: Call) -> Answer:
         principal_id=call.principal_id,
     )
     headers = _followed(estate, resource, call)
-    return Answer(202 if headers else 200, estate.shown(resource), headers=headers)
+    # The clients of compute take no 202 here, and all others take a 200 with an operation to follow.
+    return Answer(200, estate.shown(resource), headers=headers)
 
 
 def _followed(estate: Estate, resource: Resource, call: Call) -> tuple[tuple[str, str], ...]:

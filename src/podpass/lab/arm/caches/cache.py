@@ -22,7 +22,7 @@ from podpass.lab.arm.resource_identity import Identity
 TYPE = "Microsoft.Cache/Redis"
 DNS_SUFFIX = "redis.cache.windows.net"
 PORT, TLS_PORT = 6379, 6380
-SECONDS = 3.0
+SECONDS = 1.0
 NAMES = "cache-name"
 DEFAULT_TLS = "1.2"
 # What the retired versions became, and what `latest` means.

@@ -1,0 +1,95 @@
+"""Stock management clients, unmodified, synchronous and not: a round of each through a resource's whole life."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.arm.azure_doors import open_doors
+from tests.lab.arm.azure_world import SUBSCRIPTION, TENANT, World
+
+PROGRAM = Path(__file__).with_name("management_client.py")
+SECONDS = 90
+MODES = pytest.mark.parametrize("mode", ["sync", "async"])
+
+
+async def run(world: World, client: str, mode: str, directory: Path) -> dict[str, Any]:
+    """What the round with *client* saw, with the lab's time going by as the client's does."""
+    began = time.monotonic()
+    world.passed = lambda: time.monotonic() - began
+    token = directory / "token"
+    token.write_text(world.token())
+    identity = world.identity("worker")
+    async with open_doors(world, directory) as doors:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(PROGRAM),
+            *(client, mode, SUBSCRIPTION, "shop", identity.id),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={
+                "PATH": os.environ["PATH"],
+                "PODPASS_TEST_TOKEN": str(token),
+                "PODPASS_TEST_TENANT": TENANT,
+                **doors.environ,
+            },
+        )
+        try:
+            out, err = await asyncio.wait_for(process.communicate(), SECONDS)
+        finally:
+            if process.returncode is None:
+                process.kill()
+    assert process.returncode == 0, err.decode()[-3_000:]
+    seen = json.loads(out)
+    assert seen.pop("scopes") == ["https://management.azure.com/.default"]
+    return dict(seen)
+
+
+@MODES
+async def test_the_client_of_key_vault(world: World, tmp_path: Path, mode: str) -> None:
+    assert await run(world, "keyvault", mode, tmp_path) == {
+        "created": ["https://kv-round.vault.azure.net/", 7, {"a": "b"}],
+        "updated": "Deny",
+        "read": ["10.0.0.0/8", {"a": "b"}],
+        "policies": [["get"]],
+        "listed": ["kv-round"],
+        "taken": "AlreadyExists",
+        "gone": [404, "ResourceNotFound"],
+        "deleted": ["kv-round", ["kv-round"]],
+        "in the way": [409, "ConflictError"],
+        "recovered": "kv-round",
+        "purged": [404, "DeletedVaultNotFound"],
+    }
+
+
+@MODES
+async def test_the_client_of_compute(world: World, tmp_path: Path, mode: str) -> None:
+    assert await run(world, "compute", mode, tmp_path) == {
+        "created": ["Succeeded", 2, {"a": "b"}],
+        "assigned": True,
+        "read": [3, "UserAssigned"],
+        "instances": ["0", "1", "2"],
+        "listed": [["pool"], ["pool"]],
+        "none left": True,
+        "machine": ["Succeeded", True],
+        "both": [True, "SystemAssigned, UserAssigned"],
+        "machines": ["vm-1"],
+        "gone": [[404, "ResourceNotFound"], [404, "ResourceNotFound"]],
+    }
+
+
+@MODES
+async def test_the_client_of_redis(world: World, tmp_path: Path, mode: str) -> None:
+    assert await run(world, "redis", mode, tmp_path) == {
+        "created": ["Succeeded", "votes.redis.cache.windows.net", 6379, 6380, "6.0"],
+        "keys": [True, False],
+        "updated": ["Standard", True],
+        "listed": ["votes"],
+        "taken": [409, "NameNotAvailable"],
+        "gone": [404, "ResourceNotFound"],
+    }
