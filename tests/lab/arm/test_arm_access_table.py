@@ -121,7 +121,7 @@ def test_every_call_takes_an_action_or_says_why_not() -> None:
     listed = {operation.path for operation in OPERATIONS if operation.list_action == ""}
     # Whoever is signed in may ask which tenants and subscriptions are theirs and what they can read of a scope; an
     # operation shows itself to whom it may.
-    assert {path for path in free if not path.endswith(("/locations/operations", "/locations/operationresults"))} == {
+    assert {path for path in free if not path.endswith(("/operations", "/operationresults"))} == {
         "Microsoft.Resources/tenants",
         f"{SUBSCRIPTION_TYPE}/resources",
         f"{GROUP_TYPE}/resources",

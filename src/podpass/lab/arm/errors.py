@@ -3,7 +3,7 @@
 Contract: Azure HTTP surface, sections 1.1 and 4; workload identity, section 6.2; secrets store, section 4.2.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 
@@ -116,11 +116,11 @@ def missing_api_version() -> ArmError:
     )
 
 
-def invalid_api_version(version: str) -> ArmError:
+def invalid_api_version(version: str, supported: Iterable[str]) -> ArmError:
     return ArmError(
         400,
         "InvalidApiVersionParameter",
-        f"The api-version '{version[:40]}' is invalid. It must be of the form 'YYYY-MM-DD' with an optional suffix.",
+        f"The api-version '{version[:40]}' is invalid. The supported versions are '{','.join(supported)}'.",
     )
 
 

@@ -116,6 +116,10 @@ class Estate:
             groups=self.people.groups_of(principal_id),
         )
 
+    def may_read(self, principal_id: str, resource: Resource) -> bool:
+        decision = self.decide(principal_id=principal_id, action=f"{resource.type}/read", scope=resource.id)
+        return isinstance(decision, Allowed)
+
     def grants(self, principal_id: str) -> list[Assignment]:
         """What the principal has been given, by itself or through groups."""
         holders = (principal_id, *self.people.groups_of(principal_id))

@@ -5,6 +5,7 @@ Contract: Azure HTTP surface, sections 1, 1.1, 1.3 and 4.
 
 import re
 import uuid
+from datetime import date
 from typing import Any
 
 from podpass.lab.arm import errors, metadata
@@ -17,6 +18,7 @@ from podpass.lab.arm.paging import page
 from podpass.lab.arm.paths import Address, NotAPath, parse
 from podpass.lab.arm.principals import actor, described, facts
 from podpass.lab.arm.routing import Route, route
+from podpass.lab.arm.turns import Turn, Turns
 from podpass.lab.clock import rfc3339
 from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.journal import Hop, Journal, Outcome
@@ -24,6 +26,7 @@ from podpass.lab.store import NotStored
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 
 MAX_BODY = 4 * 1024 * 1024
+OLDEST_API_VERSION = "2014-01-01"
 
 _API_VERSION = re.compile(r"\d{4}-\d{2}-\d{2}(?:-[A-Za-z0-9.-]{1,30})?")
 _FIXED_HEADERS = (
@@ -46,6 +49,9 @@ class ArmHttp:
         self._access_tokens = access_tokens
         self._journal = journal
         self._endpoint = endpoint
+        self._turns = Turns(estate)
+        versions = {one for kind in estate.types.values() for one in kind.api_versions}
+        self._api_versions = tuple(sorted(versions, reverse=True))
         self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large, broken=self._broken)
 
     def _broken(self, request: Request, error: Exception) -> Response | None:
@@ -62,14 +68,19 @@ class ArmHttp:
         caller = self._authenticate(request, address)
         if isinstance(caller, ArmError):
             return _rendered(request, caller)
+        turn = self._turns.of(request.method, address)
         try:
-            return self._answered(request, address, caller)
+            answer = self._answered(request, address, caller, turn)
+            await turn.last()
+            return answer
         except ArmError as error:
             self._record_error(request, address, caller, error)
             return _rendered(request, error)
+        finally:
+            turn.end()
 
-    def _answered(self, request: Request, address: Address, caller: Caller) -> Response:
-        version = _api_version(request)
+    def _answered(self, request: Request, address: Address, caller: Caller, turn: Turn) -> Response:
+        version = self._api_version(request)
         self._estate.settle()
         subscription = None
         if address.id.subscription:
@@ -103,6 +114,7 @@ class ArmHttp:
                 return _rendered(request, error)
         else:
             self._estate.locks.check(action, scope)
+            turn.take()
             answer = found.run(self._estate, call)
         if request.method not in ("GET", "HEAD"):
             allowed = decision if isinstance(decision, Allowed) else None
@@ -216,6 +228,15 @@ class ArmHttp:
         )
         return json_response(200, document, _headers(request))
 
+    def _api_version(self, request: Request) -> str:
+        """The version asked for: any that Resource Manager can have had, or may have one day. Raises ArmError."""
+        version = next((value for name, value in request.query_list if name.lower() == "api-version"), "")
+        if not version:
+            raise errors.missing_api_version()
+        if _API_VERSION.fullmatch(version) is None or version < OLDEST_API_VERSION or not _is_date(version[:10]):
+            raise errors.invalid_api_version(version, self._api_versions)
+        return version
+
     def _too_large(self, request: Request) -> Response:
         return _rendered(request, errors.too_large(MAX_BODY))
 
@@ -232,13 +253,12 @@ def _listed_anyway(estate: Estate, call: Call, found: Route) -> Answer | None:
     return answer if answer.items or found.lists.hides_unreadable else None
 
 
-def _api_version(request: Request) -> str:
-    version = next((value for name, value in request.query_list if name.lower() == "api-version"), "")
-    if not version:
-        raise errors.missing_api_version()
-    if _API_VERSION.fullmatch(version) is None:
-        raise errors.invalid_api_version(version)
-    return version
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _origin(request: Request) -> str:

@@ -9,7 +9,7 @@ import re
 
 import msgspec
 
-from podpass.azure.resourceids import USER_ASSIGNED_IDENTITIES
+from podpass.azure.resourceids import USER_ASSIGNED_IDENTITIES, ResourceId
 from podpass.lab.arm import errors
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
@@ -136,6 +136,16 @@ def _invalid(message: str, target: str) -> ArmError:
     return errors.invalid_request(message, "BadRequest", target)
 
 
+def _written_meanwhile(wanted: ResourceId) -> ArmError:
+    return ArmError(
+        409,
+        "ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity",
+        "Too many Federated Identity Credentials are written concurrently for the managed identity "
+        f"'{wanted.parent}'. Concurrent Federated Identity Credentials writes under the same managed identity are not "
+        "supported.",
+    )
+
+
 USER_ASSIGNED_IDENTITY = ResourceType(
     name=IDENTITY,
     api_versions=("2025-05-31-preview", "2024-11-30", "2023-01-31", "2018-11-30"),
@@ -164,4 +174,5 @@ FEDERATED_CREDENTIAL = ResourceType(
     ),
     written=_enter_credential,
     removed=_leave_credential,
+    writes_alone=_written_meanwhile,
 )

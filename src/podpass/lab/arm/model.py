@@ -16,9 +16,13 @@ import msgspec
 from podpass.azure.resourceids import GROUP_TYPE, ResourceId
 from podpass.lab.arm import errors
 from podpass.lab.arm.paths import Address
+from podpass.serving.depth import is_deeper_than
 
 if TYPE_CHECKING:
     from podpass.lab.arm.estate import Estate
+
+MAX_DEPTH = 100
+"""How deep a request's content may be nested."""
 
 LOCATIONS: Mapping[str, str] = {
     "eastus": "East US",
@@ -66,9 +70,12 @@ def decoded_json(body: bytes) -> Any:
     if not body:
         raise errors.invalid_content("the request has no content")
     try:
-        return msgspec.json.decode(body)
+        content = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise errors.invalid_content(str(error)) from error
+    if is_deeper_than(MAX_DEPTH, content):
+        raise errors.invalid_content(f"The reader's MaxDepth of {MAX_DEPTH} has been exceeded.")
+    return content
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +254,8 @@ class ResourceType:
     hides_unreadable: bool = False
     """Whether a list at a scope that the caller may not read is empty instead of forbidden."""
     not_found: "Callable[[ResourceId], Exception] | None" = None
+    writes_alone: "Callable[[ResourceId], errors.ArmError] | None" = None
+    """How a write is refused while another to one of the same parent goes on; None: they don't mind each other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,6 +50,8 @@ def parse(path: str) -> Address:
     segments = [segment for segment in path.split("/") if segment]
     if len(segments) > _MAX_SEGMENTS or any(len(segment) > _MAX_SEGMENT_LENGTH for segment in segments):
         raise NotAPath("the path is too long")
+    if not path.isprintable():
+        raise NotAPath("it holds a control character")
     parts: list[Part] = []
     position = 0
     if segments and segments[0].lower() == SUBSCRIPTIONS:

@@ -160,14 +160,9 @@ def _list(estate: Estate, call: Call) -> Answer:
     if kind.name == GROUP_TYPE:
         clauses = clauses_of(call.query)
         found = [one for one in found if selected(one, clauses)]
-    action = f"{kind.name}/read"
-
-    def readable(scope: str) -> bool:
-        decision = estate.decide(principal_id=call.principal_id, action=action, scope=scope)
-        return isinstance(decision, Allowed)
-
-    if not readable(str(call.address.id)):
-        found = [one for one in found if readable(one.id)]
+    decision = estate.decide(principal_id=call.principal_id, action=f"{kind.name}/read", scope=str(call.address.id))
+    if not isinstance(decision, Allowed):
+        found = [one for one in found if estate.may_read(call.principal_id, one)]
     return Answer(200, items=tuple(estate.shown(one) for one in found))
 
 

@@ -7,7 +7,7 @@ import re
 
 from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE, ResourceId
 from podpass.lab.arm import errors
-from podpass.lab.arm.authorization import Allowed, covers
+from podpass.lab.arm.authorization import covers
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.filters import clauses_of
@@ -90,12 +90,7 @@ def _resources(estate: Estate, call: Call) -> Answer:
         for one in estate.below(scope)
         if one.type != GROUP_TYPE and "/" not in one.type.partition("/")[2] and selected(one, clauses)
     ]
-    return Answer(200, items=tuple(_item(one, call) for one in found if _readable(estate, call, one)))
-
-
-def _readable(estate: Estate, call: Call, resource: Resource) -> bool:
-    decision = estate.decide(principal_id=call.principal_id, action=f"{resource.type}/read", scope=resource.id)
-    return isinstance(decision, Allowed)
+    return Answer(200, items=tuple(_item(one, call) for one in found if estate.may_read(call.principal_id, one)))
 
 
 def _item(resource: Resource, call: Call) -> dict[str, object]:

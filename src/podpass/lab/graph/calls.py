@@ -13,9 +13,11 @@ from urllib.parse import quote
 import msgspec
 
 from podpass.lab.graph import errors
+from podpass.serving.depth import is_deeper_than
 
 ROOT = "https://graph.microsoft.com/v1.0"
 PAGE_SIZE, MAX_PAGE_SIZE = 100, 999
+MAX_DEPTH = 100
 
 _T = TypeVar("_T")
 
@@ -73,8 +75,11 @@ def of_version(answer: Answer, version: str) -> Answer:
 def parameters(body: bytes, wanted: type[_T]) -> _T:
     """The body of a request. Raises GraphError."""
     try:
-        return msgspec.json.decode(body or b"{}", type=wanted)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        content = msgspec.json.decode(body or b"{}")
+        if is_deeper_than(MAX_DEPTH, content):
+            raise errors.bad_body(f"It is nested more than {MAX_DEPTH} deep.")
+        return msgspec.convert(content, wanted)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise errors.bad_body(str(error)) from error
 
 

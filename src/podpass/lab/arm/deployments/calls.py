@@ -97,7 +97,7 @@ def _what_if(estate: Estate, call: Call) -> Answer:
         others = [
             estate.shown(one)
             for one in estate.below(prepared.wanted.scope)
-            if one.type.count("/") == 1 and one.id.lower() not in named
+            if one.type.count("/") == 1 and one.id.lower() not in named and estate.may_read(call.principal_id, one)
         ]
         complete = prepared.wanted.mode == "Complete"
         found += what_if.left_alone(others, complete=complete, with_values=with_values)
