@@ -12,23 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 
-from podpass.kube import resources
-from podpass.kube.client import Client
-from podpass.kube.config import load
 from podpass.kube.objects import Obj
-from podpass.kube.patch import apply_merge_patch
 from podpass.nmi.loop import run
 from podpass.nmi.settings import Mode, Settings
-from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDINGS, EXCEPTIONS, GROUP, IDENTITIES
+from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDINGS, EXCEPTIONS, GROUP
 from podpass.serving.asgi import Request, Response, json_response, read_body, request_of, send_response
 from podpass.serving.server import bind_tcp, serving
 from podpass.settings.values import Address
 from podpass.telemetry.logging import make_logger
-from tests.lab.cluster.api_server import ApiServer, api_server
+from tests.podidentity.identity_cluster import IdentityCluster, ended, identity, identity_cluster, named
 
-CRDS = Path(__file__).parents[2] / "deploy/pod-identity/00-crds.yaml"
 NODE = "node-a"
 VAULT = "https://vault.azure.net"
 TOKEN = "/metadata/identity/oauth2/token"
@@ -108,30 +102,12 @@ class Reply:
 class NmiNode:
     """The running agent, the cluster's administrator, and requests in the name of pods."""
 
-    def __init__(self, port: int, kube: Client, api: ApiServer, metadata: Metadata, log: io.StringIO) -> None:
-        self.port, self.kube, self.api, self.metadata, self.log = port, kube, api, metadata, log
+    def __init__(self, port: int, cluster: IdentityCluster, metadata: Metadata, log: io.StringIO) -> None:
+        self.port, self.cluster, self.kube, self.metadata, self.log = port, cluster, cluster.kube, metadata, log
 
-    async def pod(
-        self, name: str, address: str, *, namespace: str = "shop", labels: dict[str, str] | None = None, **spec: Any
-    ) -> Obj:
+    async def pod(self, name: str, address: str, **options: Any) -> Obj:
         """A running pod whose requests come from *address*."""
-        body = {
-            "metadata": {"name": name, "labels": labels or {}},
-            "spec": {"nodeName": NODE, "containers": [{"name": "app", "image": "app"}], **spec},
-        }
-        await self.kube.create(resources.PODS, body, namespace)
-        return await self.phase(name, "Running", address, namespace=namespace)
-
-    async def phase(self, name: str, phase: str, address: str, *, namespace: str = "shop") -> Obj:
-        status = {"phase": phase, "podIP": address, "podIPs": [{"ip": address}]}
-        return await self.kube.patch(resources.PODS, name, {"status": status}, namespace, subresource="status")
-
-    async def identity(self, name: str, *, namespace: str = "shop", **spec: Any) -> Obj:
-        return await self.kube.create(IDENTITIES, identity(name, namespace, **spec), namespace)
-
-    async def binding(self, name: str, of: str, selector: str, *, namespace: str = "shop") -> Obj:
-        body = {"spec": {"azureIdentity": of, "selector": selector}}
-        return await self.kube.create(BINDINGS, named(BINDINGS, name, body), namespace)
+        return await self.cluster.pod(name, address, node=NODE, **options)
 
     async def exception(self, name: str, labels: dict[str, str], *, namespace: str = "shop") -> Obj:
         return await self.kube.create(EXCEPTIONS, named(EXCEPTIONS, name, {"spec": {"podLabels": labels}}), namespace)
@@ -193,23 +169,6 @@ def read_reply(raw: bytes) -> Reply:
     return Reply(int(first.split()[1]), headers, body.decode())
 
 
-def named(resource: resources.Resource, name: str, body: Obj) -> Obj:
-    whole = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}}
-    merged = apply_merge_patch(whole, body)
-    assert isinstance(merged, dict)
-    return merged
-
-
-def identity(name: str, namespace: str = "shop", **spec: Any) -> Obj:
-    group = "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/rg"
-    usual = {
-        "type": 0,
-        "clientID": f"client-{name}",
-        "resourceID": f"{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
-    }
-    return named(IDENTITIES, name, {"metadata": {"namespace": namespace}, "spec": {**usual, **spec}})
-
-
 @contextlib.asynccontextmanager
 async def metadata_service() -> AsyncIterator[Metadata]:
     metadata = Metadata()
@@ -229,13 +188,7 @@ async def nmi_node(
     log = io.StringIO()
     async with contextlib.AsyncExitStack() as stack:
         metadata = await stack.enter_async_context(metadata_service())
-        api = await stack.enter_async_context(api_server(directory))
-        controllers = asyncio.create_task(api.cluster.run())
-        stack.push_async_callback(ended, controllers)
-        kube = await stack.enter_async_context(Client(load({}, path=directory / "kubeconfig")))
-        for definition in yaml.safe_load_all(CRDS.read_text()):
-            await kube.create(resources.CUSTOMRESOURCEDEFINITIONS, definition)
-            await established(kube, definition["metadata"]["name"])
+        cluster = await stack.enter_async_context(identity_cluster(directory))
         settings = change(
             Settings(
                 node=NODE,
@@ -249,7 +202,7 @@ async def nmi_node(
         running = asyncio.create_task(
             run(
                 settings,
-                kube,
+                cluster.kube,
                 listener=listener,
                 health_listener=health,
                 metrics_listener=bind_tcp(),
@@ -261,31 +214,4 @@ async def nmi_node(
         stack.push_async_callback(ended, running)
         async with asyncio.timeout(20):
             await ready.wait()
-        yield NmiNode(listener.getsockname()[1], kube, api, metadata, log)
-
-
-async def established(kube: Client, name: str) -> None:
-    version = ""
-    definition = await kube.get(resources.CUSTOMRESOURCEDEFINITIONS, name)
-    if _is_established(definition):
-        return
-    version = definition["metadata"]["resourceVersion"]
-    async with asyncio.timeout(20):
-        events = kube.watch(
-            resources.CUSTOMRESOURCEDEFINITIONS, resource_version=version, field_selector=f"metadata.name={name}"
-        )
-        async with contextlib.aclosing(events):
-            async for event in events:
-                if event.object is not None and _is_established(event.object):
-                    return
-
-
-def _is_established(definition: Obj) -> bool:
-    conditions = (definition.get("status") or {}).get("conditions") or ()
-    return ("Established", "True") in [(each["type"], each["status"]) for each in conditions]
-
-
-async def ended(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+        yield NmiNode(listener.getsockname()[1], cluster, metadata, log)

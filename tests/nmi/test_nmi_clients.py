@@ -29,14 +29,14 @@ async def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         monkeypatch.setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", f"http://127.0.0.1:{running.port}")
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         await running.pod("app", "127.0.0.1", labels={"aadpodidbinding": "web"})
-        await running.identity("one")
-        await running.identity("two")
+        await running.cluster.identity("one")
+        await running.cluster.identity("two")
         yield running
 
 
 async def test_azure_identity_gets_the_identity_it_names(node: NmiNode) -> None:
-    await node.binding("a", "one", "web")
-    await node.binding("b", "two", "web")
+    await node.cluster.binding("a", "one", "web")
+    await node.cluster.binding("b", "two", "web")
     default = azure.identity.ManagedIdentityCredential()
     token = await asyncio.to_thread(default.get_token, SCOPE)
     assert token.token.startswith("token of client-one")
@@ -48,7 +48,7 @@ async def test_azure_identity_gets_the_identity_it_names(node: NmiNode) -> None:
 
 
 async def test_azure_identity_s_chain_and_its_asyncio_form(node: NmiNode) -> None:
-    await node.binding("a", "one", "web")
+    await node.cluster.binding("a", "one", "web")
     chain = azure.identity.DefaultAzureCredential()
     assert (await asyncio.to_thread(chain.get_token, SCOPE)).token.startswith("token of client-one")
     async with AioManagedIdentityCredential(client_id="client-one") as credential:

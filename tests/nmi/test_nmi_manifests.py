@@ -15,8 +15,7 @@ from podpass.nmi.loop import run
 from podpass.nmi.settings import Mode, Settings
 from podpass.serving.server import bind_tcp
 from tests.lab.cluster.api_server import api_server
-
-from nmi_node import CRDS, NODE, ended, established  # isort: skip
+from tests.podidentity.identity_cluster import CRDS, ended, established
 
 DEPLOY = CRDS.parent
 ACCOUNT = "aad-pod-id-nmi-service-account"
@@ -47,7 +46,7 @@ async def test_kubectl_applies_them_and_nmi_runs_with_its_own_account_s_rights(t
             own = Access(server=access.server, ca_pem=access.ca_pem, credential=StaticToken(token))
             async with Client(own) as client:
                 ready = asyncio.Event()
-                settings = Settings(node=NODE, mode=Mode.MANAGED, forced_namespaced=True, install_rules=False)
+                settings = Settings(node="node-a", mode=Mode.MANAGED, forced_namespaced=True, install_rules=False)
                 running = asyncio.create_task(
                     run(
                         settings,

@@ -24,8 +24,8 @@ JSON_TYPE = "application/json; charset=utf-8"
 async def node(tmp_path: Path) -> AsyncIterator[NmiNode]:
     """Managed mode, with the pod `web-0` that is bound to the identity `one`."""
     async with nmi_node(tmp_path) as running:
-        await running.identity("one")
-        await running.binding("b", "one", "web")
+        await running.cluster.identity("one")
+        await running.cluster.binding("b", "one", "web")
         await running.pod("web-0", WEB, labels=LABEL)
         yield running
 
@@ -134,7 +134,7 @@ async def test_a_pod_that_becomes_known_in_time_gets_its_token(node: NmiNode) ->
 
 
 async def test_an_ended_pod_s_address_is_the_next_pod_s(node: NmiNode) -> None:
-    await node.phase("web-0", "Succeeded", WEB)
+    await node.cluster.phase("web-0", "Succeeded", WEB)
     await node.pod("next", WEB)
     assert (await node.token(source=WEB)).status == 404
     await node.pod("third", WEB, labels=LABEL)
@@ -143,8 +143,8 @@ async def test_an_ended_pod_s_address_is_the_next_pod_s(node: NmiNode) -> None:
 
 
 async def test_several_identities_under_one_selector(node: NmiNode) -> None:
-    await node.identity("two")
-    await node.binding("c", "two", "web")
+    await node.cluster.identity("two")
+    await node.cluster.binding("c", "two", "web")
     assert (await node.token(source=WEB)).json["access_token"].startswith("token of client-one")
     named = await node.token(source=WEB, client_id="CLIENT-TWO")
     assert named.json["access_token"].startswith("token of client-two")
@@ -305,7 +305,7 @@ async def test_a_service_principal_s_secret_is_shown_to_its_login_service(node: 
     await node.kube.create(
         SECRETS, {"metadata": {"name": "sp"}, "stringData": {"clientSecret": "s3cr3t", "x": "y"}}, "shop"
     )
-    await node.identity(
+    await node.cluster.identity(
         "sp",
         type=1,
         tenantID="home",
@@ -313,7 +313,7 @@ async def test_a_service_principal_s_secret_is_shown_to_its_login_service(node: 
         adEndpoint=endpoint,
         clientPassword={"name": "sp", "namespace": "shop"},
     )
-    await node.binding("sp", "sp", "principal")
+    await node.cluster.binding("sp", "sp", "principal")
     await node.pod("api-0", API, labels={"aadpodidbinding": "principal"})
     async with serving(login, [listener]):  # type: ignore[arg-type]
         reply = await node.token(source=API, resource="r")
@@ -324,8 +324,8 @@ async def test_a_service_principal_s_secret_is_shown_to_its_login_service(node: 
 
 
 async def test_a_secret_that_is_missing_or_unclear_is_said(node: NmiNode) -> None:
-    await node.identity("sp", type=1, tenantID="t", clientPassword={"name": "sp", "namespace": "shop"})
-    await node.binding("sp", "sp", "principal")
+    await node.cluster.identity("sp", type=1, tenantID="t", clientPassword={"name": "sp", "namespace": "shop"})
+    await node.cluster.binding("sp", "sp", "principal")
     await node.pod("api-0", API, labels={"aadpodidbinding": "principal"})
     assert (await node.token(source=API)).status == 503
     await node.kube.create(SECRETS, {"metadata": {"name": "sp"}, "stringData": {"a": "1", "b": "2"}}, "shop")
@@ -340,7 +340,7 @@ async def test_pods_of_other_nodes_are_not_known(node: NmiNode) -> None:
         "spec": {"nodeName": "node-b", "containers": [{"name": "app", "image": "app"}]},
     }
     await node.kube.create(PODS, body, "shop")
-    await node.phase("far", "Running", API)
+    await node.cluster.phase("far", "Running", API)
     assert (await node.token(source=API)).text == "pod list is empty\n"
 
 
@@ -350,8 +350,8 @@ async def test_a_pod_with_an_ipv6_address(tmp_path: Path) -> None:
     except OSError:
         pytest.skip("no IPv6 loopback on this machine")
     async with nmi_node(tmp_path, host="::1") as node:
-        await node.identity("one")
-        await node.binding("b", "one", "web")
+        await node.cluster.identity("one")
+        await node.cluster.binding("b", "one", "web")
         await node.pod("web-0", "::1", labels=LABEL)
         reader, writer = await asyncio.open_connection("::1", node.port, family=socket.AF_INET6)
         writer.write(

@@ -81,12 +81,18 @@ class AssignedIdentity:
     namespace: str
     name: str
     identity: PodIdentity
+    resource_version: str = ""
     binding: tuple[str, str]
     """The namespace and the name of the binding."""
+    binding_version: str = ""
     pod: tuple[str, str]
     """The namespace and the name of the pod."""
     node: str
     status: Status
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +163,9 @@ def read_assigned_identity(obj: Obj) -> AssignedIdentity | Unusable:
         namespace=objects.namespace(obj),
         name=objects.name(obj),
         identity=identity,
+        resource_version=objects.resource_version(obj),
         binding=objects.key(binding) if isinstance(binding, dict) else ("", ""),
+        binding_version=objects.resource_version(binding) if isinstance(binding, dict) else "",
         pod=(_text(spec, "podnamespace"), _text(spec, "pod")),
         node=_text(spec, "nodename"),
         # Controllers of old wrote no status once they had assigned.

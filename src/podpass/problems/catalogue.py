@@ -129,6 +129,12 @@ _PROBLEMS = (
         remedy="kubectl config view --minify   (shows what the current context says; --kubeconfig names another file)",
     ),
     Problem(
+        "PP403",
+        title="MIC does not know which cloud it works with",
+        cause="The configuration from {where} can't be used: {reason}.",
+        remedy="Mend {where}; docs/reference/mic.md lists what it holds.",
+    ),
+    Problem(
         "PP410",
         title="The pod does not ask for the webhook",
         cause="The webhook {webhook} only handles pods with the label {label}={wanted}; the pod {pod} in namespace"

@@ -1,0 +1,303 @@
+"""One turn of work on one machine: its pods' objects written, its identities changed, the objects' states told.
+
+Contract: pod identity, sections 2.5 to 2.8 and 9 (12, 13, 14).
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Collection, Coroutine, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from podpass.kube.client import AnswerUnusable, ApiError, Unreachable
+from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.events import EventRecorder
+from podpass.kube.objects import Obj
+from podpass.mic.assigned import AssignedIdentities
+from podpass.mic.assignment import Present, difference, erroneous, patches
+from podpass.mic.backoff import Backoff
+from podpass.mic.changes import Changes, changes
+from podpass.mic.client import CloudFailed, Compute
+from podpass.mic.copies import Copies
+from podpass.mic.desired import PodKey, Wanted
+from podpass.mic.ledger import Ledger
+from podpass.mic.metrics import MicMetrics
+from podpass.mic.targets import Target, target_of
+from podpass.podidentity.objects import AssignedIdentity, IdentityType
+from podpass.podidentity.resources import BINDINGS
+from podpass.telemetry.logging import Logger
+
+ApiFailed = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
+
+
+@dataclass(slots=True)
+class Turn:
+    """What one turn has to do, over all its pods."""
+
+    applied: list[tuple[Wanted, AssignedIdentity]] = field(default_factory=list)
+    """Written as `Created`, to become `Assigned`."""
+    leaving: list[AssignedIdentity] = field(default_factory=list)
+    replaced: list[AssignedIdentity] = field(default_factory=list)
+    """What objects said before they were written anew; their identities may be needed no more."""
+    failed: bool = False
+    """Whether an object could not be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a turn ended: *again_seconds* is when the next is due, None when there is nothing left to do."""
+
+    again_seconds: float | None = None
+    why: str = ""
+
+
+class Worker:
+    """Does turns. Any number of them may run at a time, for different machines."""
+
+    def __init__(
+        self,
+        copies: Copies,
+        ledger: Ledger,
+        assigned: AssignedIdentities,
+        compute: Compute,
+        events: EventRecorder,
+        metrics: MicMetrics,
+        log: Logger,
+        *,
+        immutable: Callable[[], Collection[str]],
+        at_once: int,
+        max_retries: int,
+        retry_seconds: float,
+    ) -> None:
+        self._copies, self._ledger, self._assigned, self._compute = copies, ledger, assigned, compute
+        self._events, self._metrics, self._log = events, metrics, log
+        self._immutable = immutable
+        self._at_once, self._max_retries, self._retry_seconds = at_once, max_retries, retry_seconds
+        self._backoff = Backoff()
+
+    async def turn(self, target: Target, pods: Iterable[PodKey], *, restore: bool = False) -> Ended:
+        """Bring *pods*, which all belong to *target*, to what the ledger says.
+
+        *restore* adds what the machine lost of what all its pods are to have.
+        """
+        started = time.perf_counter()
+        turn = Turn()
+        await self._write(turn, [self.changes_of(target, pod) for pod in pods])
+        ended = await self._assign(target, turn, restore=restore)
+        self._metrics.worked(time.perf_counter() - started)
+        if turn.failed and ended.again_seconds is None:
+            return Ended(self._retry_seconds, "objects could not be written")
+        return ended
+
+    def changes_of(self, target: Target, pod: PodKey) -> Changes:
+        """What is to be done on *target* about a pod; what it had on another machine is that one's to take away."""
+        present = self._assigned.of(pod)
+        here = [each for each in present if self.target_of(each.node) == target]
+        elsewhere = {each.key for each in present if self.target_of(each.node) != target}
+        wanted = [each for each in self._ledger.wanted(pod) if self.target_of(each.pod.node) == target]
+        # An object of that name is there until the other machine has let go of it.
+        wanted = [each for each in wanted if each.key not in elsewhere]
+        return changes(wanted, here, others=self._assigned.others(wanted))
+
+    def target_of(self, node: str) -> Target:
+        """Where the identities of the node's pods belong; a machine that was never seen is one by itself."""
+        return self._copies.target(node) or target_of(node, "")
+
+    # The objects before
+
+    async def _write(self, turn: Turn, found: Iterable[Changes]) -> None:
+        async def create(wanted: Wanted) -> None:
+            made = await self._assigned.create(wanted)
+            if made is not None:
+                turn.applied.append((wanted, made))
+
+        async def update(wanted: Wanted, present: AssignedIdentity) -> None:
+            made = await self._assigned.update(wanted, present)
+            if made is not None:
+                turn.applied.append((wanted, made))
+                turn.replaced.append(present)
+
+        work = []
+        for each in found:
+            work += [self._tried(turn, wanted, create(wanted)) for wanted in each.create]
+            work += [self._tried(turn, wanted, update(wanted, present)) for wanted, present in each.update]
+            for wanted in each.retry:
+                present = next(one for one in self._assigned.of(wanted.pod.key) if one.key == wanted.key)
+                turn.applied.append((wanted, present))
+            turn.leaving += each.delete
+        await self._bounded(work)
+
+    async def _tried(self, turn: Turn, wanted: Wanted, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except ApiFailed as error:
+            turn.failed = True
+            self._metrics.api_errors.labels("assigned_identity_addition").inc()
+            self._say(
+                wanted,
+                "Warning",
+                "binding apply error",
+                f"the assigned identity {wanted.name} was not written: {error}",
+            )
+
+    # The machine
+
+    async def _assign(self, target: Target, turn: Turn, *, restore: bool) -> Ended:
+        add = {self._id(wanted.identity): None for wanted, _ in turn.applied if self._id(wanted.identity)}
+        remove = [
+            each.identity.resource_id.lower()
+            for each in (*turn.leaving, *turn.replaced)
+            if each.status == "Assigned" and self._may_go(target, each)
+        ]
+        if restore:
+            add |= dict.fromkeys(self._lasting(target))
+        due = [each for each in add if not self._backoff.waits_seconds((target, each))]
+        waiting = set(add) - set(due)
+        error: CloudFailed | None = None
+        present: Present | None = None
+        if due or remove:
+            try:
+                present = await self._changed(target, due, remove)
+            except CloudFailed as failed:
+                error = failed
+                self._log.warning("target.failed", target=str(target), reason=str(failed), add=len(due))
+                present = await self._as_it_is(target)
+        return await self._told(target, turn, waiting, present, error)
+
+    def _id(self, identity: Any) -> str:
+        return str(identity.resource_id).lower() if identity.type is IdentityType.USER_ASSIGNED else ""
+
+    def _may_go(self, target: Target, each: AssignedIdentity) -> bool:
+        """Whether the machine may lose the identity: no pod on it is to have it, and it is not to be kept."""
+        resource_id = self._id(each.identity)
+        return (
+            bool(resource_id)
+            and not self._ledger.is_needed(target, resource_id)
+            and each.identity.client_id.lower() not in self._immutable()
+            and (target.kind == "vmss" or self._copies.node_is_there(each.node))
+        )
+
+    def _lasting(self, target: Target) -> list[str]:
+        return [
+            self._id(each.identity)
+            for each in self._copies.every_assigned()
+            if each.status == "Assigned" and self._id(each.identity) and self.target_of(each.node) == target
+        ]
+
+    async def _changed(self, target: Target, add: list[str], remove: list[str]) -> Present | None:
+        """The machine after the change. An identity that can't be assigned keeps no other from being so."""
+        left = list(add)
+        first: CloudFailed | None = None
+        for _ in range(self._max_retries + 1):
+            present = Present.of(await self._compute.read(target))
+            if present.provisioning_state.lower() == "deleting":
+                raise CloudFailed(f"{target} is being deleted")
+            try:
+                for body in patches(present, difference(present, left, remove)):
+                    await self._compute.write(target, body)
+            except CloudFailed as error:
+                first = first or error
+                bad = erroneous(str(error), left)
+                for each in bad:
+                    self._backoff.failed((target, each))
+                if not bad or len(bad) == len(left):
+                    break
+                left = [each for each in left if each not in bad]
+                await asyncio.sleep(self._retry_seconds)
+                continue
+            for each in left:
+                self._backoff.succeeded((target, each))
+            break
+        if first is not None:
+            raise first
+        return None
+
+    async def _as_it_is(self, target: Target) -> Present | None:
+        try:
+            return Present.of(await self._compute.read(target))
+        except CloudFailed:
+            return None
+
+    # The objects after
+
+    async def _told(
+        self, target: Target, turn: Turn, waiting: set[str], present: Present | None, error: CloudFailed | None
+    ) -> Ended:
+        """*present* is the machine after a failure; None after success, and where it can't be read."""
+        work = []
+        for wanted, made in turn.applied:
+            resource_id = self._id(wanted.identity)
+            has = not resource_id or (present is not None and resource_id in present.ids)
+            if has or (error is None and resource_id not in waiting):
+                work.append(self._applied(turn, target, wanted, made))
+            else:
+                reason = str(error) if error is not None else "it failed lately and is tried again later"
+                text = f"Applying binding {wanted.binding.name} node {wanted.pod.node} for pod {wanted.pod.name}"
+                self._say(wanted, "Warning", "binding apply error", f"{text} resulted in error {reason}")
+        for each in turn.leaving:
+            if error is not None and not self._is_off(target, each, present):
+                turn.failed = True
+                continue
+            work.append(self._removed(turn, each))
+        await self._bounded(work)
+        again = [
+            self._backoff.waits_seconds((target, self._id(wanted.identity)))
+            for wanted, _ in turn.applied
+            if self._id(wanted.identity) in waiting or error is not None
+        ]
+        if error is not None:
+            shortest = min((each for each in again if each), default=0.0)
+            return Ended(max(error.retry_seconds, shortest), str(error))
+        return Ended(min(again), "an identity that failed lately is tried again") if again else Ended()
+
+    def _is_off(self, target: Target, each: AssignedIdentity, present: Present | None) -> bool:
+        """Whether the object may go although the change failed."""
+        if not self._may_go(target, each) or each.status != "Assigned":
+            return True
+        return present is not None and self._id(each.identity) not in present.ids
+
+    async def _applied(self, turn: Turn, target: Target, wanted: Wanted, made: AssignedIdentity) -> None:
+        try:
+            await self._assigned.set_status(made, "Assigned")
+        except ApiFailed as error:
+            turn.failed = True
+            self._metrics.api_errors.labels("update_azure_assigned_identity_status").inc()
+            self._log.warning("status.failed", object=made.name, reason=str(error))
+            return
+        self._say(
+            wanted,
+            "Normal",
+            "binding applied",
+            f"Binding {wanted.binding.name} applied on node {wanted.pod.node} for assigned identity {made.name}",
+        )
+        self._log.info("identity.assigned", pod="/".join(wanted.pod.key), target=str(target), object=made.name)
+
+    async def _removed(self, turn: Turn, each: AssignedIdentity) -> None:
+        try:
+            await self._assigned.delete(each)
+        except ApiFailed as error:
+            turn.failed = True
+            self._metrics.api_errors.labels("assigned_identity_deletion").inc()
+            self._log.warning("deletion.failed", object=each.name, reason=str(error))
+            return
+        self._log.info("identity.released", pod="/".join(each.pod), object=each.name)
+
+    async def _bounded(self, work: list[Coroutine[Any, Any, None]]) -> None:
+        slots = asyncio.Semaphore(self._at_once)
+
+        async def one(each: Coroutine[Any, Any, None]) -> None:
+            async with slots:
+                await each
+
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(one(each))
+
+    def _say(self, wanted: Wanted, kind: Any, reason: str, message: str) -> None:
+        found: Obj = self._copies.binding_object(wanted.binding) or {
+            "apiVersion": BINDINGS.api_version,
+            "kind": BINDINGS.kind,
+            "namespace": wanted.binding.namespace,
+            "name": wanted.binding.name,
+        }
+        self._events.record(found, kind, reason, message)
