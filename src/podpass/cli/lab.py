@@ -4,7 +4,7 @@ import os
 import shlex
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 
@@ -13,7 +13,16 @@ from podpass.cli.journey import print_event
 from podpass.cli.output import Format, note, print_table, print_value
 from podpass.lab.control.client import Control
 from podpass.lab.control.starting import delete, start, stop
-from podpass.lab.environment import Endpoints, LabPaths, host_variables, labs, state_home
+from podpass.lab.environment import (
+    ONLY_EXPLICIT,
+    PROXY_VARIABLES,
+    Endpoints,
+    LabPaths,
+    explicit_variables,
+    host_variables,
+    labs,
+    state_home,
+)
 from podpass.problems import PodpassError
 
 app = App(name="lab", help="The cluster and the cloud on this machine.")
@@ -216,14 +225,27 @@ def _which(cluster: dict[str, Any]) -> str:
 
 
 @app.command
-def env(*, name: Name = "default", output: Output = "table") -> int:
-    """Print the variables that point this shell's kubectl and Azure SDKs at a lab.
+def env(*, door: Literal["forward", "explicit"] = "forward", name: Name = "default", output: Output = "table") -> int:
+    """Print the variables that point this shell's kubectl, az and Azure SDKs at a lab.
 
     Example: eval "$(podpass lab env)"
+
+    Example: eval "$(podpass lab env --door explicit)"
+
+    Parameters
+    ----------
+    door:
+        forward: a proxy leads programs to the lab under Azure's own names. explicit: they are told that the cloud is
+        on this machine, and no proxy is set.
     """
     paths = _paths(name)
-    variables = host_variables(Endpoints(**Control(paths).status()["endpoints"]), paths)
+    endpoints = Endpoints(**Control(paths).status()["endpoints"])
+    explicit = door == "explicit"
+    variables = explicit_variables(endpoints, paths) if explicit else host_variables(endpoints, paths)
+    # A shell that used the other door before keeps none of its settings.
+    dropped = PROXY_VARIABLES if explicit else ONLY_EXPLICIT
     if output == "table":
+        print(f"unset {' '.join(dropped)}")
         for variable, value in variables.items():
             print(f"export {variable}={shlex.quote(value)}")
     else:

@@ -20,10 +20,12 @@ from podpass.lab.arm.model import Resource
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import LabClock, SkewedClock, rfc3339
 from podpass.lab.control.http import control_app
+from podpass.lab.doors import own
 from podpass.lab.doors.dns import Addresses
 from podpass.lab.doors.http import ForwardProxy, Gateway, OwnTls
 from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import lab_session, serve_dns, serve_forward_proxy, serve_gateway
+from podpass.lab.doors.planes import Planes
 from podpass.lab.doors.traces import TraceSeal
 from podpass.lab.embedded import EmbeddedCluster
 from podpass.lab.entra import Entra, SigningKeys
@@ -246,8 +248,8 @@ class Lab:
         self._ca.bundle(self.paths.ca_bundle)
         self._listeners = Listeners.bind(self.paths, self._remembered, self._wanted_ports, self._notes)
         self._stack.callback(self._listeners.close)
-        own = scenario.clusters[0]
-        self._own_name, self._own_guid = own.name, self._remembered.guid(f"cluster/{own.name}", own.id)
+        cluster = scenario.clusters[0]
+        self._own_name, self._own_guid = cluster.name, self._remembered.guid(f"cluster/{cluster.name}", cluster.id)
         self._surroundings = self._for_cluster()
         self._cluster = self._choose_cluster(scenario, new=new, applied=given is not None)
         async with asyncio.TaskGroup() as opening:
@@ -352,11 +354,14 @@ class Lab:
             self._issuer_keys,
             signing=signing,
             faults=self.faults,
+            resources=(own.origin(gateway[1]), own.vault_resource(gateway[1])),
         )
         self._arm = Arm(self._store, self.clock, self.journal, self._directory, entra.access_tokens)
         keyvault = KeyVault(self._store, self.clock, self.journal, entra.access_tokens, self._arm, faults=self.faults)
         people = self._arm.estate.people
-        graph = Graph(self._directory, self.clock, self.journal, entra.access_tokens, people)
+        graph = Graph(
+            self._directory, self.clock, self.journal, entra.access_tokens, people, audiences=(own.origin(gateway[1]),)
+        )
         names.only_existing("keyvault", keyvault.exists)
         await self._serve_caches(names)
         services: dict[str, App] = {
@@ -366,6 +371,7 @@ class Lab:
             "graph": graph.app,
             **self._cluster.services,
         }
+        services["planes"] = Planes(services)
         own_tls: dict[str, OwnTls] = {}
         issuers = Issuers(services["issuer"])
         services["issuer"] = unless_unreachable(issuers.app, self.faults)

@@ -7,8 +7,10 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from podpass.azure.clouds import PUBLIC
+from podpass.lab.doors import own
 from podpass.problems import PodpassError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -192,4 +194,27 @@ def host_variables(endpoints: Endpoints, paths: LabPaths) -> dict[str, str]:
         "PODPASS_SUBSCRIPTION_ID": endpoints.subscription_id,
         "PODPASS_OPERATOR_CLIENT_ID": endpoints.operator_client_id,
         "PODPASS_ISSUER": endpoints.issuer,
+    }
+
+
+PROXY_VARIABLES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy")
+ONLY_EXPLICIT = ("ARM_CLOUD_METADATA_URL", "AZURE_CORE_INSTANCE_DISCOVERY", "PODPASS_CLOUD")
+
+
+def explicit_variables(endpoints: Endpoints, paths: LabPaths) -> dict[str, str]:
+    """The variables for programs that are told where the cloud is, instead of being led there by a proxy.
+
+    None of PROXY_VARIABLES may be set beside them. Contract: the Azure HTTP surface, section 9 (a).
+    """
+    origin = own.origin(urlsplit(endpoints.gateway).port or 443)
+    variables = {name: value for name, value in host_variables(endpoints, paths).items() if name not in PROXY_VARIABLES}
+    return {
+        **variables,
+        "AZURE_AUTHORITY_HOST": f"{origin}/",
+        # az and MSAL ask the public cloud about login hosts that they do not know.
+        "AZURE_CORE_INSTANCE_DISCOVERY": "false",
+        # az keeps which cloud it is in, and its tokens by a login host without a port, in this directory.
+        "AZURE_CONFIG_DIR": str(paths.azure_config / "explicit"),
+        "ARM_CLOUD_METADATA_URL": f"{origin}/metadata/endpoints?api-version=2019-05-01",
+        "PODPASS_CLOUD": origin,
     }

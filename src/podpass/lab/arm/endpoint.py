@@ -1,13 +1,21 @@
 """Where the lab's ARM is reached, and how it takes access tokens.
 
+Under its own names it is a part of Azure's public cloud; a program that reaches it under any other sees a cloud of
+its own, whose planes are all where ARM is.
+
 Contract: Azure HTTP surface, section 1.1.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from podpass.azure import clouds
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.entra.access import Refusal
+
+OWN_CLOUD = "Podpass"
+"""What the lab calls its cloud towards clients that do not take it for Azure's."""
+_HOSTS = frozenset(("management.azure.com", "management.core.windows.net"))
 
 AUDIENCES = (
     "https://management.azure.com/",
@@ -26,6 +34,21 @@ class Endpoint:
     authority: str = clouds.PUBLIC.authority
     cloud: str = "AzureCloud"
     audiences: tuple[str, ...] = AUDIENCES
+    graph: str = clouds.PUBLIC.graph.rstrip("/")
+    vault_suffix: str = clouds.PUBLIC.key_vault_suffix
+
+    def seen_from(self, origin: str) -> "Endpoint":
+        """The cloud as it is to a client that reaches ARM at *origin*, scheme, host and port."""
+        if urlsplit(origin).hostname in _HOSTS:
+            return self
+        return replace(
+            self,
+            authority=origin,
+            cloud=OWN_CLOUD,
+            audiences=(*self.audiences, f"{origin}/", origin),
+            graph=origin,
+            vault_suffix=f"vault.{urlsplit(origin).netloc}",
+        )
 
 
 PUBLIC = Endpoint()

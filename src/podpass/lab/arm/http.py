@@ -126,13 +126,14 @@ class ArmHttp:
     def _authenticate(self, request: Request, address: Address) -> Caller | ArmError:
         subscription = self._estate.subscription(address.id.subscription) if address.id.subscription else None
         tenant_id = subscription.tenant_id if subscription else None
+        endpoint = self._endpoint.seen_from(_origin(request))
         found = self._access_tokens.authenticate(
-            request.headers.get("authorization"), audiences=self._endpoint.audiences, tenant_id=tenant_id
+            request.headers.get("authorization"), audiences=endpoint.audiences, tenant_id=tenant_id
         )
         if isinstance(found, Caller):
             return found
         now = rfc3339(self._estate.clock.now())
-        error = refused(found, self._endpoint, tenant_id=tenant_id, now=now)
+        error = refused(found, endpoint, tenant_id=tenant_id, now=now)
         self._journal.record(
             Hop(
                 who="unknown caller" if found.caller is None else described(self._estate.directory, found.caller),
@@ -222,9 +223,8 @@ class ArmHttp:
     def _metadata(self, request: Request) -> Response:
         document = metadata.cloud(
             api_version=request.query.get("api-version", "2019-05-01"),
-            name=self._endpoint.cloud,
-            authority=self._endpoint.authority,
             arm=_origin(request),
+            endpoint=self._endpoint.seen_from(_origin(request)),
         )
         return json_response(200, document, _headers(request))
 

@@ -5,14 +5,17 @@ Contract: Azure HTTP surface, section 7.1.
 
 from typing import Any
 
+from podpass.lab.arm.endpoint import Endpoint
+
 _LIST_UNTIL = "2021"
 
 
-def cloud(*, api_version: str, name: str, authority: str, arm: str) -> Any:
+def cloud(*, api_version: str, arm: str, endpoint: Endpoint) -> Any:
     """The answer of `/metadata/endpoints`: a list for versions up to 2020, one object after, endpoints for the oldest.
 
-    *authority* and *arm* are origins without a trailing slash.
+    *arm* is an origin without a trailing slash. What no plane of the lab stands behind is as in Azure's public cloud.
     """
+    authority = endpoint.authority
     audiences = ["https://management.core.windows.net/", "https://management.azure.com/"]
     if api_version in ("1.0", "2015-01-01"):
         return {
@@ -22,7 +25,7 @@ def cloud(*, api_version: str, name: str, authority: str, arm: str) -> Any:
             "authentication": {"loginEndpoint": f"{authority}/", "audiences": audiences},
         }
     described: dict[str, Any] = {
-        "name": name,
+        "name": endpoint.cloud,
         "portal": "https://portal.azure.com",
         "authentication": {
             "loginEndpoint": f"{authority}/",
@@ -33,7 +36,7 @@ def cloud(*, api_version: str, name: str, authority: str, arm: str) -> Any:
         "resourceManager": f"{arm}/",
         "graphAudience": "https://graph.windows.net/",
         "graph": "https://graph.windows.net/",
-        "microsoftGraphResourceId": "https://graph.microsoft.com/",
+        "microsoftGraphResourceId": f"{endpoint.graph}/",
         "gallery": "https://gallery.azure.com/",
         "batch": "https://batch.core.windows.net/",
         "media": "https://rest.media.azure.net",
@@ -46,7 +49,7 @@ def cloud(*, api_version: str, name: str, authority: str, arm: str) -> Any:
         "synapseAnalyticsResourceId": "https://dev.azuresynapse.net",
         "ossrdbmsResourceId": "https://ossrdbms-aad.database.windows.net",
         "suffixes": {
-            "keyVaultDns": "vault.azure.net",
+            "keyVaultDns": endpoint.vault_suffix,
             "mhsmDns": "managedhsm.azure.net",
             "storage": "core.windows.net",
             "acrLoginServer": "azurecr.io",

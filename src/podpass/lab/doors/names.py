@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from podpass.lab.doors import own
+
 CLUSTER_ZONE = "cluster.local"
 
 AZURE_PUBLIC: Mapping[str, str] = {
@@ -33,6 +35,7 @@ KUBERNETES: Mapping[str, str] = {
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _MAX_NAME = 253
+_UNKNOWN = "the lab does not emulate this host"
 
 
 class BadPattern(ValueError):
@@ -68,7 +71,7 @@ class Names:
         self._addresses: dict[str, Callable[[str], str]] = {}
         # A few hosts are asked for over and over; bounded, because the asker chooses the name.
         self._remembered = functools.lru_cache(maxsize=256)(self._find)
-        for table in tables or (AZURE_PUBLIC, KUBERNETES):
+        for table in tables or (AZURE_PUBLIC, KUBERNETES, own.TABLE):
             for pattern, service in table.items():
                 self.add(pattern, service)
 
@@ -112,8 +115,13 @@ class Names:
         return found if isinstance(found, Route) else None
 
     def resolve(self, host: str) -> Route | Nowhere:
-        """Where *host* leads, as DNS sees it: names below a star must also exist."""
+        """Where *host* leads, as DNS sees it: names below a star must also exist.
+
+        This machine's own names lead nowhere: to whoever asks they mean another machine, or a pod.
+        """
         found = self._match(host)
+        if isinstance(found, Route) and own.is_own(found.host):
+            return Nowhere(found.host, _UNKNOWN)
         if isinstance(found, Route) and found.label:
             exists = self._exists.get(found.service)
             if exists is not None and not exists(found.label):
@@ -138,7 +146,7 @@ class Names:
         label, _, suffix = name.partition(".")
         if (service := self._below.get(suffix)) is not None:
             return Route(service, label, name)
-        return Nowhere(name, "the lab does not emulate this host")
+        return Nowhere(name, _UNKNOWN)
 
 
 def normalise(host: str) -> str | None:

@@ -37,11 +37,14 @@ class Graph:
         journal: Journal,
         access_tokens: AccessTokens,
         people: People,
+        *,
+        audiences: tuple[str, ...] = (),
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._journal = journal
         self._access_tokens = access_tokens
+        self._audiences = (*AUDIENCES, *audiences)
         self.roles = DirectoryRoles(people)
         kinds = Catalogue(directory, clock, people, self.roles)
         self.operations = kinds.operations
@@ -49,7 +52,7 @@ class Graph:
         self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large, broken=self._broken)
 
     async def _handle(self, request: Request) -> Response:
-        caller = self._access_tokens.authenticate(request.headers.get("authorization"), audiences=AUDIENCES)
+        caller = self._access_tokens.authenticate(request.headers.get("authorization"), audiences=self._audiences)
         if not isinstance(caller, Caller):
             error = errors.token_missing() if caller.code == "missing" else errors.token_refused(caller)
             whose = "unknown caller" if caller.caller is None else described(self._directory, caller.caller)

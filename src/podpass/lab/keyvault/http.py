@@ -13,6 +13,7 @@ from podpass.azure import clouds
 from podpass.lab.arm import Allowed, Arm, Denied, Vault
 from podpass.lab.arm.principals import described, facts
 from podpass.lab.clock import Clock
+from podpass.lab.doors import own
 from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.faults import Faults
 from podpass.lab.journal import Hop, Journal, Outcome
@@ -41,11 +42,16 @@ _SERVICE_VERSION = "1.9.2089.1"
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where vaults and their login service are reached."""
+    """Where vaults and their login service are reached: under Azure's names, and on this machine under its own."""
 
     authority: str = clouds.PUBLIC.authority
-    suffixes: tuple[str, ...] = ("vault.azure.net",)
+    suffixes: tuple[str, ...] = (clouds.PUBLIC.key_vault_suffix, own.VAULTS)
     """What follows a vault's name in its host name."""
+
+    def authority_for(self, host: str) -> str:
+        """The login service of a client that reached a vault as *host*, which may have a port."""
+        suffix, colon, port = host.lower().partition(".")[2].partition(":")
+        return f"https://{own.HOST}{colon}{port}" if suffix == own.VAULTS else self.authority
 
 
 PUBLIC = Endpoint()
@@ -150,7 +156,8 @@ class KeyVaultHttp:
         )
         if isinstance(found, Caller):
             return found
-        challenge = f'Bearer authorization="{self._endpoint.authority}/{vault.tenant_id}", resource="{resource}"'
+        authority = self._endpoint.authority_for(request.host)
+        challenge = f'Bearer authorization="{authority}/{vault.tenant_id}", resource="{resource}"'
         error = errors.unauthorized(token_refusal(found, resource), challenge + found.challenge)
         what = f"{request.method} {request.path}"
         if found.code == "missing":
