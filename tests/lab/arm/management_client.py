@@ -8,9 +8,11 @@ PODPASS_TEST_TOKEN. Nothing of the clients is replaced.
 import asyncio
 import importlib
 import inspect
+import io
 import json
 import os
 import sys
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +145,63 @@ async def redis(client: Any, group: str, identity: str) -> None:
     seen["gone"] = await refusal(lambda: client.redis.get(group, "votes"))
 
 
+async def authorization(client: Any, group: str, identity: str) -> None:
+    subscription = "/".join(identity.split("/")[:3])
+    scope, principal = f"{subscription}/resourceGroups/{group}", os.environ["PODPASS_TEST_PRINCIPAL"]
+    definitions, assignments = client.role_definitions, client.role_assignments
+    role, name = str(uuid.UUID(int=0xA)), str(uuid.UUID(int=0xB))
+    wanted = {
+        "properties": {
+            "roleName": "Watcher",
+            "type": "CustomRole",
+            "permissions": [{"actions": ["Microsoft.KeyVault/*/read"], "notActions": ["*/deletedVaults/read"]}],
+            "assignableScopes": [subscription],
+        }
+    }
+
+    async def define(body: dict[str, Any]) -> Any:
+        raw = io.BytesIO(json.dumps(body).encode())
+        return await end(definitions.create_or_update(scope, role, raw, content_type="application/json"))
+
+    made = await define(wanted)
+    seen["defined"] = [made.role_name, made.role_type, made.permissions[0].actions, made.id.startswith(subscription)]
+    wanted["properties"]["roleName"] = "Looker"
+    seen["renamed"] = (await define(wanted)).role_name
+    read = await end(definitions.get(scope, role))
+    seen["read"] = [read.role_name, read.permissions[0].not_actions, read.assignable_scopes == [subscription]]
+    custom = await all_of(definitions.list(subscription, filter="type eq 'CustomRole'"))
+    seen["custom"] = [one.role_name for one in custom]
+    reader = await all_of(definitions.list(scope, filter="roleName eq 'Reader'"))
+    seen["built-in"] = [(one.role_name, one.role_type) for one in reader] == [("Reader", "BuiltInRole")]
+    given = {"roleDefinitionId": made.id, "principalId": principal}
+    assigned = await end(assignments.create(scope, name, {"properties": given}))
+    seen["assigned"] = [assigned.principal_type, assigned.role_definition_id == made.id, assigned.scope == scope]
+    again = await end(assignments.create(scope, name, {"properties": {**given, "description": "why"}}))
+    seen["described"] = again.description
+    seen["twice"] = await refusal(lambda: assignments.create(scope, str(uuid.UUID(int=0xC)), {"properties": given}))
+    seen["in use"] = await refusal(lambda: definitions.delete(scope, role))
+    pages = (
+        assignments.list_for_scope(scope, filter=f"atScope() and assignedTo('{principal}')"),
+        assignments.list_for_subscription(filter=f"principalId eq '{principal}'"),
+        assignments.list_for_resource_group(group),
+    )
+    seen["listed"] = [
+        [one.name == name for one in await all_of(page) if one.principal_id == principal] for page in pages
+    ]
+    seen["by id"] = (await end(assignments.get_by_id(assigned.id))).name == name
+    mine = await all_of(client.permissions.list_for_resource_group(group))
+    seen["permitted"] = [one.actions for one in mine]
+    seen["taken"] = (await end(assignments.delete(scope, name))).name == name
+    seen["taken again"] = await end(assignments.delete(scope, name))
+    seen["gone"] = [
+        await refusal(lambda: assignments.get(scope, name)),
+        (await end(definitions.delete(scope, role))).role_name,
+        await refusal(lambda: definitions.get(scope, role)),
+    ]
+
+
 CLIENTS = {
+    "authorization": ("azure.mgmt.authorization", "AuthorizationManagementClient", authorization),
     "keyvault": ("azure.mgmt.keyvault", "KeyVaultManagementClient", keyvault),
     "compute": ("azure.mgmt.compute", "ComputeManagementClient", compute),
     "redis": ("azure.mgmt.redis", "RedisManagementClient", redis),

@@ -36,6 +36,7 @@ async def run(world: World, client: str, mode: str, directory: Path) -> dict[str
                 "PATH": os.environ["PATH"],
                 "PODPASS_TEST_TOKEN": str(token),
                 "PODPASS_TEST_TENANT": TENANT,
+                "PODPASS_TEST_PRINCIPAL": identity.principal_id,
                 **doors.environ,
             },
         )
@@ -92,4 +93,25 @@ async def test_the_client_of_redis(world: World, tmp_path: Path, mode: str) -> N
         "listed": ["votes"],
         "taken": [409, "NameNotAvailable"],
         "gone": [404, "ResourceNotFound"],
+    }
+
+
+@MODES
+async def test_the_client_of_authorization(world: World, tmp_path: Path, mode: str) -> None:
+    assert await run(world, "authorization", mode, tmp_path) == {
+        "defined": ["Watcher", "CustomRole", ["Microsoft.KeyVault/*/read"], True],
+        "renamed": "Looker",
+        "read": ["Looker", ["*/deletedVaults/read"], True],
+        "custom": ["Looker"],
+        "built-in": True,
+        "assigned": ["ServicePrincipal", True, True],
+        "described": "why",
+        "twice": [409, "RoleAssignmentExists"],
+        "in use": [400, "RoleDefinitionHasAssignments"],
+        "listed": [[True], [True], [True]],
+        "by id": True,
+        "permitted": [["*"]],
+        "taken": True,
+        "taken again": None,
+        "gone": [[404, "RoleAssignmentNotFound"], "Looker", [404, "RoleDefinitionDoesNotExist"]],
     }

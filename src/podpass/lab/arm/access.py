@@ -210,6 +210,14 @@ def in_list(
     return True
 
 
+def _permissions(estate: Estate, call: Call) -> Answer:
+    """What the caller may do at the scope, a set of permissions for each role it has there."""
+    scope, known = estate.require_scope(call.address.id), estate.definitions.all()
+    held = (known.get(one.role) for one in estate.grants(call.principal_id) if covers(one.scope, scope))
+    found = [permission.to_dict() for definition in held if definition for permission in definition.permissions]
+    return Answer(200, items=tuple(found))
+
+
 def _must_be_named(call: Call) -> None:
     if call.address.tail:
         raise errors.method_not_allowed(call.method, call.address.type)
@@ -219,6 +227,12 @@ OPERATIONS = (
     Operation(method="GET", path=TYPE, action=f"{TYPE}/read", run=_get),
     Operation(method="PUT", path=TYPE, action=f"{TYPE}/write", run=_put),
     Operation(method="DELETE", path=TYPE, action=f"{TYPE}/delete", run=_delete),
+    Operation(
+        method="GET",
+        path="Microsoft.Authorization/permissions",
+        action="Microsoft.Authorization/permissions/read",
+        run=_permissions,
+    ),
 )
 
 __all__ = ["OPERATIONS", "AssignmentProperties", "assign"]

@@ -28,6 +28,15 @@ class Permission:
             matches(pattern, action) for pattern in removed
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """As Resource Manager shows it."""
+        return {
+            "actions": self.actions,
+            "notActions": self.not_actions,
+            "dataActions": self.data_actions,
+            "notDataActions": self.not_data_actions,
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class RoleDefinition:

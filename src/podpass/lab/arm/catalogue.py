@@ -60,7 +60,6 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         *caches.NOT_EMULATED,
         "Microsoft.Authorization/classicAdministrators",
         "Microsoft.Authorization/denyAssignments",
-        "Microsoft.Authorization/permissions",
         "Microsoft.Authorization/policyAssignments",
         "Microsoft.Authorization/policyDefinitions",
         "Microsoft.Authorization/providerOperations",

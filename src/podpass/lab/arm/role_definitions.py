@@ -281,15 +281,7 @@ def shown(estate: Estate, definition: RoleDefinition, scope: str) -> Mapping[str
         "type": _type(definition),
         "description": definition.description,
         "assignableScopes": definition.assignable_scopes,
-        "permissions": [
-            {
-                "actions": permission.actions,
-                "notActions": permission.not_actions,
-                "dataActions": permission.data_actions,
-                "notDataActions": permission.not_data_actions,
-            }
-            for permission in definition.permissions
-        ],
+        "permissions": [permission.to_dict() for permission in definition.permissions],
     }
     if made is not None:
         properties |= {
