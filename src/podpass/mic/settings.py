@@ -3,7 +3,7 @@
 Contract: pod identity, section 2.10, with the names of the original's flags, and section 9 (16).
 """
 
-import socket
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ class Settings:
             immutable=reader.value("immutable-user-msis", _ids) or frozenset(),
             max_retries=reader.value("update-user-msi-max-retry", values.count) or 0,
             retry_seconds=reader.value("update-user-msi-retry-interval", values.seconds) or 0.0,
-            instance=reader.value("leader-election-instance", values.text) or socket.gethostname(),
+            instance=reader.value("leader-election-instance", values.text) or platform.node(),
             election_namespace=reader.value("leader-election-namespace", values.namespace) or "",
             election_name=reader.value("leader-election-name", values.text) or "",
             election_seconds=reader.value("leader-election-duration", _positive) or 15.0,
