@@ -448,10 +448,73 @@ def test_a_rotation_keeps_the_tokens_of_the_key_before_valid_for_a_day(own: Clus
     assert not believed(first)
     assert believed(second)
     assert keys()[1:] == second_keys[:1]
+    # The webhook's own token was one of the first key's.
+    path = own.directory / "labelled.json"
+    path.write_text(manifest("labelled", "default", ["true"]))
+    own.kubectl("red", "apply", "-f", str(path))
+    assert "AZURE_FEDERATED_TOKEN_FILE" in own.kubectl("red", "get", "pod", "labelled", "-o", "yaml")
     own.lab.control.advance(24 * 3600 + 60)
     assert own.state("red")["state"] == "running"
     assert not believed(second)
     assert len(keys()) == 1
+
+
+def test_a_cluster_that_is_damaged_keeps_no_other_one_from_running(own: Clusters) -> None:
+    own.make("red", "blue")
+    own.kubeconfig("blue")
+    red = own.lab.paths.of_cluster(own.state("red")["guid"])
+    stop(own.lab.paths)
+    red.database.write_bytes(b"this is no database" * 1_000)
+    for beside in ("-wal", "-shm"):
+        red.database.with_name(red.database.name + beside).unlink(missing_ok=True)
+    start(own.lab.paths, home=own.lab.home)
+    later = Clusters(RunningLab(own.lab.paths, own.lab.home), own.directory)
+    assert later.kubectl("blue", "get", "nodes", "-o", "name") == "node/lab-node\n"
+    assert later.state("red")["state"] == "failed"
+    assert str(red.database) in later.state("red")["why"]
+    assert any(note.startswith("cluster red: ") for note in later.lab.control.status()["notes"])
+    assert later.remove("red") == {}
+    assert not red.directory.exists()
+
+
+SCENARIO = """
+version: 1
+tenants: [{name: contoso}]
+subscriptions: [{name: shop, tenant: contoso}]
+resourceGroups: [{name: shop, subscription: shop, location: westeurope}]
+clusters: [{name: red, tenant: contoso, region: westeurope, resourceGroup: shop}]
+managedClusters: [{name: blue, resourceGroup: shop}]
+"""
+
+
+def test_the_labs_own_cluster_stands_for_a_managed_one(tmp_path: Path) -> None:
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(SCENARIO)
+    paths = LabPaths.of("placed", home=tmp_path)
+    start(paths, home=tmp_path, scenario=scenario)
+    try:
+        lab = RunningLab(paths, tmp_path)
+        clusters = Clusters(lab, tmp_path)
+        assert {each["name"]: each["state"] for each in lab.control.status()["clusters"]} == dict.fromkeys(
+            NAMES, "running"
+        )
+        assert clusters.state("red")["server"] == lab.endpoints.api
+        assert clusters.state("red")["issuer"] == lab.endpoints.issuer
+        document = clusters.kubeconfig("red", admin=True)
+        document["clusters"][0]["cluster"]["server"] = f"https://{clusters.state('red')['fqdn']}:443"
+        clusters.file("red").write_text(yaml.safe_dump(document))
+        assert clusters.make("red", nodes=2)["red"]["properties"]["provisioningState"] == "Succeeded"
+        assert len(clusters.kubectl("red", "get", "nodes", "-o", "name").split()) == 2
+        assert len(lab.kubectl("get", "nodes", "-o", "name").split()) == 2
+        assert lab.control.add_node()["name"] == "lab-node-3"
+        clusters.make("blue", nodes=2)
+        assert len(lab.kubectl("get", "nodes", "-o", "name").split()) == 3
+        assert clusters.remove("red")["properties"]["provisioningState"] == "Failed"
+        assert clusters.state("red")["state"] == "running"
+        assert lab.kubectl("get", "nodes", "-o", "name")
+    finally:
+        stop(paths)
+        delete(paths)
 
 
 def test_a_pod_reaches_another_cluster_by_the_file_it_was_given(own: Clusters) -> None:

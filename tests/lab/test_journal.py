@@ -6,7 +6,7 @@ import sqlite3
 
 from podpass.lab import journal as module
 from podpass.lab.clock import LabClock
-from podpass.lab.journal import Hop, Journal, event_members, tracing
+from podpass.lab.journal import Hop, Journal, event_members, tracing, within
 from podpass.lab.store import Store
 
 
@@ -34,6 +34,14 @@ def test_events_of_one_request_share_a_trace() -> None:
         journal.record(hop("two"))
     journal.record(hop("three"))
     assert [event.hop.what for event in journal.events(trace=trace)] == ["one", "two"]
+
+
+def test_an_event_tells_the_managed_cluster_that_it_happened_in() -> None:
+    journal = new_journal()
+    with within("red"):
+        journal.record(hop("inside"))
+    journal.record(hop("outside"))
+    assert [event_members(event)["cluster"] for event in journal.events()] == ["red", ""]
 
 
 async def test_a_follower_sees_past_and_coming_events_once_and_in_order() -> None:

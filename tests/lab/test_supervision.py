@@ -4,6 +4,9 @@ import asyncio
 
 import structlog
 
+from podpass.lab.clock import LabClock
+from podpass.lab.journal import Hop, Journal, within
+from podpass.lab.store import Store
 from podpass.lab.supervision import Supervision
 
 
@@ -43,3 +46,21 @@ async def test_a_loop_that_fails_is_begun_anew() -> None:
         supervision.start("node", loop)
         await again.wait()
         assert supervision.report()["node"]["failures"] == 1
+
+
+async def test_a_loop_sees_the_context_of_where_its_owner_was_made_whoever_starts_it() -> None:
+    """A node that a person adds to a managed cluster records what happens there as of that cluster."""
+    told: asyncio.Queue[str] = asyncio.Queue()
+    journal = Journal(Store.open(None), LabClock())
+
+    async def loop() -> None:
+        event = journal.record(Hop(who="kubelet", whom="node", what="run", outcome="done"))
+        told.put_nowait(event.cluster)
+        await asyncio.Event().wait()
+
+    with within("red"):
+        supervision = Supervision(structlog.get_logger())
+    async with asyncio.timeout(5), supervision:
+        with within("blue"):
+            supervision.start("node", loop)
+        assert await told.get() == "red"

@@ -33,10 +33,10 @@ from podpass.lab.entra.directory import Application, Directory
 from podpass.lab.environment import Endpoints, LabPaths, host_variables, pod_variables, state_home
 from podpass.lab.faults import Faults, unless_unreachable
 from podpass.lab.filling import Clouds, Filling
-from podpass.lab.fleet.hosted import AppliedRecords, Doors, Hosted, authority_of
+from podpass.lab.fleet.doors import Doors
 from podpass.lab.fleet.issuers import Issuers
+from podpass.lab.fleet.kept import AppliedRecords
 from podpass.lab.fleet.loop import Fleet, Managed
-from podpass.lab.fleet.own import Own
 from podpass.lab.graph import Graph
 from podpass.lab.instance import Instance
 from podpass.lab.journal import Journal
@@ -220,14 +220,14 @@ class Lab:
         """
         if cluster in ("", self._own_name):
             own = isinstance(self._cluster, EmbeddedCluster)
-            authority = str(self.paths.keys / "ca") if own else ""
+            authority = str(self.paths.authority) if own else ""
             return {"kubeconfig": self._cluster.kubeconfig(), "authority": authority}
         try:
             guid = self._fleet.guid_of(cluster)
             text = self._fleet.kubeconfig(guid, admin=True)
         except KeyError:
             raise PodpassError("PP142", cluster=cluster, have=self._cluster_names(), lab=self.paths.name) from None
-        return {"kubeconfig": text, "authority": str(authority_of(self.paths, guid))}
+        return {"kubeconfig": text, "authority": str(self.paths.of_cluster(guid).authority)}
 
     def _cluster_names(self) -> str:
         return ", ".join(dict.fromkeys([self._own_name, *(entry["name"] for entry in self._fleet.described())]))
@@ -243,7 +243,7 @@ class Lab:
         # What `up` gets without a file is what the lab was filled with before.
         scenario = given or self._remembered.scenario or DEFAULT
         new = self._remembered.scenario is None
-        self._ca = CertificateAuthority.open(self.paths.keys / "ca")
+        self._ca = CertificateAuthority.open(self.paths.authority)
         replace_file(self.paths.ca_certificate, self._ca.pem, mode=0o644)
         self._ca.bundle(self.paths.ca_bundle)
         self._listeners = Listeners.bind(self.paths, self._remembered, self._wanted_ports, self._notes)
@@ -261,8 +261,9 @@ class Lab:
             self._remembered.keep_scenario(scenario)
         self._keep_endpoints(scenario)
         await self._stack.enter_async_context(self._fleet)
-        self._fleet.begin(self._arm.hosted)
         self._supervision = await self._cluster.start(self.endpoints.tenant_id)
+        # Its own cluster may be one of those that are to be changed.
+        self._fleet.begin(self._arm.hosted)
         await self._fleet.settled()
         self._supervision.start("deployments", self._arm.deployments.run)
         await self._stack.enter_async_context(serving(self._control_app(), [self._listeners.control]))
@@ -429,6 +430,10 @@ class Lab:
         self._cache_supervision.start("caches", caches.run)
 
     def _managed(self, cluster: HostedCluster) -> Managed:
+        # Most labs need none of this.
+        from podpass.lab.fleet.hosted import Hosted
+        from podpass.lab.fleet.own import Own
+
         if cluster.guid == self._own_guid:
             embedded = self._cluster if isinstance(self._cluster, EmbeddedCluster) else None
             return Own(cluster, self._surroundings, embedded, self._doors)

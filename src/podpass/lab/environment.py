@@ -90,6 +90,15 @@ class LabPaths:
         return self.directory / "clusters"
 
     @property
+    def authority(self) -> Path:
+        """The directory of the certificate authority."""
+        return self.keys / "ca"
+
+    def of_cluster(self, guid: str) -> "LabPaths":
+        """The files of a managed cluster beside the lab's own."""
+        return LabPaths(self.name, self.clusters / guid)
+
+    @property
     def endpoints(self) -> Path:
         return self.directory / "endpoints.json"
 

@@ -61,6 +61,7 @@ class Asking:
 class Machine:
     """A managed cluster that runs nowhere. A change takes until *gate* is open, and fails while *broken* says why."""
 
+    beside = True
     embedded = None
     ca = None
     keys = Path()

@@ -3,21 +3,17 @@
 import asyncio
 import shutil
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import msgspec
 
 from podpass.lab.arm.hosting import HostedCluster
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.doors.dns import Addresses
-from podpass.lab.doors.http import OwnTls
-from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import serve_dns
 from podpass.lab.embedded import EmbeddedCluster
-from podpass.lab.environment import LabPaths
 from podpass.lab.fleet import keys
-from podpass.lab.fleet.issuers import Issuers
+from podpass.lab.fleet.doors import Doors
+from podpass.lab.fleet.kept import AppliedRecords
 from podpass.lab.fleet.nodes import resize
 from podpass.lab.fleet.plan import Action, Applied, Remove, Resize, Rotate, Start, Stop, UseWebhook, Withdraw, after
 from podpass.lab.journal import within
@@ -27,45 +23,6 @@ from podpass.lab.node_set import resized
 from podpass.lab.remembered import Remembered
 from podpass.lab.store import Store
 from podpass.lab.surroundings import Surroundings
-from podpass.serving.asgi import App
-
-_SERVICE, _KIND = "fleet", "applied"
-
-
-@dataclass(frozen=True, slots=True)
-class Doors:
-    """The lab's doors, by which clusters are reached: each adds itself when it runs, and takes itself away."""
-
-    names: Names
-    services: dict[str, App]
-    own_tls: dict[str, OwnTls]
-    issuers: Issuers
-
-    def open(self, cluster: HostedCluster, embedded: EmbeddedCluster) -> None:
-        service = f"managed/{cluster.guid}"
-        self.services[service] = embedded.app
-        self.own_tls[service] = embedded.own_tls
-        self.names.add(cluster.fqdn, service)
-
-    def close(self, cluster: HostedCluster) -> None:
-        service = f"managed/{cluster.guid}"
-        self.names.remove(cluster.fqdn)
-        self.own_tls.pop(service, None)
-        self.services.pop(service, None)
-
-
-class AppliedRecords:
-    """How clusters were made last, in *store*, by guid."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def get(self, guid: str) -> Applied | None:
-        kept = self._store.get(_SERVICE, _KIND, guid)
-        return None if kept is None else msgspec.convert(kept, Applied)
-
-    def put(self, guid: str, applied: Applied) -> None:
-        self._store.put(_SERVICE, _KIND, guid, applied)
 
 
 async def change(embedded: EmbeddedCluster, action: Action, guid: str, records: AppliedRecords, now: float) -> None:
@@ -85,21 +42,18 @@ async def change(embedded: EmbeddedCluster, action: Action, guid: str, records: 
     records.put(guid, after(applied, action, now=now))
 
 
-def authority_of(lab: LabPaths, guid: str) -> Path:
-    """Where a cluster beside the lab's own keeps its certificate authority."""
-    return LabPaths(lab.name, lab.clusters / guid).keys / "ca"
-
-
 class Hosted:
     """A managed cluster with a directory of its own; nothing of it is there until it is started.
 
     *lab* is what the lab gives to its own cluster, *runtime* how pods are to run.
     """
 
+    beside = True
+
     def __init__(self, guid: str, lab: Surroundings, doors: Doors, runtime: str) -> None:
         self._guid = guid
         self._lab, self._doors, self._runtime = lab, doors, runtime
-        self._paths = LabPaths(lab.paths.name, lab.paths.clusters / guid)
+        self._paths = lab.paths.of_cluster(guid)
         self._sockets = PodSockets.of_another(lab.paths, guid)
         self._stack = AsyncExitStack()
         self._records: AppliedRecords | None = None
@@ -146,7 +100,7 @@ class Hosted:
             stack.callback(store.close)
             remembered, records = Remembered(store), AppliedRecords(store)
             applied = records.get(self._guid) or Applied.at_first(cluster)
-            ca = CertificateAuthority.open(authority_of(lab.paths, self._guid))
+            ca = CertificateAuthority.open(paths.authority)
             listeners = bind_cluster(self._sockets, remembered, self.notes)
             stack.callback(listeners.close)
             embedded = EmbeddedCluster(

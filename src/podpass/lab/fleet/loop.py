@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from podpass.lab.arm.hosting import HostedCluster, HostedClusters
 from podpass.lab.certificates import CertificateAuthority
@@ -17,13 +17,15 @@ from podpass.lab.clock import Clock
 from podpass.lab.doors.origin import asked_by_pod
 from podpass.lab.embedded import EmbeddedCluster
 from podpass.lab.environment import LabPaths
-from podpass.lab.fleet.credentials import kubeconfig_of
-from podpass.lab.fleet.hosted import Hosted
-from podpass.lab.fleet.plan import MOST_NODES_EACH, Action, Applied, Remove, plan
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.lab.start_failures import explained
 from podpass.lab.supervision import Supervision
 from podpass.telemetry.logging import Logger
+
+if TYPE_CHECKING:
+    from podpass.lab.fleet.plan import Action, Applied
+
+# Most labs have no managed cluster: what only those need is imported with the first one.
 
 FIRST_LOOK_SECONDS = 30.0
 
@@ -35,6 +37,8 @@ class Managed(Protocol):
     """None while it does not run, or runs elsewhere."""
     ca: CertificateAuthority | None
     notes: list[str]
+    beside: bool
+    """Whether it runs beside the lab's own cluster, and is not that one."""
 
     @property
     def runs(self) -> bool: ...
@@ -43,9 +47,9 @@ class Managed(Protocol):
     def keys(self) -> Path: ...
 
     @property
-    def applied(self) -> Applied | None: ...
+    def applied(self) -> "Applied | None": ...
 
-    async def do(self, action: Action, cluster: HostedCluster) -> None:
+    async def do(self, action: "Action", cluster: HostedCluster) -> None:
         """Raises what keeps it from being done."""
         ...
 
@@ -97,6 +101,8 @@ class Fleet:
 
         A program on the host reaches its port on loopback, with the lab's proxy or without it; a pod only its name.
         """
+        from podpass.lab.fleet.credentials import kubeconfig_of
+
         entry = self._entries[guid]
         embedded, ca = entry.managed.embedded, entry.managed.ca
         if embedded is None or ca is None:
@@ -137,7 +143,7 @@ class Fleet:
     @property
     def others(self) -> list[EmbeddedCluster]:
         """The clusters that run beside the lab's own."""
-        embedded = [entry.managed.embedded for entry in self._entries.values() if isinstance(entry.managed, Hosted)]
+        embedded = [entry.managed.embedded for entry in self._entries.values() if entry.managed.beside]
         return [cluster for cluster in embedded if cluster is not None]
 
     def guid_of(self, name: str) -> str:
@@ -242,6 +248,8 @@ class Fleet:
 
     async def _make_so(self, entry: _Entry, cluster: HostedCluster) -> str:
         """Do all that is planned; why it could not be done, or nothing."""
+        from podpass.lab.fleet.plan import Remove, plan
+
         managed = entry.managed
         try:
             while actions := plan(cluster, managed.applied, runs=managed.runs, now=self._clock.now()):
@@ -251,7 +259,7 @@ class Fleet:
                 if isinstance(actions[0], Remove):
                     break
         except Exception as error:  # noqa: BLE001 - the outermost turn of one cluster: told, and tried again
-            why = _words(error, self._paths)
+            why = _words(error, self._paths.of_cluster(cluster.guid))
             self._log.warning("fleet.change.failed", cluster=cluster.name, change=entry.doing, reason=why)
             self._record(cluster, entry.doing, why)
             return why
@@ -272,7 +280,7 @@ def _words(error: Exception, paths: LabPaths) -> str:
     while isinstance(found, BaseExceptionGroup):
         found = found.exceptions[0]
     problem = explained(found, paths)
-    return str(problem if problem is not None else found) or type(found).__name__
+    return problem.cause if problem is not None else str(found) or type(found).__name__
 
 
 def _described(guid: str, entry: _Entry) -> dict[str, Any]:
@@ -298,6 +306,8 @@ def _described(guid: str, entry: _Entry) -> dict[str, Any]:
 
 
 def _notes(entry: _Entry) -> list[str]:
+    from podpass.lab.fleet.plan import MOST_NODES_EACH
+
     notes = list(entry.managed.notes)
     if entry.refused:
         notes.append(entry.refused)

@@ -8,7 +8,9 @@ from pathlib import Path
 from podpass.lab.arm.hosting import HostedCluster
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.embedded import EmbeddedCluster
-from podpass.lab.fleet.hosted import AppliedRecords, Doors, change
+from podpass.lab.fleet.doors import Doors
+from podpass.lab.fleet.hosted import change
+from podpass.lab.fleet.kept import AppliedRecords
 from podpass.lab.fleet.plan import Action, Applied, Remove, Stop, nodes_of
 from podpass.lab.surroundings import Surroundings
 
@@ -22,6 +24,7 @@ class Own:
 
     notes: list[str] = []  # noqa: RUF012 - it has none of its own: the lab tells them
 
+    beside = False
     runs = True
 
     def __init__(
