@@ -1,9 +1,15 @@
 """What a managed cluster can't be: the code, the words, and nothing left behind."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from podpass.lab.arm.estate import parsed_id
+from podpass.lab.arm.managed_clusters import gaps
+from podpass.lab.arm.managed_clusters.bodies import Pool, Properties
 from podpass.lab.cluster.discovery import VERSION
 from tests.lab.arm.azure_world import SUBSCRIPTION, World
 from tests.lab.arm.cluster_host import ClusterHost
@@ -153,6 +159,13 @@ async def test_a_service_principal_can_take_the_place_of_a_managed_identity(worl
     assert "identity" not in found
 
 
+async def test_passwords_are_never_shown(world: World, host: ClusterHost) -> None:
+    windows = {"adminUsername": "azureuser", "adminPassword": "never shown"}
+    made = await world.call("PUT", CLUSTER, body(windowsProfile=windows))
+    assert made.body["properties"]["windowsProfile"] == {"adminUsername": "azureuser"}
+    assert "never shown" not in "".join(world.store.connection.iterdump())
+
+
 async def test_one_user_assigned_identity_is_the_clusters_own(world: World, host: ClusterHost) -> None:
     control, kubelet = world.identity("control"), world.identity("kubelet")
     content = {**body(), "identity": {"type": "UserAssigned", "userAssignedIdentities": {control.id: {}}}}
@@ -252,3 +265,37 @@ async def test_nothing_is_created_for_a_provider_that_is_not_registered(world: W
     await world.call("POST", f"/subscriptions/{SUBSCRIPTION}/providers/Microsoft.ContainerService/unregister")
     refused = await world.call("PUT", CLUSTER, body())
     assert (refused.status, refused.code) == (409, "MissingSubscriptionRegistration")
+
+
+NAMES = st.sampled_from(
+    sorted(
+        {
+            *Properties.__struct_encode_fields__,
+            *Pool.__struct_encode_fields__,
+            *(part for path in gaps.SWITCHES for part in path.split(".")),
+            "enabled",
+            "mode",
+            "code",
+            "resourceId",
+            "userAssignedIdentities",
+            "userAssignedIdentityExceptions",
+            "workloadIdentity",
+            "kubeletidentity",
+            "linuxProfile",
+            "nodeProvisioningProfile",
+            "scaleSetPriority",
+        }
+    )
+)
+SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=4)
+VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(NAMES, inner, max_size=3))
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(member=NAMES, value=VALUES, pool=st.booleans())
+def test_nothing_in_a_body_breaks_the_service(world: World, member: str, value: Any, pool: bool) -> None:
+    content = body()
+    (content["properties"]["agentPoolProfiles"][0] if pool else content["properties"])[member] = value
+    answer = asyncio.run(world.call("PUT", CLUSTER, content))
+    assert answer.status in (200, 201, 400, 409, 501), answer.body
+    world.arm.estate.delete(parsed_id(CLUSTER))

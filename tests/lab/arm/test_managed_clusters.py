@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from podpass.lab.arm import Allowed
+from podpass.lab.arm.estate import parsed_id
 from podpass.lab.cluster.discovery import VERSION
 from podpass.lab.store import Store
 from podpass.tokens.keys import SigningKey
@@ -288,6 +290,30 @@ async def test_it_goes_with_all_it_had_once_the_host_has_removed_it(world: World
     assert [one for one in world.arm.estate.assignments.all() if "MC_shop" in one.scope] == []
     assert host.arm.hosted.wanted() == []
     assert (await world.call("DELETE", CLUSTER)).status == 204
+
+
+async def test_a_lock_on_the_group_of_its_nodes_keeps_it(world: World, host: ClusterHost) -> None:
+    await create(world, host)
+    lock = f"{NODES}/providers/Microsoft.Authorization/locks/keep"
+    await world.call("PUT", lock, {"properties": {"level": "CanNotDelete"}})
+    for path in (CLUSTER, GROUP):
+        refused = await world.call("DELETE", path)
+        assert (refused.status, refused.code) == (409, "ScopeLocked")
+    assert (await state(world), host.settle()) == ("Succeeded", [])
+    await world.call("DELETE", lock)
+    assert (await world.call("DELETE", CLUSTER)).status == 202
+
+
+async def test_a_cluster_of_an_older_version_becomes_what_it_is_now(world: World, host: ClusterHost) -> None:
+    await create(world, host)
+    kept = world.arm.estate.require(parsed_id(CLUSTER))
+    pools = [{**pool, "orchestratorVersion": "1.36.0"} for pool in kept.properties["agentPoolProfiles"]]
+    older = {**kept.properties, "kubernetesVersion": "1.36.0", "agentPoolProfiles": pools}
+    world.arm.estate.keep(replace(kept, properties=older))
+    assert (await update(world)).status == 200
+    found = (await show(world))["properties"]
+    for version in (found["kubernetesVersion"], found["agentPoolProfiles"][0]["orchestratorVersion"]):
+        assert f"v{version}" == VERSION["gitVersion"]
 
 
 async def test_a_deletion_ends_a_creation(world: World, host: ClusterHost) -> None:

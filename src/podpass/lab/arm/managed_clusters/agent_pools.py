@@ -11,7 +11,7 @@ from typing import Any
 from podpass.lab.arm import errors, long_running, preconditions
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.managed_clusters import cluster as clusters
-from podpass.lab.arm.managed_clusters import hosted, node_group, pools, refusals
+from podpass.lab.arm.managed_clusters import hosted, node_group, pod_identity, pools, refusals
 from podpass.lab.arm.managed_clusters.bodies import read_pool, without_nulls
 from podpass.lab.arm.managed_clusters.names import POOLS, TYPE
 from podpass.lab.arm.model import Answer, Call, Operation, Resource, decoded_json
@@ -35,10 +35,8 @@ def _put(estate: Estate, call: Call) -> Answer:
     wanted = {**without_nulls(dict(given)), "name": name}
     present = {pool["name"]: pool for pool in cluster.properties["agentPoolProfiles"]}
     profile = cluster.properties.get("podIdentityProfile") or {}
-    if profile.get("enabled") and not pools.is_plain(read_pool(wanted)):
-        raise errors.bad_request(
-            "PodIdentity addon is only supported with Linux node pools backed by virtual machine scale sets."
-        )
+    if profile.get("enabled"):
+        pod_identity.check_pools([read_pool(wanted)])
     most = next(iter(present.values()))["maxPods"]
     before = present.get(name.lower())
     preconditions.check(call, None if before is None else preconditions.tag(before))

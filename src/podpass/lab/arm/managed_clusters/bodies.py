@@ -15,6 +15,10 @@ class _Struct(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     pass
 
 
+class PowerState(_Struct, frozen=True, kw_only=True, rename="camel"):
+    code: str | None = None
+
+
 class Pool(_Struct, frozen=True, kw_only=True, rename="camel"):
     """One of `agentPoolProfiles`, or the properties of an agent pool."""
 
@@ -26,7 +30,10 @@ class Pool(_Struct, frozen=True, kw_only=True, rename="camel"):
     mode: Literal["System", "User", "Gateway"] | None = None
     orchestrator_version: str | None = None
     max_pods: int | None = None
+    os_disk_size_gb: int | None = msgspec.field(default=None, name="osDiskSizeGB")
     enable_auto_scaling: bool | None = None
+    power_state: PowerState | None = None
+    tags: dict[str, str] | None = None
     vnet_subnet_id: str | None = msgspec.field(default=None, name="vnetSubnetID")
 
 
@@ -85,6 +92,7 @@ class Properties(_Struct, frozen=True, kw_only=True, rename="camel"):
     pod_identity_profile: PodIdentityProfile | None = None
     identity_profile: dict[str, KubeletIdentity] | None = None
     service_principal_profile: ServicePrincipal | None = None
+    windows_profile: dict[str, Any] | None = None
 
 
 class Sku(_Struct, frozen=True, kw_only=True, rename="camel"):

@@ -64,7 +64,7 @@ def shape(estate: Estate, draft: Draft) -> Shaped:
     if (body.sku.name if body.sku else "Base") == "Automatic":
         raise errors.not_emulated("AKS Automatic")
     dns_prefix = _dns_prefix(given, before)
-    version = versions.chosen(given.kubernetes_version or "")
+    version = versions.chosen(given.kubernetes_version, before.get("kubernetesVersion"))
     if version is None:
         raise refusals.version_not_supported(draft.id.name, given.kubernetes_version or "")
     has_issuer, has_workload_identity = _token_profiles(given, before)
@@ -81,8 +81,8 @@ def shape(estate: Estate, draft: Draft) -> Shaped:
         **{name: value for name, value in properties.items() if name not in READ_ONLY},
         "provisioningState": "Succeeded",
         "powerState": before.get("powerState", {"code": "Running"}),
-        "kubernetesVersion": given.kubernetes_version or before.get("kubernetesVersion") or version,
-        "currentKubernetesVersion": version,
+        "kubernetesVersion": version,
+        "currentKubernetesVersion": versions.CURRENT,
         "dnsPrefix": dns_prefix,
         "fqdn": names.host(dns_prefix, guid, location),
         "azurePortalFQDN": names.portal_host(dns_prefix, guid, location),
@@ -105,6 +105,9 @@ def shape(estate: Estate, draft: Draft) -> Shaped:
         del wanted["securityProfile"]["workloadIdentity"]
     if podded is not None:
         wanted["podIdentityProfile"] = podded.profile
+    if "windowsProfile" in wanted:
+        # The password is for those who set it.
+        wanted["windowsProfile"] = {k: v for k, v in wanted["windowsProfile"].items() if k != "adminPassword"}
     extra: dict[str, Any] = {"sku": _sku(body, existing), "kind": "Base"}
     if identity is not None:
         extra["identity"] = identity

@@ -5,7 +5,7 @@ from typing import Any
 
 from podpass.lab.arm import errors
 
-_SWITCHES: Mapping[str, str] = {
+SWITCHES: Mapping[str, str] = {
     "aadProfile": "Microsoft Entra integration of managed clusters",
     "aiToolchainOperatorProfile.enabled": "the AI toolchain operator",
     "apiServerAccessProfile.authorizedIPRanges": "authorized IP ranges of managed clusters",
@@ -29,13 +29,13 @@ _SWITCHES: Mapping[str, str] = {
 
 def check(properties: Mapping[str, Any]) -> None:
     """Raises ArmError, 501, for the first thing in *properties* that the lab can't do."""
-    for path, what in _SWITCHES.items():
+    for path, what in SWITCHES.items():
         if _at(properties, path):
             raise errors.not_emulated(what)
     for name, profile in _members(properties.get("addonProfiles")):
         if isinstance(profile, Mapping) and profile.get("enabled"):
             raise errors.not_emulated(f"the add-on {name} of managed clusters")
-    if (properties.get("nodeProvisioningProfile") or {}).get("mode") == "Auto":
+    if _at(properties, "nodeProvisioningProfile.mode") == "Auto":
         raise errors.not_emulated("node auto-provisioning")
 
 
@@ -49,7 +49,7 @@ def check_pool(pool: Mapping[str, Any]) -> None:
         raise errors.not_emulated("node pools other than virtual machine scale sets")
     if str(pool.get("scaleSetPriority") or "Regular").lower() != "regular":
         raise errors.not_emulated("spot node pools")
-    if str((pool.get("powerState") or {}).get("code") or "Running").lower() != "running":
+    if str(_at(pool, "powerState.code") or "Running").lower() != "running":
         raise errors.not_emulated("stopping one node pool")
     for member in ("vnetSubnetID", "podSubnetID"):
         if pool.get(member):

@@ -118,7 +118,8 @@ def want(estate: Estate, resource: Resource) -> None:
 
 
 def begin_to_leave(estate: Estate, resource: Resource) -> float | None:
-    """Have the host remove the cluster; the delete takes until it has."""
+    """Have the host remove the cluster; the delete takes until it has. Raises ArmError where a lock is in the way."""
+    estate.locks.check(f"{GROUP_TYPE}/delete", str(node_group.group_of(estate, resource)))
     # Whatever else went on with it ends here.
     long_running.end(
         estate,

@@ -6,7 +6,7 @@ Contract: pod identity, sections 6, 6.1 and 6.2; walkthroughs, W2.2, W3.1, W3.5 
 
 import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ from podpass.lab.arm.managed_clusters.bodies import (
     Pool,
 )
 from podpass.lab.arm.managed_clusters.names import NAMESPACE
-from podpass.lab.arm.managed_clusters.pools import is_plain
+from podpass.lab.arm.managed_clusters.pools import can_have_pod_identities
 from podpass.lab.arm.model import Draft, Resource
 from podpass.lab.arm.resource_identity import ASSIGN
 
@@ -69,10 +69,7 @@ def shaped(
         raise invalid_request("PodIdentity addon requires managed identity.")
     if network_plugin == "kubenet" and not consent:
         raise invalid_request("Network plugin kubenet is not supported to use with PodIdentity addon.")
-    if not all(is_plain(pool) for pool in pools):
-        raise invalid_request(
-            "PodIdentity addon is only supported with Linux node pools backed by virtual machine scale sets."
-        )
+    check_pools(pools)
     identities = given.user_assigned_identities
     if draft.existing is None and identities:
         raise invalid_request(
@@ -88,6 +85,14 @@ def shaped(
     if kept:
         profile["userAssignedIdentityExceptions"] = kept
     return Profiled(profile, failure)
+
+
+def check_pools(pools: Iterable[Pool]) -> None:
+    """Raises ArmError unless pods of all *pools* can have pod identities."""
+    if not all(can_have_pod_identities(pool) for pool in pools):
+        raise invalid_request(
+            "PodIdentity addon is only supported with Linux node pools backed by virtual machine scale sets."
+        )
 
 
 def assigned(profile: Mapping[str, Any] | None) -> list[str]:

@@ -37,7 +37,7 @@ def filled(given: Mapping[str, Any], before: Mapping[str, Any] | None, *, defaul
     else:
         _check_fixed(kept, before)
     gaps.check_pool(kept)
-    version = versions.chosen(pool.orchestrator_version or "")
+    version = versions.chosen(pool.orchestrator_version, (before or {}).get("orchestratorVersion"))
     if version is None:
         raise refusals.pool_version_not_supported(pool.orchestrator_version or "")
     wanted: dict[str, Any] = {
@@ -51,10 +51,10 @@ def filled(given: Mapping[str, Any], before: Mapping[str, Any] | None, *, defaul
         "mode": "User",
         "osType": "Linux",
         "osSKU": "Ubuntu",
-        "orchestratorVersion": version,
         **(before or {}),
         **kept,
-        "currentOrchestratorVersion": version,
+        "orchestratorVersion": version,
+        "currentOrchestratorVersion": versions.CURRENT,
         "powerState": {"code": "Running"},
     }
     if wanted["osDiskSizeGB"] == 0:
@@ -74,8 +74,8 @@ def check_all(pools: Sequence[Mapping[str, Any]]) -> None:
         raise refusals.no_system_pool()
 
 
-def is_plain(pool: Pool) -> bool:
-    """Whether pods of it can have pod identities: Linux, on a scale set."""
+def can_have_pod_identities(pool: Pool) -> bool:
+    """Whether its pods can: Linux, on a scale set."""
     return (pool.os_type or "Linux").lower() == "linux" and (
         pool.type or "VirtualMachineScaleSets"
     ).lower() == "virtualmachinescalesets"

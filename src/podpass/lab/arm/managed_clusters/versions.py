@@ -15,9 +15,14 @@ CURRENT = str(VERSION["gitVersion"]).removeprefix("v")
 MINOR = CURRENT.rpartition(".")[0]
 
 
-def chosen(wanted: str) -> str | None:
-    """The full version that *wanted* stands for, `1.37` or empty for the newest; None when it is not supported."""
-    return CURRENT if wanted in ("", MINOR, CURRENT) else None
+def chosen(wanted: str | None, kept: str | None) -> str | None:
+    """What to keep of a version that was asked for, `1.37` or empty for the newest; None when it is not supported.
+
+    *kept* is what was kept before: a cluster that an older podpass made has since become what it is now.
+    """
+    if wanted in (None, "", kept):
+        return kept if kept in (MINOR, CURRENT) else CURRENT
+    return wanted if wanted in (MINOR, CURRENT) else None
 
 
 def _versions(estate: Estate, call: Call) -> Answer:
