@@ -40,7 +40,7 @@ class AssignedIdentities:
                 found[key] = left.obj
         if later:
             self._written[pod] = later
-        read = (read_assigned_identity(obj) for obj in found.values())
+        read = (self._copies.read_assigned(obj) for obj in found.values())
         return [each for each in read if not isinstance(each, Unusable)]
 
     def others(self, wanted: Iterable[Wanted]) -> dict[Key, AssignedIdentity]:
@@ -48,7 +48,7 @@ class AssignedIdentities:
         found = {}
         for each in wanted:
             obj = self._copies.assigned_object(each.key)
-            present = read_assigned_identity(obj) if obj is not None else None
+            present = self._copies.read_assigned(obj) if obj is not None else None
             if isinstance(present, AssignedIdentity) and (
                 present.pod != each.pod.key or present.identity.key != each.identity.key
             ):

@@ -49,20 +49,25 @@ class Controller:
 
     def concerned(self, pod: PodKey) -> None:
         """Something changed that may matter to *pod*."""
-        for target in self._entered(pod):
-            self._due.setdefault(target, {})[pod] = None
-            self._queue.add(target)
+        self._enter(pod)
+        self._have_done(pod)
 
-    def _entered(self, pod: PodKey) -> list[Target]:
-        """Write into the ledger what *pod* is to have; the machines on which that means work."""
+    def _enter(self, pod: PodKey) -> None:
+        """Write into the ledger what *pod* is to have."""
         found = self._copies.pod(pod)
         wanted = []
         if found is not None and self._copies.node_is_there(found.node):
             wanted = desired(found, self._copies.bindings(found.binding_label), self._copies.identity, self._rules)
         self._ledger.put(pod, self._worker.target_of(found.node) if found is not None else None, wanted)
-        nodes = {each.node for each in self._assigned.of(pod)} | {each.pod.node for each in wanted}
-        targets = {self._worker.target_of(node) for node in nodes}
-        return [target for target in sorted(targets) if self._worker.changes_of(target, pod)]
+
+    def _have_done(self, pod: PodKey) -> None:
+        """Have the machines worked on that *pod* means work for."""
+        nodes = {each.node for each in self._assigned.of(pod)}
+        nodes |= {each.pod.node for each in self._ledger.wanted(pod)}
+        for target in {self._worker.target_of(node) for node in nodes}:
+            if self._worker.changes_of(target, pod):
+                self._due.setdefault(target, {})[pod] = None
+                self._queue.add(target)
 
     async def run(self) -> None:
         """Begin with everything there is, and go on until cancelled."""
@@ -71,9 +76,9 @@ class Controller:
         # All of them first: what a machine may lose is known once every pod is in the ledger.
         pods = list(self._copies.every_pod())
         for pod in pods:
-            self._entered(pod)
+            self._enter(pod)
         for pod in pods:
-            self.concerned(pod)
+            self._have_done(pod)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._every(self._settings.resync_seconds, self._look_at_all))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -25,6 +25,28 @@ from podpass.podidentity.objects import (
 from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDING_LABEL, BINDINGS, IDENTITIES
 
 _LABEL, _NODE, _SELECTOR, _IDENTITY, _POD = "label", "node", "selector", "identity", "pod"
+
+
+T = TypeVar("T")
+
+
+class _Read(Generic[T]):
+    """What objects of a copy say, read once for each state of each."""
+
+    def __init__(self, read: Callable[[Obj], T]) -> None:
+        self._read = read
+        self._kept: dict[tuple[str, str], tuple[Obj, T]] = {}
+
+    def __call__(self, obj: Obj) -> T:
+        key = objects.key(obj)
+        kept = self._kept.get(key)
+        if kept is None or kept[0] is not obj:
+            kept = self._kept[key] = (obj, self._read(obj))
+        return kept[1]
+
+    def forget(self, change: Change[Obj]) -> None:
+        if change.after is None:
+            self._kept.pop(change.key, None)
 
 
 class _LabelledMetadata(Metadata):
@@ -70,6 +92,8 @@ class Copies:
 
     def __init__(self, client: Client, *, on_failure: Failures | None = None) -> None:
         self._concerned: Callable[[PodKey], None] | None = None
+        self._binding, self._identity = _Read(read_binding), _Read(read_identity)
+        self.read_assigned = _Read(read_assigned_identity)
         self._targets: dict[str, Target] = {}
         """Of nodes that are gone too: what their pods had is still to be taken away."""
         self._pods: Reflector[_SeenPod] = Reflector(
@@ -94,8 +118,8 @@ class Copies:
             client,
             BINDINGS,
             indexers={
-                _SELECTOR: lambda obj: [read_binding(obj).selector],
-                _IDENTITY: lambda obj: ["/".join((objects.namespace(obj), read_binding(obj).identity))],
+                _SELECTOR: lambda obj: [self._binding(obj).selector],
+                _IDENTITY: lambda obj: ["/".join((objects.namespace(obj), self._binding(obj).identity))],
             },
             on_change=self._binding_changed,
             on_failure=on_failure,
@@ -146,14 +170,14 @@ class Copies:
         yield from told
 
     def bindings(self, selector: str) -> list[Binding]:
-        return [read_binding(obj) for obj in self._bindings.indexed(_SELECTOR, selector)] if selector else []
+        return [self._binding(obj) for obj in self._bindings.indexed(_SELECTOR, selector)] if selector else []
 
     def binding_object(self, binding: Binding) -> Obj | None:
         return self._bindings.get(binding.namespace, binding.name)
 
     def identity(self, namespace: str, name: str) -> PodIdentity | Unusable | None:
         found = self._identities.get(namespace, name)
-        return read_identity(found) if found is not None else None
+        return self._identity(found) if found is not None else None
 
     def identity_object(self, identity: PodIdentity) -> Obj | None:
         return self._identities.get(*identity.key)
@@ -170,7 +194,7 @@ class Copies:
         return self._assigned.indexed(_POD, "/".join(pod))
 
     def every_assigned(self) -> list[AssignedIdentity]:
-        found = (read_assigned_identity(obj) for obj in self._assigned.items())
+        found = (self.read_assigned(obj) for obj in self._assigned.items())
         return [each for each in found if not isinstance(each, Unusable)]
 
     def target(self, node: str) -> Target | None:
@@ -204,13 +228,16 @@ class Copies:
 
     def _identity_changed(self, change: Change[Obj]) -> None:
         for binding in self._bindings.indexed(_IDENTITY, "/".join(change.key)):
-            self._tell_of_selector(read_binding(binding).selector)
+            self._tell_of_selector(self._binding(binding).selector)
+        self._identity.forget(change)
 
     def _binding_changed(self, change: Change[Obj]) -> None:
+        self._binding.forget(change)
         for selector in {read_binding(obj).selector for obj in (change.before, change.after) if obj is not None}:
             self._tell_of_selector(selector)
 
     def _assigned_changed(self, change: Change[Obj]) -> None:
+        self.read_assigned.forget(change)
         self._tell({key for obj in (change.before, change.after) if obj is not None for key in _pod_key(obj)})
 
     def _tell_of_selector(self, selector: str) -> None:

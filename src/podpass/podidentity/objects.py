@@ -7,6 +7,7 @@ lower case; members are found in any letter case. Contract: pod identity, sectio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 from podpass.azure.resourceids import USER_ASSIGNED_IDENTITIES, NotAResourceId, ResourceId
@@ -179,6 +180,7 @@ def read_exception(obj: Obj) -> PodException:
     return PodException(namespace=objects.namespace(obj), name=objects.name(obj), pod_labels=found)
 
 
+@lru_cache(maxsize=4096)
 def names_user_assigned_identity(resource_id: str) -> bool:
     """Whether the text is the ARM id of a user-assigned identity."""
     try:
