@@ -1,20 +1,15 @@
 """Stock management clients, unmodified, synchronous and not: a round of each through a resource's whole life."""
 
-import asyncio
-import json
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.arm.azure_doors import open_doors
+from tests.lab.arm.azure_doors import run_client
 from tests.lab.arm.azure_world import SUBSCRIPTION, TENANT, World
 
 PROGRAM = Path(__file__).with_name("management_client.py")
-SECONDS = 90
 MODES = pytest.mark.parametrize("mode", ["sync", "async"])
 
 
@@ -22,33 +17,18 @@ async def run(world: World, client: str, mode: str, directory: Path) -> dict[str
     """What the round with *client* saw, with the lab's time going by as the client's does."""
     began = time.monotonic()
     world.passed = lambda: time.monotonic() - began
-    token = directory / "token"
-    token.write_text(world.token())
     identity = world.identity("worker")
-    async with open_doors(world, directory) as doors:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(PROGRAM),
-            *(client, mode, SUBSCRIPTION, "shop", identity.id),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={
-                "PATH": os.environ["PATH"],
-                "PODPASS_TEST_TOKEN": str(token),
-                "PODPASS_TEST_TENANT": TENANT,
-                "PODPASS_TEST_PRINCIPAL": identity.principal_id,
-                **doors.environ,
-            },
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), SECONDS)
-        finally:
-            if process.returncode is None:
-                process.kill()
-    assert process.returncode == 0, err.decode()[-3_000:]
-    seen = json.loads(out)
+    seen = await run_client(
+        world,
+        directory,
+        PROGRAM,
+        *(client, mode, SUBSCRIPTION, "shop", identity.id),
+        token=world.token(),
+        PODPASS_TEST_TENANT=TENANT,
+        PODPASS_TEST_PRINCIPAL=identity.principal_id,
+    )
     assert seen.pop("scopes") == ["https://management.azure.com/.default"]
-    return dict(seen)
+    return seen
 
 
 @MODES

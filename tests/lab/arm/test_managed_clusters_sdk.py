@@ -1,18 +1,14 @@
 """The stock ContainerServiceClient, unmodified, through a cluster's whole life."""
 
 import asyncio
-import json
-import os
-import sys
 from pathlib import Path
 
 from podpass.lab.cluster.discovery import VERSION
-from tests.lab.arm.azure_doors import open_doors
+from tests.lab.arm.azure_doors import run_client
 from tests.lab.arm.azure_world import SUBSCRIPTION, World
 from tests.lab.arm.cluster_host import ClusterHost
 
 PROGRAM = Path(__file__).with_name("container_service_client.py")
-SECONDS = 60
 
 
 class WillingHost(ClusterHost):
@@ -25,25 +21,7 @@ class WillingHost(ClusterHost):
 
 async def test_the_client_does_all_it_can_do(world: World, tmp_path: Path) -> None:
     host = WillingHost(world.arm)
-    token = tmp_path / "token"
-    token.write_text(world.token())
-    async with open_doors(world, tmp_path) as doors:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(PROGRAM),
-            SUBSCRIPTION,
-            "shop",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "PODPASS_TEST_TOKEN": str(token), **doors.environ},
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), SECONDS)
-        finally:
-            if process.returncode is None:
-                process.kill()
-    assert process.returncode == 0, err.decode()[-2_000:]
-    seen = json.loads(out)
+    seen = await run_client(world, tmp_path, PROGRAM, SUBSCRIPTION, "shop", token=world.token())
     assert seen["created"] == ["Succeeded", "Running", 2]
     assert seen["issuer"].startswith("https://eastus.oic.prod-aks.azure.com/")
     assert seen["kubelet"].endswith("/vote-agentpool")

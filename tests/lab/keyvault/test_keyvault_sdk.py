@@ -1,47 +1,23 @@
 """The stock SecretClient, unmodified, against a vault by its real name."""
 
-import asyncio
-import json
-import os
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from podpass.lab.arm.seeding import Identity
-from tests.lab.arm.azure_doors import open_doors
+from tests.lab.arm.azure_doors import run_client
 from tests.lab.arm.azure_world import TENANT, VAULT_AUDIENCE, World
 
 PROGRAM = Path(__file__).with_name("secret_client.py")
-SECONDS = 60
 
 
 async def run(
     world: World, who: Identity, mode: str, directory: Path, vault: str = "kv-shop", *, program: Path = PROGRAM
 ) -> dict[str, Any]:
     """What *program* saw as *who*."""
-    token = directory / "token"
-    token.write_text(world.token(who, VAULT_AUDIENCE))
-    async with open_doors(world, directory) as doors:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(program),
-            mode,
-            f"https://{vault}.vault.azure.net",
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={"PATH": os.environ["PATH"], "PODPASS_TEST_TOKEN": str(token), **doors.environ},
-        )
-        try:
-            out, err = await asyncio.wait_for(process.communicate(), SECONDS)
-        finally:
-            if process.returncode is None:
-                process.kill()
-    assert process.returncode == 0, err.decode()[-2_000:]
-    seen = json.loads(out)
-    assert isinstance(seen, dict)
-    return seen
+    url = f"https://{vault}.vault.azure.net"
+    return await run_client(world, directory, program, mode, url, token=world.token(who, VAULT_AUDIENCE))
 
 
 @pytest.fixture
