@@ -30,10 +30,6 @@ class Call:
     version: str = ""
 
 
-Route = Mapping[str, Call]
-"""The calls that a path offers, by HTTP method."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Input:
     """What a call runs with."""

@@ -22,7 +22,7 @@ from podpass.lab.keyvault import certificate_making as making
 from podpass.lab.keyvault import certificate_records as records
 from podpass.lab.keyvault import errors, key_material
 from podpass.lab.keyvault.agenda import Agenda
-from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
+from podpass.lab.keyvault.calls import Call, Input, Result, parameters
 from podpass.lab.keyvault.certificate_bodies import (
     CancelParameters,
     CreateParameters,
@@ -41,6 +41,7 @@ from podpass.lab.keyvault.model import Attributes, RestoreParameters, metadata_f
 from podpass.lab.keyvault.objects import Objects
 from podpass.lab.keyvault.operations import CertificateOperation, ObjectType
 from podpass.lab.keyvault.rendering import common
+from podpass.lab.keyvault.routes import Route, routes_of
 from podpass.lab.keyvault.secrets import SecretBody, Secrets
 from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store
@@ -103,28 +104,26 @@ class Certificates(Objects[CertificateBody]):
             contacts=issuers.addresses,
         )
         self._backing: tuple[Shelf[Any], ...] = (keys.shelf, secrets.shelf)
-        super().__init__(shelf, ObjectType.CERTIFICATE, CertificateOperation)
+        super().__init__(shelf, ObjectType.CERTIFICATE)
 
-    def route(self, method: str, path: list[str]) -> Route:
-        match path:
-            case ["certificates", name, "create"] if method == "POST":
-                return {"POST": Call(CertificateOperation.CREATE, name)}
-            case ["certificates", name, "import"] if method == "POST":
-                return {"POST": Call(CertificateOperation.IMPORT, name)}
-            case ["certificates", name, "policy"]:
-                return {
-                    "GET": Call(CertificateOperation.GET_POLICY, name),
-                    "PATCH": Call(CertificateOperation.UPDATE_POLICY, name),
-                }
-            case ["certificates", name, "pending"]:
-                return {
-                    "GET": Call(CertificateOperation.GET_PENDING, name),
-                    "PATCH": Call(CertificateOperation.CANCEL, name),
-                    "DELETE": Call(CertificateOperation.DELETE_PENDING, name),
-                }
-            case ["certificates", name, "pending", "merge"]:
-                return {"POST": Call(CertificateOperation.MERGE, name)}
-        return super().route(method, path)
+    routes = (
+        Route("certificates/{}/create", {"POST": CertificateOperation.CREATE}, only_these=True),
+        Route("certificates/{}/import", {"POST": CertificateOperation.IMPORT}, only_these=True),
+        Route(
+            "certificates/{}/policy",
+            {"GET": CertificateOperation.GET_POLICY, "PATCH": CertificateOperation.UPDATE_POLICY},
+        ),
+        Route(
+            "certificates/{}/pending",
+            {
+                "GET": CertificateOperation.GET_PENDING,
+                "PATCH": CertificateOperation.CANCEL,
+                "DELETE": CertificateOperation.DELETE_PENDING,
+            },
+        ),
+        Route("certificates/{}/pending/merge", {"POST": CertificateOperation.MERGE}),
+        *routes_of("certificates", CertificateOperation),
+    )
 
     async def settle(self, vault: Vault) -> None:
         await self._renewals.settle(vault)

@@ -5,7 +5,7 @@ Contract: secrets store, sections 3.1, 3.2 and 3.6.
 
 import re
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,11 +18,12 @@ from podpass.lab.entra.access import AccessTokens, Caller
 from podpass.lab.faults import Faults
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.lab.keyvault import errors
-from podpass.lab.keyvault.calls import Call, Input, Result, Route
+from podpass.lab.keyvault.calls import Call, Input, Result
 from podpass.lab.keyvault.errors import KeyVaultError
 from podpass.lab.keyvault.model import Decision, DeniedByPolicy, decide_by_policy, network_refusal
 from podpass.lab.keyvault.operations import KeyOperation, Operation
 from podpass.lab.keyvault.refusals import forbidden, outside_network, token_refusal
+from podpass.lab.keyvault.routes import Routed, call_of
 from podpass.lab.keyvault.throttling import Throttle
 from podpass.lab.store import NotStored
 from podpass.serving.asgi import App, Request, Response, answering, json_response
@@ -36,7 +37,6 @@ APPLICATION_ID = "cfa8b339-82a2-471a-a3c9-0fc0be7a4093"
 _API_VERSION = re.compile(
     r"2015-06-01|2016-10-01|7\.[0-6](?:[-.]preview(?:\.\d)?)?|202[5-9]-\d{2}-\d{2}(?:-preview(?:\.\d)?)?"
 )
-_NOT_EMULATED = frozenset(("rng", "storage", "deletedstorage"))
 _SERVICE_VERSION = "1.9.2089.1"
 
 
@@ -57,10 +57,8 @@ class Endpoint:
 PUBLIC = Endpoint()
 
 
-class Service(Protocol):
-    """What answers some of the calls on vaults."""
-
-    def route(self, method: str, path: list[str]) -> Route: ...
+class Service(Routed, Protocol):
+    """What answers some of the calls on vaults, and does what falls due by itself."""
 
     async def settle(self, vault: Vault) -> None: ...
 
@@ -114,7 +112,7 @@ class KeyVaultHttp:
         try:
             if inner := network_refusal(vault, request.peer):
                 raise outside_network(inner, vault, request.peer or "an unknown address")
-            service, call = call_of(self._services, request.method, request.path)
+            place, call = call_of(self._services, request.method, request.path)
             limit = self._faults.vault_calls_per_10_seconds
             if wait := self._throttle.refuse(vault.name, call.operation, limit=limit, now=self._clock.now()):
                 raise errors.throttled(wait)
@@ -136,7 +134,7 @@ class KeyVaultHttp:
             )
             for one in self._services:
                 await one.settle(vault)
-            result = await service.run(call, given)
+            result = await self._services[place].run(call, given)
         except KeyVaultError as error:
             self._record(who, what, "refused", error.message, {**known, **decision.to_dict()}, error)
             raise
@@ -224,23 +222,6 @@ class KeyVaultHttp:
 
     def _too_large(self, request: Request) -> Response:
         return _rendered(request, errors.too_large(MAX_BODY))
-
-
-def call_of(services: Iterable[Service], method: str, path: str) -> tuple[Service, Call]:
-    """The call that a request makes, and whose it is. A trailing slash stands for the newest version.
-
-    Raises KeyVaultError for an unknown path, another method, and what the lab does not emulate.
-    """
-    segments = [segment for segment in path.split("/") if segment]
-    segments[:1] = [segment.lower() for segment in segments[:1]]
-    for service in services:
-        if table := service.route(method, segments):
-            if method not in table:
-                raise errors.method_not_allowed(method)
-            return service, table[method]
-    if segments and segments[0] in _NOT_EMULATED:
-        raise errors.not_emulated(f"the {segments[0]} of a vault")
-    raise errors.not_found(path)
 
 
 def vault_name(host: str, suffixes: tuple[str, ...]) -> str:

@@ -11,9 +11,10 @@ import msgspec
 from podpass.lab.arm import Vault
 from podpass.lab.clock import Clock
 from podpass.lab.keyvault import errors
-from podpass.lab.keyvault.calls import Call, Input, Result, Route, page_of, paged, parameters
+from podpass.lab.keyvault.calls import Call, Input, Result, page_of, paged, parameters
 from podpass.lab.keyvault.model import is_name
 from podpass.lab.keyvault.operations import IssuerOperation
+from podpass.lab.keyvault.routes import Route
 from podpass.lab.keyvault.shelves import SERVICE
 from podpass.lab.store import Store
 
@@ -75,26 +76,26 @@ class Issuers:
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store, self._clock = store, clock
 
-    def route(self, method: str, path: list[str]) -> Route:
-        """The calls that *path* offers, by method; nothing for an unknown path."""
-        del method
-        match path:
-            case ["certificates", "contacts"]:
-                return {
-                    "GET": Call(IssuerOperation.GET_CONTACTS),
-                    "PUT": Call(IssuerOperation.SET_CONTACTS),
-                    "DELETE": Call(IssuerOperation.DELETE_CONTACTS),
-                }
-            case ["certificates", "issuers"]:
-                return {"GET": Call(IssuerOperation.LIST)}
-            case ["certificates", "issuers", name]:
-                return {
-                    "GET": Call(IssuerOperation.GET, name),
-                    "PUT": Call(IssuerOperation.SET, name),
-                    "PATCH": Call(IssuerOperation.UPDATE, name),
-                    "DELETE": Call(IssuerOperation.DELETE, name),
-                }
-        return {}
+    routes = (
+        Route(
+            "certificates/contacts",
+            {
+                "GET": IssuerOperation.GET_CONTACTS,
+                "PUT": IssuerOperation.SET_CONTACTS,
+                "DELETE": IssuerOperation.DELETE_CONTACTS,
+            },
+        ),
+        Route("certificates/issuers", {"GET": IssuerOperation.LIST}),
+        Route(
+            "certificates/issuers/{}",
+            {
+                "GET": IssuerOperation.GET,
+                "PUT": IssuerOperation.SET,
+                "PATCH": IssuerOperation.UPDATE,
+                "DELETE": IssuerOperation.DELETE,
+            },
+        ),
+    )
 
     async def settle(self, vault: Vault) -> None:
         """Nothing of this happens by itself."""

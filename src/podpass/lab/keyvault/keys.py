@@ -13,7 +13,7 @@ from podpass.lab.arm import Vault
 from podpass.lab.clock import Clock
 from podpass.lab.keyvault import errors, key_material, key_operations, rotation
 from podpass.lab.keyvault.agenda import Agenda
-from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
+from podpass.lab.keyvault.calls import Call, Input, Result, parameters
 from podpass.lab.keyvault.errors import KeyVaultError
 from podpass.lab.keyvault.key_material import JsonWebKey, NotAKey, PrivateKey, Wanted, base64url_bytes, base64url_text
 from podpass.lab.keyvault.key_operations import CanNot
@@ -23,6 +23,7 @@ from podpass.lab.keyvault.objects import Objects
 from podpass.lab.keyvault.operations import KeyOperation, ObjectType
 from podpass.lab.keyvault.rendering import common, managed
 from podpass.lab.keyvault.rotation import RotationPolicy
+from podpass.lab.keyvault.routes import Route, routes_of
 from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store
 
@@ -114,30 +115,21 @@ class Keys(Objects[KeyBody]):
         self._clock = clock
         shelf = Shelf(store, clock, ObjectType.KEY, KeyBody)
         self._rotations: Rotations[KeyBody] = Rotations(store, clock, agenda, shelf, tell, self._put_rotated)
-        super().__init__(shelf, ObjectType.KEY, KeyOperation)
+        super().__init__(shelf, ObjectType.KEY)
 
-    def route(self, method: str, path: list[str]) -> Route:
-        match path:
-            case ["keys", name, "create"] if method == "POST":
-                return {"POST": Call(KeyOperation.CREATE, name)}
-            case ["keys", name, "rotate"] if method == "POST":
-                return {"POST": Call(KeyOperation.ROTATE, name)}
-            case ["keys", name, "rotationpolicy"]:
-                return {
-                    "GET": Call(KeyOperation.GET_ROTATION_POLICY, name),
-                    "PUT": Call(KeyOperation.SET_ROTATION_POLICY, name),
-                }
-            case ["keys", _, _, "release" | "attestation" as what] | ["keys", _, "release" as what]:
-                raise errors.not_emulated(f"the {what} of keys")
-            case ["keys", name, use] if method == "POST" and use.lower() in _USES:
-                return {"POST": Call(_USES[use.lower()], name)}
-            case ["keys", name, version, use] if use.lower() in _USES:
-                return {"POST": Call(_USES[use.lower()], name, version)}
-        routes = super().route(method, path)
-        match path:
-            case ["keys", name] if "GET" in routes:
-                return {**routes, "PUT": Call(KeyOperation.IMPORT, name)}
-        return routes
+    routes = (
+        Route("keys/{}/create", {"POST": KeyOperation.CREATE}, only_these=True),
+        Route("keys/{}/rotate", {"POST": KeyOperation.ROTATE}, only_these=True),
+        Route(
+            "keys/{}/rotationpolicy",
+            {"GET": KeyOperation.GET_ROTATION_POLICY, "PUT": KeyOperation.SET_ROTATION_POLICY},
+        ),
+        *(Route(f"keys/{{}}/{{}}/{what}", gap=f"the {what} of keys") for what in ("release", "attestation")),
+        Route("keys/{}/release", gap="the release of keys"),
+        *(Route(f"keys/{{}}/{use}", {"POST": operation}, only_these=True) for use, operation in _USES.items()),
+        *(Route(f"keys/{{}}/{{}}/{use}", {"POST": operation}) for use, operation in _USES.items()),
+        *routes_of("keys", KeyOperation, put=KeyOperation.IMPORT),
+    )
 
     async def settle(self, vault: Vault) -> None:
         await self._rotations.settle(vault)

@@ -4,24 +4,27 @@ A type says how one of its objects is shown and adds the calls of its own.
 Contract: secrets store, sections 3.3 and 3.4.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
 from podpass.lab.arm import Vault
 from podpass.lab.keyvault import errors
-from podpass.lab.keyvault.calls import Call, Input, Result, Route, page_of, paged, parameters
+from podpass.lab.keyvault.calls import Call, Input, Result, page_of, paged, parameters
 from podpass.lab.keyvault.model import RestoreParameters
-from podpass.lab.keyvault.operations import ObjectType, Operation
+from podpass.lab.keyvault.operations import ObjectType
+from podpass.lab.keyvault.routes import Route
 from podpass.lab.keyvault.shelves import BodyT, Deleted, Shelf, Version
 
 
 class Objects(Generic[BodyT]):
     """The objects of one type in all vaults. Every call raises KeyVaultError when a vault would refuse."""
 
-    def __init__(self, shelf: Shelf[BodyT], object_type: ObjectType, operations: type[Operation]) -> None:
+    routes: Sequence[Route] = ()
+    """The calls on them, by their paths."""
+
+    def __init__(self, shelf: Shelf[BodyT], object_type: ObjectType) -> None:
         self.shelf = shelf
         self.type = object_type
-        self._operations = operations
         self._common: Mapping[str, Callable[[Call, Input], Result]] = {
             "LIST": self._list,
             "VERSIONS": self._versions,
@@ -62,37 +65,6 @@ class Objects(Generic[BodyT]):
             raise errors.managed(self.type, name)
 
     # The calls
-
-    def route(self, method: str, path: list[str]) -> Route:
-        """The calls that *path* offers, by method; nothing for an unknown path."""
-        plural, deleted, operation = self.type.plural, f"deleted{self.type.plural}", self._operations
-        match path:
-            case [kind] if kind == plural:
-                return {"GET": Call(operation["LIST"])}
-            case [kind, "restore"] if kind == plural and method == "POST":
-                return {"POST": Call(operation["RESTORE"])}
-            case [kind, name] if kind == plural:
-                return {
-                    "GET": Call(operation["GET"], name),
-                    "PATCH": Call(operation["UPDATE"], name),
-                    "DELETE": Call(operation["DELETE"], name),
-                }
-            case [kind, name, "versions"] if kind == plural:
-                return {"GET": Call(operation["VERSIONS"], name)}
-            case [kind, name, "backup"] if kind == plural:
-                return {"POST": Call(operation["BACKUP"], name)}
-            case [kind, name, version] if kind == plural:
-                return {
-                    "GET": Call(operation["GET"], name, version),
-                    "PATCH": Call(operation["UPDATE"], name, version),
-                }
-            case [kind] if kind == deleted:
-                return {"GET": Call(operation["LIST_DELETED"])}
-            case [kind, name] if kind == deleted:
-                return {"GET": Call(operation["GET_DELETED"], name), "DELETE": Call(operation["PURGE"], name)}
-            case [kind, name, "recover"] if kind == deleted:
-                return {"POST": Call(operation["RECOVER"], name)}
-        return {}
 
     async def settle(self, vault: Vault) -> None:
         """Do what has become due in *vault* without being asked."""

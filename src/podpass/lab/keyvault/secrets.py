@@ -10,11 +10,12 @@ import msgspec
 from podpass.lab.arm import Vault
 from podpass.lab.clock import Clock
 from podpass.lab.keyvault import errors
-from podpass.lab.keyvault.calls import Call, Input, Result, Route, parameters
+from podpass.lab.keyvault.calls import Call, Input, Result, parameters
 from podpass.lab.keyvault.model import SetParameters, UpdateParameters, metadata_fault, value_fault
 from podpass.lab.keyvault.objects import Objects
 from podpass.lab.keyvault.operations import ObjectType, SecretOperation
 from podpass.lab.keyvault.rendering import common, managed
+from podpass.lab.keyvault.routes import routes_of
 from podpass.lab.keyvault.shelves import Body, Shelf, Version, updated
 from podpass.lab.store import Store
 
@@ -33,7 +34,7 @@ class Secrets(Objects[SecretBody]):
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._clock = clock
-        super().__init__(Shelf(store, clock, ObjectType.SECRET, SecretBody), ObjectType.SECRET, SecretOperation)
+        super().__init__(Shelf(store, clock, ObjectType.SECRET, SecretBody), ObjectType.SECRET)
 
     def put(self, vault: Vault, name: str, wanted: SetParameters) -> SecretVersion:
         """A new version, the newest from now on. Raises KeyVaultError."""
@@ -53,12 +54,7 @@ class Secrets(Objects[SecretBody]):
         )
         return self.shelf.put(vault, name, wanted.value, body)
 
-    def route(self, method: str, path: list[str]) -> Route:
-        routes = super().route(method, path)
-        match path:
-            case ["secrets", name] if "GET" in routes:
-                return {**routes, "PUT": Call(SecretOperation.SET, name)}
-        return routes
+    routes = routes_of("secrets", SecretOperation, put=SecretOperation.SET)
 
     async def run(self, call: Call, given: Input) -> Result:
         match call.operation:
