@@ -11,10 +11,14 @@ import pytest
 from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.environment import LabPaths
 from podpass.telemetry.redaction import redact_text
+from tests.azure_calls import Recording, Watch, check, expected
 from tests.running_lab import RunningLab
 from tests.stock_az import put_on_path
 
 put_on_path()
+
+_RECORDING: pytest.StashKey[Recording] = pytest.StashKey()
+_RAN: pytest.StashKey[set[str]] = pytest.StashKey()
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +57,36 @@ def podpass(tmp_path: Path):  # type: ignore[no-untyped-def]
         )
 
     return run
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-azure", action="store_true", help="put down which calls on Azure the tests prove")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_RECORDING] = Recording()
+    config.stash[_RAN] = set()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item):  # type: ignore[no-untyped-def]
+    """Put down what a test proves of the Azure side, or have it prove again what is put down."""
+    recording, test = item.config.getoption("--record-azure"), item.nodeid
+    if not recording and test not in expected():
+        return (yield)
+    watch = Watch.begin(item)
+    result = yield
+    if recording:
+        item.config.stash[_RAN].add(test)
+        item.config.stash[_RECORDING].keep(test, watch.seen())
+    else:
+        check(test, watch.seen())
+    return result
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if session.config.getoption("--record-azure"):
+        session.config.stash[_RECORDING].write(session.config.stash[_RAN])
 
 
 @pytest.hookimpl(wrapper=True)

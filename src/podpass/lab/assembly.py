@@ -382,6 +382,7 @@ class Lab:
         )
         self._arm.use_host(self._fleet)
         door = Gateway(names, services, self.journal, seal=seal)
+        self.traffic = door.traffic
         listeners = self._listeners
         for door_open in (
             serve_gateway(door, [listeners.gateway, listeners.gateway_socket], self._ca, names, own_tls=own_tls),

@@ -16,6 +16,7 @@ from podpass.lab.doors.names import Names
 from podpass.lab.doors.network import serve_forward_proxy
 from podpass.lab.doors.traces import TraceSeal
 from podpass.serving.server import bind_tcp
+from tests.azure_calls import GATEWAYS
 from tests.lab.arm.azure_world import World
 
 CLIENT_SECONDS = 90
@@ -47,6 +48,7 @@ async def open_doors(world: World, directory: Path) -> AsyncIterator[Doors]:
     names.only_existing("keyvault", world.keyvault.exists)
     services = {"arm": world.arm.app, "keyvault": world.keyvault.app}
     gateway = Gateway(names, services, world.journal, seal=TraceSeal())
+    GATEWAYS.append(gateway.traffic)
     listener = bind_tcp()
     host, port = listener.getsockname()[:2]
     async with serve_forward_proxy(ForwardProxy(gateway, names, ca, world.journal), listener):

@@ -21,6 +21,7 @@ from podpass.lab.store import Store
 from podpass.serving.asgi import App
 from podpass.tokens.jwt import sign
 from podpass.tokens.keys import JwkSet, SigningKey
+from tests.azure_calls import IN_PROCESS
 
 AUTHORITY = "https://login.microsoftonline.com"
 TENANT = "11111111-2222-4333-8444-555555555555"
@@ -29,6 +30,14 @@ SUBSCRIPTION = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee"
 ARM_AUDIENCE = "https://management.azure.com/"
 VAULT_AUDIENCE = "https://vault.azure.net"
 NOW = 1_800_000_000.0
+
+
+_SERVICES = {
+    "azure.com": "arm",
+    "microsoft.com": "graph",
+    "microsoftonline.com": "entra",
+    "vault.azure.net": "keyvault",
+}
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,9 @@ async def send(
     await app(scope, receive, answer)
     start, *chunks = messages
     raw = b"".join(chunk.get("body", b"") for chunk in chunks)
+    service = _SERVICES.get(parts.netloc.partition(".")[2], "")
+    seen = {"service": service, "method": method, "path": parts.path, "api_version": "", "client": ""}
+    IN_PROCESS.append({**seen, "status": start["status"]})
     received = {name.decode().lower(): value.decode() for name, value in start["headers"]}
     return Reply(start["status"], received, msgspec.json.decode(raw) if raw else None)
 

@@ -18,6 +18,7 @@ from podpass.lab.store import Store
 from podpass.serving.asgi import App, Request, answering, json_response
 from podpass.serving.connection import Limits
 from podpass.serving.server import bind_tcp
+from tests.azure_calls import GATEWAYS
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -88,6 +89,7 @@ async def doors(ca: CertificateAuthority, journal: Journal, tmp_path: Path, limi
     names.only_existing("keyvault", vaults.__contains__)
     services = {name: toy(name) for name in ("entra", "arm", "keyvault", "cluster")}
     gateway = Gateway(names, services, journal, seal=seal)
+    GATEWAYS.append(gateway.traffic)
     front, inner = bind_tcp(), bind_tcp()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(serve_gateway(gateway, [inner], ca, names, limits=limits))

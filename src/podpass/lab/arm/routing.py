@@ -1,6 +1,6 @@
 """Which call an address and a method make, and which action it needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE
@@ -25,6 +25,8 @@ class Route:
     run: Run
     action: str
     """The action to be authorised at the address; empty when none is."""
+    path: str
+    """What it is a call on: a type, or a type's name with an action behind it."""
     lists: ResourceType | None = None
     """The type that a plain list shows."""
 
@@ -43,16 +45,16 @@ def route(address: Address, method: str, api_version: str) -> Route:
     operation = _OPERATIONS.get(("GET" if method == "HEAD" else method, path))
     if operation is not None:
         lists = bool(address.tail) and operation.list_action is not None
-        return Route(operation.run, (operation.list_action or "") if lists else operation.action)
+        return Route(operation.run, (operation.list_action or "") if lists else operation.action, operation.path)
     kind = _TYPES.get(path)
     if kind is not None and _is_placed(address, kind):
         if address.tail:
             if method != "GET":
                 raise errors.method_not_allowed(method, kind.name)
-            return Route(_list, f"{kind.name}/read", lists=kind)
-        if method in _PLAIN:
-            run, verb = _PLAIN[method]
-            return Route(run, f"{kind.name}/{verb}")
+            return Route(_list, f"{kind.name}/read", kind.name, lists=kind)
+        if method in PLAIN:
+            run, verb = PLAIN[method]
+            return Route(run, f"{kind.name}/{verb}", kind.name)
     if kind is not None or path in _OPERATION_PATHS:
         raise errors.method_not_allowed(method, address.type)
     raise _unknown(address, api_version)
@@ -62,16 +64,22 @@ def _registration(address: Address, method: str) -> Route | None:
     """A call on a provider itself, which no resource type names; None for any other."""
     if address.id.type.lower() != SUBSCRIPTION_TYPE.lower():
         return None
-    match method, address.namespace, address.tail.lower():
-        case "GET", "", "providers":
-            return Route(providers.listed, f"{SUBSCRIPTION_TYPE}/providers/read")
-        case "GET", namespace, "" if namespace:
-            return Route(providers.read, f"{SUBSCRIPTION_TYPE}/providers/read")
-        case "POST", namespace, "register" if namespace:
-            return Route(providers.register, f"{namespace}/register/action")
-        case "POST", namespace, "unregister" if namespace:
-            return Route(providers.unregister, f"{namespace}/unregister/action")
-    return None
+    tail = address.tail.lower()
+    path = f"providers/{{}}/{tail}".rstrip("/") if address.namespace else tail
+    found = REGISTRATION.get((method, path))
+    if found is None:
+        return None
+    run, action = found
+    return Route(run, action.format(address.namespace), path)
+
+
+REGISTRATION: Mapping[tuple[str, str], tuple[Run, str]] = {
+    ("GET", "providers"): (providers.listed, f"{SUBSCRIPTION_TYPE}/providers/read"),
+    ("GET", "providers/{}"): (providers.read, f"{SUBSCRIPTION_TYPE}/providers/read"),
+    ("POST", "providers/{}/register"): (providers.register, "{}/register/action"),
+    ("POST", "providers/{}/unregister"): (providers.unregister, "{}/unregister/action"),
+}
+"""The calls on a provider below a subscription, by method and path, and the action that each needs."""
 
 
 def _is_placed(address: Address, kind: ResourceType) -> bool:
@@ -166,7 +174,7 @@ def _list(estate: Estate, call: Call) -> Answer:
     return Answer(200, items=tuple(estate.shown(one) for one in found))
 
 
-_PLAIN: dict[str, tuple[Run, str]] = {
+PLAIN: dict[str, tuple[Run, str]] = {
     "GET": (_get, "read"),
     "HEAD": (_get, "read"),
     "PUT": (_put, "write"),

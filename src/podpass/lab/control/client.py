@@ -85,6 +85,11 @@ class Control:
         found: list[dict[str, str]] = self._call("GET", "/images-in-use")
         return found
 
+    def traffic(self, *, after: int = 0) -> list[dict[str, Any]]:
+        """The calls on the clouds numbered above *after*, as `lab/doors/traffic.py` keeps them."""
+        found: list[dict[str, Any]] = self._call("GET", f"/traffic?after={after}")
+        return found
+
     def export(self, *, with_secret_values: bool) -> str:
         """What is in the clouds, as the text of a scenario."""
         found: dict[str, str] = self._call("GET", f"/scenario?secret-values={str(with_secret_values).lower()}")

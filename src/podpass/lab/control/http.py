@@ -3,11 +3,13 @@
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, Protocol
 from urllib.parse import unquote
 
 import msgspec
 
+from podpass.lab.doors.traffic import Traffic
 from podpass.lab.journal import Journal, event_members
 from podpass.problems import PodpassError
 from podpass.serving.asgi import (
@@ -29,6 +31,7 @@ class Controlled(Protocol):
     """What the control socket needs of a lab."""
 
     journal: Journal
+    traffic: Traffic
 
     def status(self) -> dict[str, Any]: ...
 
@@ -146,6 +149,9 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
             return json_response(200, lab.images_in_use())
         case ("GET", "/kubeconfig"):
             return json_response(200, lab.kubeconfig(request.query.get("cluster", "")))
+        case ("GET", "/traffic"):
+            after = int(request.query.get("after", "0"))
+            return json_response(200, [asdict(one) for one in lab.traffic.after(after)])
         case ("GET", "/scenario"):
             values = request.query.get("secret-values", "false") == "true"
             return json_response(200, {"scenario": lab.export(with_secret_values=values)})

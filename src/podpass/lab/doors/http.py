@@ -11,12 +11,15 @@ from podpass.lab.doors.names import Names, Nowhere, Route, printable
 from podpass.lab.doors.origin import came_by
 from podpass.lab.doors.refusals import bad_host, not_emulated, not_served
 from podpass.lab.doors.traces import TraceSeal, traced
+from podpass.lab.doors.traffic import Traffic
 from podpass.lab.journal import Hop, Journal
 from podpass.serving.asgi import App, Receive, Response, Scope, Send, send_response
 from podpass.serving.connection import HttpConnection, Limits, Refused, Terms
 from podpass.serving.server import HttpEngine, reason_of
 
 _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
+
+_WATCHED = frozenset({"arm", "entra", "graph", "keyvault"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Gateway:
     """
 
     def __init__(self, names: Names, services: Mapping[str, App], journal: Journal, *, seal: TraceSeal) -> None:
+        self.traffic = Traffic()
         self._names = names
         self._services = services
         self._journal = journal
@@ -65,6 +69,8 @@ class Gateway:
             why = f"the lab does not emulate the service {route.service}"
             await self._refuse(scope, send, not_served(route, scope), why, host=route.host)
             return
+        if route.service in _WATCHED and scope["type"] == "http":
+            app = self.traffic.watched(route.service, app)
         await app(scope, receive, send)
 
     async def _refuse(self, scope: Scope, send: Send, response: Response, why: str, *, host: str = "") -> None:

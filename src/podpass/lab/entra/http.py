@@ -30,8 +30,10 @@ from podpass.tokens.keys import JwkSet
 
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(?::\d{1,5})?")
 _CACHED = (("Cache-Control", "max-age=86400, private"), errors.JSON_UTF8)
-_TOKEN_PATHS = {"/oauth2/v2.0/token": 2, "/oauth2/token": 1}
-_PAGES = (
+TOKEN_PATHS = {"/oauth2/v2.0/token": 2, "/oauth2/token": 1}
+INSTANCE = "/discovery/instance"
+"""Below `common` only."""
+PAGES = (
     "/v2.0/.well-known/openid-configuration",
     "/.well-known/openid-configuration",
     "/discovery/v2.0/keys",
@@ -95,13 +97,13 @@ class EntraHttp:
     async def _route(self, request: Request) -> Response:
         first, _, rest = request.path.removeprefix("/").partition("/")
         rest = f"/{rest}".lower()
-        if (version := _TOKEN_PATHS.get(rest)) is not None:
+        if (version := TOKEN_PATHS.get(rest)) is not None:
             return await self._token(request, first, version)
         if request.method not in ("GET", "HEAD"):
             return self._unknown(request)
-        if rest == "/discovery/instance" and first.lower() == "common":
+        if rest == INSTANCE and first.lower() == "common":
             return self._instance(request)
-        if rest in _PAGES:
+        if rest in PAGES:
             return self._document(request, first, rest)
         return self._unknown(request)
 

@@ -73,7 +73,7 @@ class Graph:
             self._record(who, request, outcome, error.message, error.code, known)
             return self._rendered(request, error)
         self._record(who, request, "granted", decision.why, "", known)
-        answer = of_version(answer, _parts(request.path)[0])
+        answer = of_version(answer, parts_of(request.path)[0])
         headers = [("request-id", str(uuid.uuid4()))]
         if answer.document is None:
             return Response(answer.status, b"", tuple(headers))
@@ -81,7 +81,7 @@ class Graph:
 
     def _called(self, request: Request, caller: Caller) -> tuple[Operation, Call]:
         """The operation that is asked for. Raises GraphError when there is none."""
-        version, *path = _parts(request.path)
+        version, *path = parts_of(request.path)
         found = self.operations.find(request.method, version, path)
         if found is None:
             raise errors.not_emulated(f"{request.method} {request.path[:200]}")
@@ -111,7 +111,7 @@ class Graph:
         return json_response(error.status, body, [("request-id", request_id), *error.headers])
 
 
-def _parts(path: str) -> list[str]:
+def parts_of(path: str) -> list[str]:
     """The parts of a path; a key in parentheses is one of its own."""
     parts: list[str] = []
     for segment in path.split("/"):
@@ -120,4 +120,4 @@ def _parts(path: str) -> list[str]:
     return [part for part in parts if part] or [""]
 
 
-__all__ = ["Graph"]
+__all__ = ["Graph", "parts_of"]

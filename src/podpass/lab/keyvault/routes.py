@@ -45,8 +45,16 @@ class Routed(Protocol):
 def call_of(services: Iterable[Routed], method: str, path: str) -> tuple[int, Call]:
     """The call that a request makes, and at which place among *services* the one is that answers it.
 
-    A trailing slash stands for the newest version. Raises KeyVaultError for an unknown path, another method, and what
-    the lab does not emulate.
+    Raises KeyVaultError for an unknown path, another method, and what the lab does not emulate.
+    """
+    place, route, names = route_of(services, method, path)
+    return place, Call(route.calls[method], *names)
+
+
+def route_of(services: Iterable[Routed], method: str, path: str) -> tuple[int, Route, tuple[str, ...]]:
+    """The route of a request with the names in its path, as `call_of` takes it.
+
+    A trailing slash stands for the newest version. Raises KeyVaultError.
     """
     segments = [segment for segment in path.split("/") if segment]
     for place, service in enumerate(services):
@@ -58,7 +66,7 @@ def call_of(services: Iterable[Routed], method: str, path: str) -> tuple[int, Ca
                 raise errors.not_emulated(route.gap)
             if method not in route.calls:
                 raise errors.method_not_allowed(method)
-            return place, Call(route.calls[method], *names)
+            return place, route, names
     if segments and segments[0].lower() in _NOT_EMULATED:
         raise errors.not_emulated(f"the {segments[0].lower()} of a vault")
     raise errors.not_found(path)
