@@ -176,3 +176,14 @@ async def test_links_lead_to_the_host_that_was_called(world: World) -> None:
     url = f"https://arm.example:8443{SCALE_SET}?api-version=2024-11-01"
     made = await send(world.arm.app, "PUT", url, token=world.token(), content=body())
     assert made.headers["location"].startswith("https://arm.example:8443/subscriptions/")
+
+
+async def test_machines_say_how_they_are(world: World) -> None:
+    await create(world, MACHINE)
+    await create(world)
+    assert "instanceView" not in (await world.call("GET", MACHINE)).body["properties"]
+    expanded = (await world.call("GET", f"{MACHINE}?$expand=instanceView")).body["properties"]["instanceView"]
+    assert expanded == (await world.call("GET", f"{MACHINE}/instanceView")).body
+    assert [one["code"] for one in expanded["statuses"]] == ["ProvisioningState/succeeded", "PowerState/running"]
+    of_set = (await world.call("GET", f"{SCALE_SET}/instanceView")).body
+    assert of_set["virtualMachine"]["statusesSummary"] == [{"code": "ProvisioningState/succeeded", "count": 2}]

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from podpass.azure.resourceids import GROUP_TYPE
 from podpass.lab.arm.catalogue import OPERATIONS, TYPES
-from podpass.lab.arm.model import ResourceType
+from podpass.lab.arm.estate import parsed_id
+from podpass.lab.arm.model import Actor, ResourceType
+from podpass.lab.arm.networks import NETWORK, SUBNET
+from podpass.lab.arm.seeding import Identity
 from podpass.serving.depth import is_deeper_than
 from tests.lab.arm.azure_world import SUBSCRIPTION, TENANT, Reply, World, send
 from tests.lab.arm.test_arm_access_table import address
@@ -21,6 +24,7 @@ SUB = f"/subscriptions/{SUBSCRIPTION}"
 GROUP = f"{SUB}/resourceGroups/shop"
 IDENTITIES = f"{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
 CREDENTIALS = f"{IDENTITIES}/orders/federatedIdentityCredentials"
+NETWORK_ID = f"{GROUP}/providers/{NETWORK}/net"
 MADE = tuple(kind for kind in TYPES if kind.shape is not None)
 BODIES: dict[str, dict[str, Any]] = {
     GROUP_TYPE: {"location": "eastus"},
@@ -36,6 +40,8 @@ BODIES: dict[str, dict[str, Any]] = {
         "location": "eastus",
         "properties": {"sku": {"name": "Basic", "family": "C", "capacity": 0}},
     },
+    NETWORK: {"location": "eastus", "properties": {"addressSpace": {"addressPrefixes": ["10.0.0.0/8"]}}},
+    SUBNET: {"properties": {"addressPrefix": "10.1.0.0/16"}},
     "Microsoft.ContainerService/managedClusters": {
         "location": "eastus",
         "identity": {"type": "SystemAssigned"},
@@ -47,8 +53,16 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
+def prepare(world: World) -> Identity:
+    """Have what the types' children need; the identity among it."""
+    world.arm.estate.put(parsed_id(NETWORK_ID), BODIES[NETWORK], actor=Actor("test"), api_version="2024-05-01")
+    return world.identity("orders")
+
+
 def place(kind: ResourceType, name: str = "odd-one") -> str:
     """Where a test puts one of the type."""
+    if kind.name == SUBNET:
+        return f"{NETWORK_ID}/subnets/{name}"
     if kind.name == GROUP_TYPE:
         return f"{SUB}/resourceGroups/{name}"
     if "/federatedIdentityCredentials" in kind.name:
@@ -103,7 +117,7 @@ WRONG_BODIES = {
 @kinds
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
 async def test_a_body_of_the_wrong_shape_is_refused(world: World, kind: ResourceType, method: str) -> None:
-    world.identity("orders")
+    prepare(world)
     if method == "PATCH":
         await world.call("PUT", place(kind), body(kind))
     for name, content in WRONG_BODIES.items():
@@ -121,7 +135,7 @@ async def test_a_body_beyond_the_limit_is_refused(world: World, kind: ResourceTy
 
 @kinds
 async def test_the_same_put_again_changes_nothing(world: World, kind: ResourceType) -> None:
-    world.identity("orders")
+    prepare(world)
     first = await world.call("PUT", place(kind), body(kind), version="2026-02-01")
     assert first.status == 201, first.body
     settle(world)
@@ -140,7 +154,7 @@ async def test_the_same_put_again_changes_nothing(world: World, kind: ResourceTy
 @kinds
 @pytest.mark.parametrize("spelt", [str.lower, str.upper, str.title], ids=["lower", "upper", "title"])
 async def test_a_resource_is_found_in_any_letter_case(world: World, kind: ResourceType, spelt: Any) -> None:
-    world.identity("orders")
+    prepare(world)
     made = await world.call("PUT", place(kind, "Odd-One"), body(kind))
     assert made.status == 201, made.body
     settle(world)
@@ -159,7 +173,7 @@ ODD_NAMES = (
 
 @kinds
 async def test_an_odd_encoding_of_a_name_finds_and_makes_nothing(world: World, kind: ResourceType) -> None:
-    world.identity("orders")
+    prepare(world)
     before = world.store.items("arm", "resource")
     for name in ODD_NAMES:
         # A group's name may have letters of any script, as in Azure.
@@ -187,7 +201,7 @@ API_VERSIONS = (
 
 @kinds
 async def test_the_api_version_is_asked_for_everywhere(world: World, kind: ResourceType) -> None:
-    world.identity("orders")
+    prepare(world)
     path = place(kind).rpartition("/")[0]
     for query, status, code in API_VERSIONS:
         url = f"https://management.azure.com{path}?{query}"
@@ -209,7 +223,7 @@ async def test_an_operations_answer_can_not_be_made_to_hold_another_header(world
 
 @pytest.mark.parametrize("methods", [("PUT", "PUT"), ("PUT", "DELETE"), ("DELETE", "PUT")], ids="-".join)
 async def test_of_two_writes_of_credentials_at_once_one_is_refused(world: World, methods: tuple[str, str]) -> None:
-    orders = world.identity("orders")
+    orders = prepare(world)
     content = body(next(kind for kind in MADE if kind.name.endswith("/federatedIdentityCredentials")))
     replies = await asyncio.gather(
         *(
@@ -225,7 +239,7 @@ async def test_of_two_writes_of_credentials_at_once_one_is_refused(world: World,
 
 
 async def test_writes_of_credentials_one_after_another_and_of_two_identities_are_taken(world: World) -> None:
-    world.identity("orders")
+    prepare(world)
     other = world.identity("other")
     content = body(next(kind for kind in MADE if kind.name.endswith("/federatedIdentityCredentials")))
     both = await asyncio.gather(

@@ -6,6 +6,7 @@ Contract: Azure HTTP surface, section 4; pod identity, section 2.7.
 
 import re
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -79,6 +80,32 @@ def _with_identity(
     return extra if identity is None else {**extra, "identity": identity}
 
 
+def _view(estate: Estate, call: Call) -> Answer:
+    """How a machine is, or a scale set's machines."""
+    resource = estate.require(call.address.id)
+    if resource.type == MACHINE:
+        return Answer(200, _machine_view(resource))
+    count = resource.extra["sku"]["capacity"]
+    states = [{"code": "ProvisioningState/succeeded", "count": count}] if count else []
+    statuses = [_status("ProvisioningState", "succeeded")]
+    return Answer(200, {"virtualMachine": {"statusesSummary": states}, "statuses": statuses})
+
+
+def _expanded(resource: Resource, what: str) -> Mapping[str, Any]:
+    return {"instanceView": _machine_view(resource)} if what.lower() == "instanceview" else {}
+
+
+def _machine_view(machine: Resource) -> dict[str, Any]:
+    """A machine of the lab is on for life: nothing switches it off."""
+    del machine
+    return {"statuses": [_status("ProvisioningState", "succeeded"), _status("PowerState", "running")]}
+
+
+def _status(what: str, state: str) -> dict[str, str]:
+    shown = f"VM {state}" if what == "PowerState" else f"Provisioning {state}"
+    return {"code": f"{what}/{state}", "level": "Info", "displayStatus": shown}
+
+
 def _instances(estate: Estate, call: Call) -> Answer:
     """The machines of a scale set, as many as its capacity says."""
     scale_set = estate.require(call.address.id)
@@ -120,6 +147,7 @@ TYPES = (
     ),
     ResourceType(
         name=MACHINE,
+        expanded=_expanded,
         api_versions=API_VERSIONS,
         body=MachineBody,
         shape=_shape_machine,
@@ -138,5 +166,9 @@ OPERATIONS = (
         path=f"{SCALE_SET}/virtualMachines",
         action=f"{SCALE_SET}/virtualMachines/read",
         run=_instances,
+    ),
+    *(
+        Operation(method="GET", path=f"{kind}/instanceView", action=f"{kind}/instanceView/read", run=_view)
+        for kind in (MACHINE, SCALE_SET)
     ),
 )

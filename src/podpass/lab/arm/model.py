@@ -213,6 +213,11 @@ def _as_kept(resource: Resource, *, busy: bool) -> Mapping[str, Any]:
     return resource.properties
 
 
+def _nothing_more(resource: Resource, what: str) -> Mapping[str, Any]:
+    del resource, what
+    return {}
+
+
 def _as_given(present: Resource, content: Mapping[str, Any]) -> Mapping[str, Any]:
     del present, content
     return {}
@@ -246,6 +251,8 @@ class ResourceType:
     """Whether it has an entity tag, and heeds the conditions of a write."""
     shown: "Callable[..., Mapping[str, Any]]" = _as_kept
     """The properties to show of a resource, told by `busy` whether a change goes on."""
+    expanded: Callable[[Resource, str], Mapping[str, Any]] = _nothing_more
+    """Further properties that a GET shows, by what its `$expand` asks for."""
     written: "Callable[[Estate, Resource, Resource | None], None]" = _unchanged
     """Carries a write to where else it counts, within the same transaction."""
     removed: "Callable[[Estate, Resource], None]" = _nothing

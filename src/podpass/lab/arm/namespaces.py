@@ -16,4 +16,6 @@ NOT_EMULATED_NAMESPACES: frozenset[str] = frozenset(
         "serviceslinker signalrservice sql storage support synapse web"
     )
 )
-"""Providers that exist in Azure and have nothing here: their types are answered 501, an unknown provider's 404."""
+"""Providers that exist in Azure and have nothing here, or little: their other types are answered 501, an unknown
+provider's 404.
+"""

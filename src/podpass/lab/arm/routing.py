@@ -106,7 +106,10 @@ def _get(estate: Estate, call: Call) -> Answer:
     resource = estate.require(call.address.id)
     if call.method == "HEAD":
         return Answer(204)
-    return Answer(200, estate.shown(resource))
+    document, kind = estate.shown(resource), estate.kind(resource.type)
+    if kind is not None and (more := kind.expanded(resource, call.query.get("$expand", ""))):
+        document["properties"] = {**document["properties"], **more}
+    return Answer(200, document)
 
 
 def _check_conditions(estate: Estate, call: Call) -> None:
