@@ -13,7 +13,6 @@ from prometheus_client import CollectorRegistry
 from podpass.kube.client import Client
 from podpass.kube.events import EventRecorder
 from podpass.kube.lease import Candidate, Election
-from podpass.kube.resources import Resource
 from podpass.mic.assigned import AssignedIdentities
 from podpass.mic.client import RETRY_SECONDS, Compute
 from podpass.mic.cloud import BadCloud, CloudConfig, from_environment, from_file
@@ -24,9 +23,8 @@ from podpass.mic.metrics import MicMetrics
 from podpass.mic.settings import Settings
 from podpass.mic.worker import Worker
 from podpass.problems import PodpassError
-from podpass.serving.server import bind_tcp, serving
-from podpass.settings.values import Address
-from podpass.telemetry.health import Check, Health, flag, health_app
+from podpass.serving.component import kept, serving_status, telling_failures
+from podpass.telemetry.health import Check, Health, flag
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 
@@ -103,11 +101,6 @@ async def run(
         return settings.immutable | {config().cluster_identity.lower()}
 
     async with contextlib.AsyncExitStack() as stack:
-        sockets = [health_listener or _bind(settings.health)]
-        stack.callback(sockets[0].close)
-        if metrics_listener is not None or settings.metrics.port != settings.health.port:
-            sockets.append(metrics_listener or _bind(settings.metrics))
-            stack.callback(sockets[-1].close)
         candidate = Candidate(
             settings.instance, settings.election_namespace, settings.election_name, settings.election_seconds
         )
@@ -115,7 +108,10 @@ async def run(
             client, candidate, on_failure=lambda error: log.warning("election.failed", reason=str(error))
         )
         health.ready["leader"] = flag(election.leads, "another replica leads")
-        await stack.enter_async_context(serving(health_app(health, registry), sockets, grace_seconds=1.0))
+        status = serving_status(
+            health, registry, health_listener or settings.health, metrics_listener or settings.metrics
+        )
+        await stack.enter_async_context(status)
         compute = await stack.enter_async_context(
             Compute(config, metrics, metadata_host=settings.metadata_host, retry_seconds=cloud_retry_seconds, now=now)
         )
@@ -144,15 +140,9 @@ async def _work(
 ) -> None:
     """All of a leader's work, until cancelled."""
 
-    def failed(resource: Resource, error: Exception, wait_seconds: float) -> None:
-        metrics.failed_turns.labels(resource.plural).inc()
-        log.warning(
-            "reflector.failed", resource=resource.plural, reason=str(error), wait_seconds=round(wait_seconds, 2)
-        )
-
     events = EventRecorder(client, COMPONENT)
     ledger = Ledger()
-    copies = Copies(client, on_failure=failed)
+    copies = Copies(client, on_failure=telling_failures(metrics.failed_turns, log))
     assigned = AssignedIdentities(client, copies, metrics)
     worker = Worker(
         copies,
@@ -170,8 +160,8 @@ async def _work(
     controller = Controller(settings, copies, ledger, assigned, worker, metrics, log)
     health.ready["objects"] = _read(copies)
     async with asyncio.TaskGroup() as group:
-        group.create_task(copies.run())
-        group.create_task(events.run())
+        group.create_task(kept("copies", copies.run, metrics.failed_turns, log))
+        group.create_task(kept("events", events.run, metrics.failed_turns, log))
         group.create_task(controller.run())
         await copies.complete()
         if ready is not None:
@@ -193,7 +183,3 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def _refused(where: str, reason: str) -> PodpassError:
     return PodpassError("PP403", where=where, reason=reason)
-
-
-def _bind(address: Address) -> socket.socket:
-    return bind_tcp(address.host or "0.0.0.0", address.port)  # noqa: S104 - the kubelet and Prometheus come from outside

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 
 from podpass.kube.client import Client
-from podpass.kube.resources import Resource
 from podpass.nmi.app import Nmi
 from podpass.nmi.client import Upstream
 from podpass.nmi.issuing import Issuing
@@ -18,10 +17,9 @@ from podpass.nmi.network import Rules, RulesFailed
 from podpass.nmi.objects import Objects
 from podpass.nmi.redirection import Redirection
 from podpass.nmi.settings import Settings
-from podpass.serving.connection import Limits
+from podpass.serving.component import kept, serving_status, telling_failures
 from podpass.serving.server import bind_tcp, serving
-from podpass.settings.values import Address
-from podpass.telemetry.health import Check, Health, flag, health_app
+from podpass.telemetry.health import Check, Health, flag
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 
@@ -54,35 +52,27 @@ async def run(
     metrics = NmiMetrics(registry)
     health = Health()
 
-    def failed(resource: Resource, error: Exception, wait_seconds: float) -> None:
-        metrics.failed_turns.labels(resource.plural).inc()
-        log.warning(
-            "reflector.failed", resource=resource.plural, reason=str(error), wait_seconds=round(wait_seconds, 2)
-        )
-
     async with contextlib.AsyncExitStack() as stack:
         requests = listener or bind_tcp(settings.listen.host, settings.listen.port)
         stack.callback(requests.close)
-        status_sockets = [health_listener or _bind(settings.health)]
-        stack.callback(status_sockets[0].close)
-        if metrics_listener is not None or settings.metrics.port != settings.health.port:
-            status_sockets.append(metrics_listener or _bind(settings.metrics))
-            stack.callback(status_sockets[-1].close)
-        objects = Objects(client, settings, on_failure=failed)
+        objects = Objects(client, settings, on_failure=telling_failures(metrics.failed_turns, log))
         if rules is None and settings.install_rules:
             rules = Rules(Redirection(settings.metadata, settings.listen), log)
         health.ready["objects"] = _read(objects)
         if rules is not None:
             health.ready["rules"] = flag(rules.installed, "the rules of redirection are not installed")
-        await stack.enter_async_context(serving(health_app(health, registry), status_sockets, grace_seconds=1.0))
+        status = serving_status(
+            health, registry, health_listener or settings.health, metrics_listener or settings.metrics
+        )
+        await stack.enter_async_context(status)
         upstream = await stack.enter_async_context(Upstream(settings.metadata))
         issuing = Issuing(upstream, client, metrics, now=now)
         nmi = Nmi(settings, objects, upstream, issuing, metrics, log, now=now)
         async with asyncio.TaskGroup() as group:
-            group.create_task(objects.run())
+            group.create_task(kept("objects", objects.run, metrics.failed_turns, log))
             # A pod that is led here before the copies are complete is refused for no fault of its own.
             await objects.synced()
-            async with serving(nmi.app, [requests], grace_seconds=GRACE_SECONDS, limits=Limits()):
+            async with serving(nmi.app, [requests], grace_seconds=GRACE_SECONDS):
                 if rules is not None:
                     group.create_task(_kept(rules, settings, metrics, log))
                     await rules.installed.wait()
@@ -121,7 +111,3 @@ def _read(objects: Objects) -> Check:
         return f"not all read yet: {', '.join(missing)}" if missing else None
 
     return check
-
-
-def _bind(address: Address) -> socket.socket:
-    return bind_tcp(address.host or "0.0.0.0", address.port)  # noqa: S104 - the kubelet and Prometheus come from outside

@@ -6,16 +6,14 @@ import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
 
 from prometheus_client import CollectorRegistry
 
 from podpass.kube.client import Client
 from podpass.kube.reflector import Failures
-from podpass.kube.resources import Resource
-from podpass.serving.server import PortInUse, bind_tcp, serving
-from podpass.settings.values import Address
-from podpass.telemetry.health import Health, flag, health_app
+from podpass.serving.component import bind, kept, serving_status, telling_failures
+from podpass.serving.server import serving
+from podpass.telemetry.health import Health, flag
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 from podpass.webhook.accounts import ServiceAccounts
@@ -27,8 +25,6 @@ from podpass.webhook.settings import CertificateSource, Settings
 from podpass.webhook.tls import ServingContext, serving_name
 
 GRACE_SECONDS = 5.0
-RESTART_SECONDS = 1.0
-LONGEST_RESTART_SECONDS = 30.0
 HANDSHAKE_SECONDS = 3.0
 
 
@@ -56,22 +52,10 @@ async def run(
     metrics = WebhookMetrics(registry)
     health = Health()
 
-    def failed(resource: Resource, error: Exception, wait_seconds: float) -> None:
-        metrics.failed_turns.labels(resource.plural).inc()
-        log.warning(
-            "reflector.failed", resource=resource.plural, reason=str(error), wait_seconds=round(wait_seconds, 2)
-        )
-
+    failed = telling_failures(metrics.failed_turns, log)
     async with contextlib.AsyncExitStack() as stack:
-        reviews = listener or _bind(settings.webhook_address)
+        reviews = listener or bind(settings.webhook_address)
         stack.callback(reviews.close)
-        health_socket = health_listener or _bind(settings.health_address)
-        stack.callback(health_socket.close)
-        status_sockets = [health_socket]
-        if metrics_listener is not None or settings.metrics_address != settings.health_address:
-            status_sockets.append(metrics_listener or _bind(settings.metrics_address))
-            stack.callback(status_sockets[-1].close)
-
         accounts = ServiceAccounts(client, on_failure=failed)
         loaded = asyncio.Event()
         keeper: CertificateKeeper | None = None
@@ -87,12 +71,15 @@ async def run(
         health.ready["serviceaccounts"] = flag(accounts.synced, "the service accounts are not all read yet")
         if keeper is not None:
             health.ready["registration"] = _reason(keeper)
-        await stack.enter_async_context(serving(health_app(health, registry), status_sockets, grace_seconds=1.0))
+        status = serving_status(
+            health, registry, health_listener or settings.health_address, metrics_listener or settings.metrics_address
+        )
+        await stack.enter_async_context(status)
 
         async with asyncio.TaskGroup() as group:
-            group.create_task(_kept("serviceaccounts", accounts.run, metrics, log))
+            group.create_task(kept("serviceaccounts", accounts.run, metrics.failed_turns, log))
             if keeper is not None:
-                group.create_task(_kept("certificates", keeper.run, metrics, log))
+                group.create_task(kept("certificates", keeper.run, metrics.failed_turns, log))
             await loaded.wait()
             webhook = Webhook(settings, accounts, metrics, log)
             async with serving(webhook.app, [reviews], tls=tls, grace_seconds=GRACE_SECONDS):
@@ -128,22 +115,6 @@ def _keeper(
     return ClusterCertificate(client, settings.namespace, context, loaded, metrics, log, now=now, on_failure=failed)
 
 
-async def _kept(name: str, work: Callable[[], Awaitable[None]], metrics: WebhookMetrics, log: Logger) -> NoReturn:
-    """Run *work*, which has no end, again and again: a fault in it is reported and must not take the webhook down."""
-    wait = RESTART_SECONDS
-    while True:
-        started = time.monotonic()
-        try:
-            await work()
-        except Exception:
-            metrics.failed_turns.labels(name).inc()
-            log.exception("loop.failed", loop=name, wait_seconds=wait)
-        if time.monotonic() - started > LONGEST_RESTART_SECONDS:
-            wait = RESTART_SECONDS
-        await asyncio.sleep(wait)
-        wait = min(wait * 2, LONGEST_RESTART_SECONDS)
-
-
 def _handshake(listener: socket.socket, name: str, loaded: asyncio.Event) -> Callable[[], Awaitable[str | None]]:
     """The check that a TLS connection to our own port works. Who we are is not in question, so nothing is verified."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -170,15 +141,6 @@ def _reason(keeper: CertificateKeeper) -> Callable[[], Awaitable[str | None]]:
         return keeper.reason or None
 
     return check
-
-
-def _bind(address: Address) -> socket.socket:
-    if address.host:
-        return bind_tcp(address.host, address.port)
-    if socket.has_dualstack_ipv6():
-        with contextlib.suppress(PortInUse):
-            return bind_tcp("::", address.port)
-    return bind_tcp("0.0.0.0", address.port)  # noqa: S104 - the API server comes from outside the pod
 
 
 def _port(listener: socket.socket) -> int:
