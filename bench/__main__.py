@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from bench import kubernetes_api, pod_start, webhook_review
+from bench import kubernetes_api, managed_cluster, pod_start, webhook_review
 from bench.decision import decision_rate
 from bench.rates import Rate, calls_per_core, get, measure, post, resident_mib
 from podpass.kube.resources import SERVICEACCOUNTS
@@ -128,6 +128,19 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
     ]
 
 
+async def managed_clusters(paths: LabPaths) -> list[Figure]:
+    status = Control(paths).status()
+    pid = int(status["pid"])
+    before = resident_mib(pid)
+    async with operating(Endpoints(**status["endpoints"]), paths) as operator:
+        seconds = await managed_cluster.median_seconds(operator)
+    each = (resident_mib(pid) - before) / managed_cluster.CLUSTERS
+    return [
+        at_most("managed cluster, request to ready, median", seconds, 2.0, "s"),
+        at_most("  what it adds to the lab, resident", each, 10, "MiB"),
+    ]
+
+
 def kubernetes_rates() -> list[Figure]:
     found = asyncio.run(kubernetes_api.measured())
     return [
@@ -171,6 +184,8 @@ def measure_all(home: Path) -> list[Figure]:
         figures.append(at_most("lab idle, resident", resident_mib(int(Control(paths).status()["pid"])), MIB_LAB, "MiB"))
         note("rates of the token endpoint, the key set and the webhook; how soon a pod runs")
         figures += asyncio.run(server_rates(paths, signing))
+        note("managed clusters beside the lab's own")
+        figures += asyncio.run(managed_clusters(paths))
     finally:
         stop(paths)
         delete(paths)

@@ -306,6 +306,9 @@ def test_the_command_line_tells_clusters_apart(clusters: Clusters) -> None:
     assert json.loads(added)["name"] == "lab-node-2"
     assert "lab-node-2" not in lab.run(podpass, "lab", "node", "ls", **variables).stdout
     assert "lab-node-2" in clusters.kubectl("red", "get", "nodes")
+    lab.run(podpass, "lab", "node", "stop", "lab-node-2", "--cluster", "red", **variables)
+    note = "cluster red: lab-node-2 is switched off: podpass lab node start lab-node-2 --name fleet --cluster red"
+    assert note in lab.control.status()["notes"]
     lab.run(podpass, "lab", "node", "rm", "lab-node-2", "--cluster", clusters.path("red"), **variables)
     assert "lab-node-2" not in clusters.kubectl("red", "get", "nodes")
     wrong = lab.run(podpass, "lab", "node", "ls", "--cluster", "green", check=False, **variables)
@@ -533,8 +536,8 @@ def test_a_pod_reaches_another_cluster_by_the_file_it_was_given(own: Clusters) -
         with open("/tmp/kubeconfig", "wb") as file:
             file.write(base64.b64decode(found))
         kubectl = os.path.join(sys.prefix, "bin", "kubectl")
-        done = subprocess.run([kubectl, "--kubeconfig", "/tmp/kubeconfig", "get", "nodes", "-o", "name"])
-        sys.exit(done.returncode)
+        for command in ("get nodes -o name", "-n default exec sleeper -- echo inside"):
+            subprocess.run([kubectl, "--kubeconfig", "/tmp/kubeconfig", *command.split()], check=True)
         """
     )
     own.kubeconfig("red")
@@ -542,4 +545,8 @@ def test_a_pod_reaches_another_cluster_by_the_file_it_was_given(own: Clusters) -
     client = f"azure.workload.identity/client-id={own.lab.endpoints.operator_client_id}"
     own.kubectl("lab", "annotate", "-n", "podpass-system", "serviceaccount", "operator", client)
     own.kubectl("lab", "config", "set-context", "--current", "--namespace", "podpass-system")
-    assert run_pod(own, "lab", "caller", "operator", "python", "-c", program) == "node/lab-node\n"
+    path = own.directory / "sleeper.json"
+    path.write_text(manifest("sleeper", "default", ["sleep", "600"], labelled=False))
+    own.kubectl("red", "apply", "-f", str(path))
+    own.kubectl("red", "wait", "pod/sleeper", "--for=condition=Ready", "--timeout=60s")
+    assert run_pod(own, "lab", "caller", "operator", "python", "-c", program) == "node/lab-node\ninside\n"

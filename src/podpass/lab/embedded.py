@@ -178,6 +178,7 @@ class EmbeddedCluster:
 
     def notes(self) -> list[str]:
         lab = "" if self._lab.paths.name == "default" else f" --name {self._lab.paths.name}"
+        lab += f" --cluster {self._recorded_as}" if self._recorded_as else ""
         notes = [
             *(
                 f"{name} is switched off: podpass lab node start {name}{lab}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.doors.destinations import Intercept, TurnedAway, decide
 from podpass.lab.doors.names import Names, Nowhere, Route, printable
-from podpass.lab.doors.origin import came_by
+from podpass.lab.doors.origin import by_its_door
 from podpass.lab.doors.refusals import bad_host, not_emulated, not_served
 from podpass.lab.doors.traces import TraceSeal, traced
 from podpass.lab.doors.traffic import Traffic
@@ -43,11 +43,10 @@ class Gateway:
         self._names = names
         self._services = services
         self._journal = journal
-        self._app = traced(self._route, seal)
+        self._app = by_its_door(traced(self._route, seal))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with came_by(scope):
-            await self._app(scope, receive, send)
+        await self._app(scope, receive, send)
 
     def refused(self, refusal: Refused) -> None:
         """Record a connection that ended before its request was whole; for `serving(…, refused=…)`."""

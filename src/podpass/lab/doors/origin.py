@@ -1,10 +1,8 @@
 """By which door a request came: whether a pod asks, or a program on the host."""
 
-import contextlib
-from collections.abc import Iterator
 from contextvars import ContextVar
 
-from podpass.serving.asgi import Scope
+from podpass.serving.asgi import App, Receive, Scope, Send
 
 _from_pod: ContextVar[bool] = ContextVar("podpass_from_pod", default=False)
 
@@ -17,12 +15,15 @@ def asked_by_pod() -> bool:
     return _from_pod.get()
 
 
-@contextlib.contextmanager
-def came_by(scope: Scope) -> Iterator[None]:
-    """Answer the request of *scope* as what came by its door."""
-    # Pods arrive through the unix socket of their network, which gives a client no address.
-    token = _from_pod.set(scope.get("client") is None)
-    try:
-        yield
-    finally:
-        _from_pod.reset(token)
+def by_its_door(app: App) -> App:
+    """Run each request of *app* as what came by its door."""
+
+    async def told_apart(scope: Scope, receive: Receive, send: Send) -> None:
+        # Pods arrive through the unix socket of their network, which gives a client no address.
+        token = _from_pod.set(scope.get("client") is None)
+        try:
+            await app(scope, receive, send)
+        finally:
+            _from_pod.reset(token)
+
+    return told_apart

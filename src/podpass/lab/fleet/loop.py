@@ -309,6 +309,8 @@ def _notes(entry: _Entry) -> list[str]:
     from podpass.lab.fleet.plan import MOST_NODES_EACH
 
     notes = list(entry.managed.notes)
+    if entry.managed.beside and entry.managed.embedded is not None:
+        notes += entry.managed.embedded.notes()
     if entry.refused:
         notes.append(entry.refused)
     if entry.wanted.node_count > MOST_NODES_EACH:
