@@ -203,6 +203,15 @@ async def test_the_issuer_can_be_turned_on_later_and_never_off(world: World, hos
     assert (refused.status, refused.code) == (400, "OIDCIssuerFeatureCannotBeDisabled")
 
 
+async def test_lists_of_all_resources_say_how_far_it_has_come(world: World, host: ClusterHost) -> None:
+    await world.call("PUT", CLUSTER, body())
+    for wanted in ("Creating", "Succeeded"):
+        (found,) = (await world.call("GET", f"{GROUP}/resources?$expand=provisioningState")).body["value"]
+        assert (found["name"], found["provisioningState"], found["kind"]) == ("vote", wanted, "Base")
+        assert found["identity"]["type"] == "SystemAssigned"
+        host.settle()
+
+
 async def test_a_second_writer_has_to_wait(world: World, host: ClusterHost) -> None:
     await world.call("PUT", CLUSTER, body())
     for method, path, content in (

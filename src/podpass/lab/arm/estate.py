@@ -302,10 +302,11 @@ class Estate:
     def shown(self, resource: Resource) -> dict[str, Any]:
         """The resource as ARM answers it now."""
         document, kind = resource.to_dict(), self.kind(resource.type)
-        busy = resource.is_busy(self.clock.now())
+        now = self.clock.now()
+        busy = resource.is_busy(now)
         properties = kind.shown(resource, busy=busy) if kind is not None else resource.properties
         if busy or resource.failure is not None:
-            properties = {**properties, "provisioningState": resource.busy if busy else "Failed"}
+            properties = {**properties, "provisioningState": resource.provisioning_state(now)}
         document["properties"] = properties
         if kind is not None and kind.tagged:
             document["eTag"] = tag_of(resource)

@@ -137,6 +137,12 @@ class Resource:
         """Whether a change goes on at *now*, in seconds since the epoch."""
         return bool(self.busy) and (self.busy_until is None or now < self.busy_until)
 
+    def provisioning_state(self, now: float) -> str:
+        """How far the latest change has come at *now*, in seconds since the epoch."""
+        if self.is_busy(now):
+            return self.busy
+        return "Succeeded" if self.failure is None else "Failed"
+
     def to_dict(self) -> dict[str, Any]:
         # A group is answered with a shorter type than the one its actions and scopes are named by.
         shown = "Microsoft.Resources/resourceGroups" if self.type == GROUP_TYPE else self.type

@@ -90,20 +90,22 @@ def _resources(estate: Estate, call: Call) -> Answer:
         for one in estate.below(scope)
         if one.type != GROUP_TYPE and "/" not in one.type.partition("/")[2] and selected(one, clauses)
     ]
-    return Answer(200, items=tuple(_item(one, call) for one in found if estate.may_read(call.principal_id, one)))
+    now = estate.clock.now()
+    return Answer(200, items=tuple(_item(one, call, now) for one in found if estate.may_read(call.principal_id, one)))
 
 
-def _item(resource: Resource, call: Call) -> dict[str, object]:
+def _item(resource: Resource, call: Call, now: float) -> dict[str, object]:
     item: dict[str, object] = {
         "id": resource.id,
         "name": resource.name,
         "type": resource.type,
         "location": resource.location,
         "tags": resource.tags or {},
+        **{name: resource.extra[name] for name in ("identity", "kind", "managedBy", "sku") if name in resource.extra},
     }
     expanded = {word.strip().lower() for word in call.query.get("$expand", "").split(",")}
     if "provisioningstate" in expanded:
-        item["provisioningState"] = "Succeeded"
+        item["provisioningState"] = resource.provisioning_state(now)
     if resource.system_data is not None:
         if "createdtime" in expanded:
             item["createdTime"] = resource.system_data["createdAt"]

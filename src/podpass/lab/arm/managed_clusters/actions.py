@@ -11,6 +11,7 @@ from podpass.lab.arm import errors, long_running
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.managed_clusters import hosted, refusals
+from podpass.lab.arm.managed_clusters.cluster import require_idle
 from podpass.lab.arm.managed_clusters.names import TYPE
 from podpass.lab.arm.model import Answer, Call, Operation, Resource
 
@@ -24,33 +25,22 @@ def _stop(estate: Estate, call: Call) -> Answer:
 
 
 def _power(estate: Estate, call: Call, wanted: str, state: str, word: str) -> Answer:
-    cluster = _idle(estate, call)
+    cluster = estate.require(call.address.id)
+    require_idle(estate, cluster)
     present = cluster.properties["powerState"]["code"]
     if present == wanted:
-        raise refusals.wrong_state(_provisioning(cluster), present, word)
+        raise refusals.wrong_state(cluster.provisioning_state(estate.clock.now()), present, word)
     properties = {**cluster.properties, "powerState": {"code": wanted}}
     return _changed(estate, call, replace(cluster, properties=properties, busy=state))
 
 
 def _rotate_signing_keys(estate: Estate, call: Call) -> Answer:
-    cluster = _idle(estate, call)
+    cluster = estate.require(call.address.id)
+    require_idle(estate, cluster, "rotating")
     if not cluster.properties["oidcIssuerProfile"]["enabled"]:
         raise refusals.issuer_needed("Rotating the service account signing keys")
-    if cluster.properties["powerState"]["code"] != "Running":
-        raise refusals.wrong_state(_provisioning(cluster), "Stopped", "rotating")
     hidden = {**cluster.hidden, "key_generation": cluster.hidden["key_generation"] + 1}
     return _changed(estate, call, replace(cluster, hidden=hidden, busy="Updating"))
-
-
-def _idle(estate: Estate, call: Call) -> Resource:
-    cluster = estate.require(call.address.id)
-    if cluster.is_busy(estate.clock.now()):
-        raise refusals.in_progress(cluster.busy)
-    return cluster
-
-
-def _provisioning(cluster: Resource) -> str:
-    return "Failed" if cluster.failure else "Succeeded"
 
 
 def _changed(estate: Estate, call: Call, cluster: Resource) -> Answer:

@@ -11,7 +11,7 @@ from typing import Any
 from podpass.lab.arm import errors, long_running, preconditions
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.managed_clusters import cluster as clusters
-from podpass.lab.arm.managed_clusters import hosted, node_group, pod_identity, pools, refusals
+from podpass.lab.arm.managed_clusters import hosted, node_group, pod_identity, pools
 from podpass.lab.arm.managed_clusters.bodies import read_pool, without_nulls
 from podpass.lab.arm.managed_clusters.names import POOLS, TYPE
 from podpass.lab.arm.model import Answer, Call, Operation, Resource, decoded_json
@@ -61,10 +61,7 @@ def _delete(estate: Estate, call: Call) -> Answer:
 
 def _changeable(estate: Estate, call: Call) -> Resource:
     cluster = estate.require(call.address.id.parent)
-    if cluster.is_busy(estate.clock.now()):
-        raise refusals.in_progress(cluster.busy)
-    if cluster.properties["powerState"]["code"] != "Running":
-        raise refusals.wrong_state("Succeeded", "Stopped", "updating")
+    clusters.require_idle(estate, cluster, "updating")
     return cluster
 
 

@@ -52,7 +52,7 @@ def shape(estate: Estate, draft: Draft) -> Shaped:
     properties = without_nulls(body.properties)
     given = read(properties)
     if existing is not None and draft.principal_id:
-        _check_state(estate, existing)
+        require_idle(estate, existing, "updating")
     # Whoever asks for pod identities on nodes that can't have them is told so, whatever else the lab has not.
     identity = resource_identity.shape(estate, draft, body.identity, TYPE)
     kinds = identities.check(estate, draft, given, identity)
@@ -123,6 +123,16 @@ def shape(estate: Estate, draft: Draft) -> Shaped:
     )
 
 
+def require_idle(estate: Estate, cluster: Resource, doing: str = "") -> None:
+    """Raises ArmError while something goes on with the cluster; and while it rests, where *doing* needs it to run."""
+    now = estate.clock.now()
+    if cluster.is_busy(now):
+        raise refusals.in_progress(cluster.busy)
+    power = cluster.properties["powerState"]["code"]
+    if doing and power != "Running":
+        raise refusals.wrong_state(cluster.provisioning_state(now), power, doing)
+
+
 def pool_changes(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """In which state each pool that changes shows while it does; one that goes, with all that it was."""
     earlier, later = {one["name"]: one for one in before}, {one["name"]: one for one in after}
@@ -153,13 +163,6 @@ def shown_pools(resource: Resource, *, busy: bool) -> list[dict[str, Any]]:
     ]
     leaving = [{**change["pool"], "provisioningState": "Deleting"} for change in changes.values() if change.get("pool")]
     return present + leaving
-
-
-def _check_state(estate: Estate, existing: Resource) -> None:
-    if existing.is_busy(estate.clock.now()):
-        raise refusals.in_progress(existing.busy)
-    if existing.properties["powerState"]["code"] != "Running":
-        raise refusals.wrong_state("Succeeded", "Stopped", "updating")
 
 
 def _dns_prefix(given: Properties, before: Mapping[str, Any]) -> str:
