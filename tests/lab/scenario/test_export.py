@@ -17,16 +17,34 @@ from tests.lab.scenario.test_filling import APPLICATION, HEAD, VAULT
 
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "scenario.yaml"
 EVERYTHING = (
-    HEAD
+    HEAD.replace("name: contoso,", "name: contoso, domain: contoso.example,")
     + """\
+users:
+- {name: Jane Doe, tenant: contoso, principalName: jane@contoso.example, members: {jobTitle: Votes}}
+- {name: Jane-2, displayName: Jane Doe, tenant: contoso, principalName: jd@contoso.example, enabled: false}
+groups:
+- {name: voters, tenant: contoso, members: [{user: Jane Doe}, {identity: app-1}, {application: orders-2}]}
+- {name: all, tenant: contoso, description: everybody, members: [{group: voters}]}
 applications:
 - {name: orders, tenant: contoso, secrets: [{name: a, days: 30}], servicePrincipal: false}
-- {name: orders-2, displayName: orders, tenant: contoso, enabled: false, registration: {tags: [x], api: {a: 1}}}
+- name: orders-2
+  displayName: orders
+  tenant: contoso
+  enabled: false
+  directoryRoles: [Directory Readers]
+  registration: {tags: [x], api: {a: 1}}
 identities:
 - name: app-1
   resourceGroup: shop
   location: westeurope
   federatedCredentials: [{name: in-vote, cluster: vote, subject: "system:serviceaccount:vote:vote"}]
+vaults:
+- name: kv-shop
+  resourceGroup: shop
+  keys:
+  - name: rotating
+    type: EC
+    rotation: {lifetimeActions: [{action: {type: Rotate}, trigger: {timeAfterCreate: P90D}}]}
 managedClusters:
 - name: vote
   resourceGroup: shop
@@ -46,6 +64,8 @@ roleAssignments:
 - {kubelet: vote, role: Reader, scope: {managedCluster: other}}
 - {managedCluster: vote, role: Reader, scope: {identity: app-1}}
 - {application: orders-2, role: Contributor, scope: {subscription: prod}}
+- {group: all, role: Reader, scope: {subscription: prod}}
+- {user: Jane-2, role: Reader, scope: {managedCluster: vote}}
 locks:
 - {name: keep, scope: {resourceGroup: shop}, notes: for the audit}
 - {name: frozen, scope: {virtualMachine: vm}, level: ReadOnly}

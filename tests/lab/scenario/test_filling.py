@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from podpass.azure.resourceids import ResourceId
+from podpass.lab.arm import Allowed
 from podpass.lab.entra.client_credentials import digest_of
 from podpass.problems import PodpassError
 from tests.lab.scenario.clouds_world import ISSUER, Filled
@@ -182,3 +183,30 @@ def test_providers_features_and_faults_are_as_they_were_said(clouds: Filled) -> 
     assert not estate.is_registered(subscription, "Microsoft.Compute")
     assert features.is_registered(estate, subscription, "Microsoft.ContainerService", "EnableOIDC")
     assert (clouds.clouds.faults.propagation_delay_seconds, clouds.clouds.faults.issuer_unreachable) == (2.5, True)
+
+
+def test_what_is_in_a_group_holds_what_is_assigned_to_the_group(clouds: Filled) -> None:
+    clouds.apply(
+        HEAD.replace("name: contoso,", "name: contoso, domain: contoso.example,")
+        + """\
+users: [{name: jane, tenant: contoso, principalName: jane@contoso.example, directoryRoles: [Directory Readers]}]
+groups:
+- {name: everybody, tenant: contoso, members: [{group: voters}]}
+- {name: voters, tenant: contoso, members: [{user: jane}, {identity: app-1}]}
+identities: [{name: app-1, resourceGroup: shop}]
+roleAssignments: [{group: everybody, role: Reader, scope: {resourceGroup: shop}}]
+"""
+    )
+    estate = clouds.clouds.arm.estate
+    (jane,) = estate.people.users(TENANT)
+    action = "Microsoft.Resources/subscriptions/resourceGroups/read"
+    identity = resource(clouds, "Microsoft.ManagedIdentity/userAssignedIdentities/app-1")
+    for principal in (jane.object_id, identity["properties"]["principalId"]):  # type: ignore[index]
+        assert isinstance(estate.decide(principal_id=principal, action=action, scope=GROUP), Allowed)
+    assert len(clouds.clouds.graph.roles.held_by(TENANT, jane.object_id)) == 1
+
+
+def test_a_user_of_another_domain_is_refused_in_graphs_own_words(clouds: Filled) -> None:
+    with pytest.raises(PodpassError) as refused:
+        clouds.apply(HEAD + "users: [{name: jane, tenant: contoso, principalName: jane@elsewhere.example}]\n")
+    assert "verified domain names in your organization" in refused.value.cause

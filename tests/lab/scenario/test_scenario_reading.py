@@ -1,12 +1,16 @@
 """Scenario files: what is right is read whole, what is wrong is reported whole, each fault with its line."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from podpass.lab.faults import Faults
 from podpass.lab.scenario import DEFAULT, ScenarioInvalid, read
+from podpass.lab.scenario.fields import members
+from podpass.lab.scenario.model import FaultsEntry
 
 COMPLETE = Path(__file__).parents[3] / "docs" / "examples" / "scenario.yaml"
 
@@ -132,3 +136,7 @@ def test_any_text_is_read_or_refused_with_faults(text: str) -> None:
         read(text)
     except ScenarioInvalid as refusal:
         assert refusal.faults
+
+
+def test_every_fault_of_the_lab_can_be_declared() -> None:
+    assert {member.attribute for member in members(FaultsEntry)} == {one.name for one in fields(Faults)}

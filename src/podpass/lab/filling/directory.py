@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from podpass.lab.entra.directory import Application
-from podpass.lab.filling import trust
+from podpass.lab.filling import people, trust
 from podpass.lab.filling.clouds import Made, Making
 from podpass.lab.filling.finding import Finding, Found
 from podpass.lab.graph.seeding import Wanted
@@ -44,6 +44,8 @@ def put_application(making: Making, entry: ApplicationEntry) -> Made:
         )
     )
     _put_credentials(making, entry, application)
+    if entry.directory_roles:
+        people.give_roles(making, tenant_id, application.object_id, entry.directory_roles)
     return Made(id=client_id, principal_id=application.object_id)
 
 
@@ -97,6 +99,9 @@ def _application(finding: Finding, application: Application, name: str) -> Appli
     seed, directory = finding.clouds.graph.seed, finding.clouds.directory
     tenant_id, client_id = application.tenant_id, application.client_id
     descriptions = seed.descriptions(application)
+    belonging = finding.clouds.arm.estate.people.belonging
+    owners = len(belonging("owner", application.registration_id) + belonging("owner", application.object_id))
+    finding.note("applications", f"{name}: {owners} owners are not said.", owners)
     credentials = directory.credentials(tenant_id, client_id)
     return ApplicationEntry(
         name=name,
@@ -109,6 +114,7 @@ def _application(finding: Finding, application: Application, name: str) -> Appli
         service_principal=bool(application.object_id),
         service_principal_id=application.object_id,
         enabled=application.enabled or not application.object_id,
+        directory_roles=people.roles_of(finding, tenant_id, application.object_id),
         secrets=_secrets(finding, application),
         certificates=_certificates(finding, application),
         federated_credentials=tuple(

@@ -58,11 +58,11 @@ class Filling:
                     if hasattr(entry, "name"):
                         making.made.add(part.section, path_of(entry, making.made), made)
             for part in PARTS:
-                if part.trusts is None:
+                if part.later is None:
                     continue
                 for entry in getattr(scenario, attributes[part.section]):
                     with _refusals_of(part.says, entry):
-                        part.trusts(making, entry)
+                        part.later(making, entry)
             for path, text in making.written.items():
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 replace_file(path, text.encode())

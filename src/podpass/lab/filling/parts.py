@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from podpass.lab.filling import access, clusters, directory, resources, tenancy, vaults
+from podpass.lab.filling import access, clusters, directory, people, resources, tenancy, vaults
 from podpass.lab.filling.clouds import Made, Making
 from podpass.lab.filling.finding import Finding, Found
 
@@ -21,13 +21,15 @@ class Part:
     there: Callable[[Finding], Iterator[Found]]
     principal: str = ""
     """The member by which others name an entry as somebody who is allowed something."""
-    trusts: Callable[[Making, Any], Made] | None = None
-    """What of an entry is put only when all others are there."""
+    later: Callable[[Making, Any], Made] | None = None
+    """Puts of an entry what refers to others, once all are there."""
 
 
 PARTS = (
     Part("tenants", "tenant", tenancy.put_tenant, tenancy.tenants_there),
     Part("subscriptions", "subscription", tenancy.put_subscription, tenancy.subscriptions_there),
+    Part("users", "user", people.put_user, people.users_there, "user"),
+    Part("groups", "group", people.put_group, people.groups_there, "group", people.put_members),
     Part("resourceGroups", "resource group", tenancy.put_group, tenancy.groups_there),
     Part(
         "applications",

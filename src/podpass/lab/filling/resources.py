@@ -9,7 +9,7 @@ from podpass.lab.arm import compute, managed_clusters, vaults
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.managed_identity import CREDENTIAL, IDENTITY
 from podpass.lab.arm.model import Resource
-from podpass.lab.filling import trust
+from podpass.lab.filling import people, trust
 from podpass.lab.filling.clouds import Made, Making
 from podpass.lab.filling.finding import Finding, Found
 from podpass.lab.scenario.entries.resources import (
@@ -37,6 +37,8 @@ def put_identity(making: Making, entry: IdentityEntry) -> Made:
     for member, wanted in stated.items():
         if wanted and resource.properties[member] != wanted:
             raise ArmError(409, "IdentityExists", f"It exists, and its {member} is {resource.properties[member]}.")
+    tenant_id, principal_id = resource.properties["tenantId"], resource.properties["principalId"]
+    people.give_roles(making, tenant_id, principal_id, entry.directory_roles)
     return Made(id=resource.id, principal_id=resource.properties["principalId"])
 
 
@@ -73,6 +75,7 @@ def _identity(finding: Finding, identity: Resource) -> IdentityEntry:
         **finding.placed(identity),
         client_id=client_id,
         principal_id=identity.properties["principalId"],
+        directory_roles=people.roles_of(finding, tenant_id, identity.properties["principalId"]),
         federated_credentials=tuple(trust.entry_of(finding, one) for one in credentials),
     )
 

@@ -124,6 +124,8 @@ def _put_key(making: Making, vault: str, entry: KeyEntry) -> None:
         attributes=_attributes(entry),
     )
     making.clouds.keyvault.seed.put_key(vault, entry.name, wanted)
+    if entry.rotation:
+        making.clouds.keyvault.seed.put_rotation_policy(vault, entry.name, entry.rotation)
 
 
 def _put_certificate(making: Making, vault: str, entry: CertificateEntry) -> None:
@@ -159,6 +161,8 @@ def _vault(finding: Finding, vault: Resource) -> VaultEntry:
         finding.note("vaults", f"{vault.name}: {count} older versions of {kind}s are not said.", count)
     for kind, count in contents.deleted.items():
         finding.note("vaults", f"{vault.name}: {count} deleted {kind}s are not said.", count)
+    for kind, count in contents.others.items():
+        finding.note("vaults", f"{vault.name}: {count} {kind}s are not said.", count)
     finding.note("vaults", f"{vault.name}: keys are made anew.", len(contents.keys) + len(contents.certificates))
     is_rbac = bool(properties["enableRbacAuthorization"])
     idle = len(properties["accessPolicies"]) if is_rbac else 0
@@ -173,7 +177,7 @@ def _vault(finding: Finding, vault: Resource) -> VaultEntry:
         enabled_for=tuple(word for word in _SERVICES if properties[_enabled_for(word)]),
         network=_network_entry(properties.get("networkAcls") or {}),
         secrets=tuple(_secret(finding, vault.name, one) for one in contents.secrets),
-        keys=tuple(_key(one) for one in contents.keys),
+        keys=tuple(_key(finding, vault.name, one) for one in contents.keys),
         certificates=tuple(_certificate(finding, vault.name, *one) for one in contents.certificates),
         access_policies=() if is_rbac else tuple(_policy(finding, one) for one in properties["accessPolicies"]),
     )
@@ -206,7 +210,7 @@ def _secret(finding: Finding, vault: str, one: SecretVersion) -> SecretEntry:
     )
 
 
-def _key(one: KeyVersion) -> KeyEntry:
+def _key(finding: Finding, vault: str, one: KeyVersion) -> KeyEntry:
     sort = key_material.like(key_material.opened(one.value.text))
     operations = one.body.operations
     return KeyEntry(
@@ -215,6 +219,7 @@ def _key(one: KeyVersion) -> KeyEntry:
         size=sort.size if sort.type == "RSA" else 2048,
         curve=cast("Any", sort.curve) if sort.type == "EC" else "P-256",
         operations=() if operations == DEFAULT_OPERATIONS[sort.type] else operations,
+        rotation=finding.clouds.keyvault.seed.rotation_policy(vault, one.name),
     )
 
 

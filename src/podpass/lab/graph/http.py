@@ -48,7 +48,7 @@ class Graph:
         self.roles = DirectoryRoles(people)
         kinds = Catalogue(directory, clock, people, self.roles)
         self.operations = kinds.operations
-        self.seed = Seeding(directory, clock, kinds.applications, kinds.principals, kinds.federated)
+        self.seed = Seeding(directory, people, clock, kinds)
         self.app: App = answering(self._handle, max_body=MAX_BODY, too_large=self._too_large, broken=self._broken)
 
     async def _handle(self, request: Request) -> Response:

@@ -4,6 +4,7 @@ Every call is idempotent and raises GraphError when Graph would refuse.
 """
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,12 @@ from podpass.lab.clock import Clock
 from podpass.lab.entra import federated_credentials
 from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret, certificate_of, digest_of, lifetime_of
 from podpass.lab.entra.directory import Application, Directory
+from podpass.lab.entra.people import Group, People, User
 from podpass.lab.graph import errors
-from podpass.lab.graph.applications import READ_ONLY, Applications
+from podpass.lab.graph.applications import READ_ONLY
+from podpass.lab.graph.catalogue import Catalogue
 from podpass.lab.graph.credentials import new_password
-from podpass.lab.graph.federated import FederatedCredentials
-from podpass.lab.graph.principals import Principals, UpdateParameters
+from podpass.lab.graph.principals import UpdateParameters
 
 _DAY_SECONDS = 86_400
 _SAID_ELSEWHERE = frozenset(
@@ -40,19 +42,14 @@ class Wanted:
 class Seeding:
     """Puts applications, their service principals and credentials into the directory."""
 
-    def __init__(
-        self,
-        directory: Directory,
-        clock: Clock,
-        applications: Applications,
-        principals: Principals,
-        federated: FederatedCredentials,
-    ) -> None:
+    def __init__(self, directory: Directory, people: People, clock: Clock, kinds: Catalogue) -> None:
         self._directory = directory
+        self._people = people
         self._clock = clock
-        self._applications = applications
-        self._principals = principals
-        self._federated = federated
+        self._users, self._groups = kinds.users, kinds.groups
+        self._applications = kinds.applications
+        self._principals = kinds.principals
+        self._federated = kinds.federated
 
     def put_application(self, wanted: Wanted) -> Application:
         """The application, found by its client id."""
@@ -72,6 +69,16 @@ class Seeding:
         elif application.enabled != wanted.enabled:
             self._principals.update(application, UpdateParameters(account_enabled=wanted.enabled))
         return self._applications.find(wanted.tenant_id, found.registration_id)
+
+    def put_user(self, tenant_id: str, object_id: str, members: Mapping[str, Any]) -> User:
+        """The user of this id."""
+        found = self._people.user(tenant_id, object_id)
+        return self._users.update(found or User(tenant_id, object_id, "", "", "", self._clock.now()), members)
+
+    def put_group(self, tenant_id: str, object_id: str, members: Mapping[str, Any]) -> Group:
+        """The group of this id; who is in it stays."""
+        found = self._people.group(tenant_id, object_id)
+        return self._groups.update(found or Group(tenant_id, object_id, "", "", self._clock.now()), members)
 
     def put_credential(
         self, application: Application, credential: federated_credentials.Wanted, description: str

@@ -58,7 +58,7 @@ class KeyVault:
         # The paths of issuers look like those of certificates.
         self.services = (issuers, self._secrets, keys, certificates)
         self.app = KeyVaultHttp(self.services, arm, access_tokens, journal, clock, endpoint, faults=faults).app
-        self.seed = Seeding(self._secrets, keys, certificates, clock, self._require)
+        self.seed = Seeding(self._secrets, keys, certificates, issuers, clock, self._require)
         for drop in (self._secrets.shelf.drop, keys.drop, certificates.drop, issuers.drop, agenda.drop):
             arm.on_vault_purged(drop)
         arm.use_vault_secrets(ManagedSecrets(self._secrets, clock))

@@ -201,6 +201,15 @@ class Issuers:
             shown["credentials"] = {"account_id": issuer.credentials.account_id if issuer.credentials else None}
         return {"id": _identifier(issuer, given), **shown}
 
+    def counts(self, vault: Vault) -> dict[str, int]:
+        """How many issuers and how many contacts a vault has."""
+        issuers = len(self._store.items(SERVICE, _ISSUER, f"{vault.instance}/"))
+        contacts = self._store.get(SERVICE, _CONTACTS, vault.instance)
+        return {
+            "certificate issuer": issuers,
+            "certificate contact": len(msgspec.convert(contacts, _Contacts).contacts) if contacts else 0,
+        }
+
     # Contacts
 
     def _contacts(self, vault: Vault) -> _Contacts:

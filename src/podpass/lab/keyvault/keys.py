@@ -131,6 +131,15 @@ class Keys(Objects[KeyBody]):
         *routes_of("keys", KeyOperation, put=KeyOperation.IMPORT),
     )
 
+    def rotation_policy(self, vault: Vault, name: str) -> RotationPolicy:
+        return self._rotations.policy(vault, name)
+
+    def set_rotation_policy(self, vault: Vault, name: str, content: object) -> None:
+        """Raises KeyVaultError."""
+        given = Input(vault=vault, origin="", query={}, api_version="", body=msgspec.json.encode(content))
+        self._rotations.set(Call(KeyOperation.SET_ROTATION_POLICY, name), given)
+        self._rotations.plan(vault, name)
+
     async def settle(self, vault: Vault) -> None:
         await self._rotations.settle(vault)
 

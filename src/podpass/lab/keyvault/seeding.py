@@ -4,7 +4,7 @@ Every call is idempotent and raises KeyVaultError when a vault would refuse. Key
 some tenths of a second for one of RSA: this is for a lab that does not answer yet.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,10 +12,11 @@ import msgspec
 
 from podpass.lab.arm import Vault
 from podpass.lab.clock import Clock
-from podpass.lab.keyvault import certificate_bodies, key_material
+from podpass.lab.keyvault import certificate_bodies, key_material, rotation
 from podpass.lab.keyvault.certificate_making import Policy, filled
 from podpass.lab.keyvault.certificates import Certificates, CertificateVersion
 from podpass.lab.keyvault.errors import KeyVaultError
+from podpass.lab.keyvault.issuers import Issuers
 from podpass.lab.keyvault.keys import CreateParameters, Keys, KeyVersion
 from podpass.lab.keyvault.model import Attributes, SetParameters
 from podpass.lab.keyvault.objects import Objects
@@ -35,15 +36,24 @@ class Contents:
     older: dict[str, int] = field(default_factory=dict)
     """Older versions by the type of object, without those of certificates' keys and secrets."""
     deleted: dict[str, int] = field(default_factory=dict)
+    others: dict[str, int] = field(default_factory=dict)
+    """What else there is, by kind."""
 
 
 class Seeding:
     """Puts secrets, keys and certificates into vaults."""
 
     def __init__(
-        self, secrets: Secrets, keys: Keys, certificates: Certificates, clock: Clock, require: Callable[[str], Vault]
+        self,
+        secrets: Secrets,
+        keys: Keys,
+        certificates: Certificates,
+        issuers: Issuers,
+        clock: Clock,
+        require: Callable[[str], Vault],
     ) -> None:
         self._secrets, self._keys, self._certificates = secrets, keys, certificates
+        self._issuers = issuers
         self._clock = clock
         self._require = require
 
@@ -66,6 +76,19 @@ class Seeding:
             return self._keys.put_new(found, name, wanted, key_material.make(sort))
         operations = tuple(wanted.key_ops) if wanted.key_ops is not None else newest.body.operations
         return self._changed(self._keys.shelf, found, newest, wanted.attributes, wanted.tags, operations=operations)
+
+    def put_rotation_policy(self, vault: str, key: str, content: Mapping[str, Any]) -> None:
+        """What is to happen to a key as time goes, as Key Vault spells it."""
+        self._keys.set_rotation_policy(self._require(vault), key, content)
+
+    def rotation_policy(self, vault: str, key: str) -> dict[str, Any]:
+        """The same; empty when nobody has set one."""
+        policy = self._keys.rotation_policy(self._require(vault), key)
+        if policy == rotation.DEFAULT:
+            return {}
+        attributes = msgspec.structs.replace(policy.attributes, created=None, updated=None)
+        shown: dict[str, Any] = msgspec.to_builtins(msgspec.structs.replace(policy, attributes=attributes))
+        return shown
 
     def put_certificate(
         self, vault: str, name: str, policy: Policy, tags: dict[str, str] | None, *, enabled: bool
@@ -95,6 +118,7 @@ class Seeding:
             [one for one in self._all(self._secrets, found) if not one.body.managed],
             [one for one in self._all(self._keys, found) if not one.body.managed],
             policies,
+            others=self._issuers.counts(found),
         )
         shown: tuple[tuple[Objects[Any], list[str]], ...] = (
             (self._secrets, [one.name for one in contents.secrets]),

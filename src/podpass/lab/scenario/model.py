@@ -7,6 +7,7 @@ from typing import Annotated
 from podpass.lab.scenario.entries.access import LockEntry, RoleAssignmentEntry, RoleEntry
 from podpass.lab.scenario.entries.clusters import ClusterEntry, ManagedClusterEntry
 from podpass.lab.scenario.entries.directory import ApplicationEntry
+from podpass.lab.scenario.entries.people import GroupEntry, UserEntry
 from podpass.lab.scenario.entries.resources import IdentityEntry, ResourceEntry, ScaleSetEntry, VirtualMachineEntry
 from podpass.lab.scenario.entries.tenancy import ResourceGroupEntry, SubscriptionEntry, TenantEntry
 from podpass.lab.scenario.entries.vaults import VaultEntry
@@ -26,6 +27,9 @@ class FaultsEntry:
     negative_cache_seconds: Annotated[
         float, Between(0, _YEAR_SECONDS), "how long the token endpoint goes on saying that there is no such credential"
     ] = 0.0
+    vault_calls_per_10_seconds: Annotated[
+        float, Between(0, _YEAR_SECONDS), "how many calls of a kind each vault takes before it answers 429; 0: all"
+    ] = 0.0
     cluster_skew_seconds: Annotated[
         float, Between(-_YEAR_SECONDS, _YEAR_SECONDS), "how far the cluster's clock is ahead of the clouds'"
     ] = 0.0
@@ -40,6 +44,8 @@ class Scenario:
     subscriptions: tuple[SubscriptionEntry, ...]
     clusters: tuple[ClusterEntry, ...]
     resource_groups: tuple[ResourceGroupEntry, ...] = ()
+    users: tuple[UserEntry, ...] = ()
+    groups: tuple[GroupEntry, ...] = ()
     applications: tuple[ApplicationEntry, ...] = ()
     identities: tuple[IdentityEntry, ...] = ()
     managed_clusters: tuple[ManagedClusterEntry, ...] = ()

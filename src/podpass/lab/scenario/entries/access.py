@@ -14,6 +14,8 @@ class PrincipalEntry:
 
     identity: Annotated[str, Ref("identities"), "a managed identity"] = ""
     application: Annotated[str, Ref("applications"), "an application's service principal"] = ""
+    user: Annotated[str, Ref("users"), "a person"] = ""
+    group: Annotated[str, Ref("groups"), "whoever is in a group"] = ""
     virtual_machine: Annotated[str, Ref("virtualMachines"), "a machine's own identity"] = ""
     scale_set: Annotated[str, Ref("virtualMachineScaleSets"), "a scale set's own identity"] = ""
     managed_cluster: Annotated[str, Ref("managedClusters", "clusters"), "a managed cluster's own identity"] = ""

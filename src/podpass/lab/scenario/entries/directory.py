@@ -60,6 +60,7 @@ class ApplicationEntry:
     service_principal: Annotated[bool, "whether it has one, without which it can't sign in"] = True
     service_principal_id: Annotated[str, spelling.GUID, "the service principal's object id"] = ""
     enabled: Annotated[bool, "whether the service principal may sign in"] = True
+    directory_roles: Annotated[tuple[str, ...], "names of roles of the directory that it holds"] = ()
     secrets: Annotated[tuple[ClientSecretEntry, ...], "passwords"] = ()
     certificates: Annotated[tuple[ClientCertificateEntry, ...], "certificates"] = ()
     federated_credentials: Annotated[tuple[FederatedCredentialEntry, ...], "whose tokens it trusts"] = ()

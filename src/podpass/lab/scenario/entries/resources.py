@@ -25,6 +25,7 @@ class IdentityEntry(PlacedEntry):
     name: Annotated[str, spelling.IDENTITY, "its name"]
     client_id: Annotated[str, spelling.GUID, "chosen and kept when absent"] = ""
     principal_id: Annotated[str, spelling.GUID, "chosen and kept when absent"] = ""
+    directory_roles: Annotated[tuple[str, ...], "names of roles of the directory that it holds"] = ()
     federated_credentials: Annotated[tuple[FederatedCredentialEntry, ...], "whose tokens it trusts"] = ()
 
 

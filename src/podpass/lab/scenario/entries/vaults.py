@@ -56,6 +56,7 @@ class KeyEntry(LimitedEntry):
         Words("encrypt", "decrypt", "sign", "verify", "wrapKey", "unwrapKey"),
         "what it is for; what its sort can do when absent",
     ] = ()
+    rotation: Annotated[Json, "its rotation policy as Key Vault spells it"] = field(default_factory=dict)
 
     def check(self) -> Iterator[tuple[str, str]]:
         if self.size not in (2048, 3072, 4096):
