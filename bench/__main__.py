@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from bench import kubernetes_api, managed_cluster, pod_start, webhook_review
+from bench import kubernetes_api, managed_cluster, node_agent, pod_start, webhook_review
 from bench.decision import decision_rate
 from bench.rates import Rate, calls_per_core, get, measure, post, resident_mib
 from podpass.kube.resources import SERVICEACCOUNTS
@@ -103,6 +103,7 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
             "/azure-wi-webhook-mutating-webhook-configuration"
         )
         pod_seconds = await pod_start.median_seconds(operator.kube)
+        agent = await node_agent.measured(operator.kube, endpoints.kubeconfig)
 
     async def through_gateway(host: str, request: bytes, count: int) -> Rate:
         await measure(pid, gateway_port, request, tls=tls, server_name=host, count=count // 10)
@@ -125,6 +126,9 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
         at_least("webhook, a 10 KB pod", reviews.per_core, 3_000, "/s/core"),
         at_most("  p99 at 16 connections", reviews.p99_seconds * 1_000, 15, "ms"),
         at_most("pod created to running, median", pod_seconds * 1_000, 100, "ms"),
+        at_least("node agent, a kept token", agent.cached.per_core, 8_000, "/s/core"),
+        at_most("  p99 at 64 connections", agent.cached.p99_seconds * 1_000, 10, "ms"),
+        at_most("  resident, 250 pods on the node", agent.resident_mib, 50, "MiB"),
     ]
 
 
@@ -182,7 +186,7 @@ def measure_all(home: Path) -> list[Figure]:
     start(paths, home=home)
     try:
         figures.append(at_most("lab idle, resident", resident_mib(int(Control(paths).status()["pid"])), MIB_LAB, "MiB"))
-        note("rates of the token endpoint, the key set and the webhook; how soon a pod runs")
+        note("rates of the token endpoint, the key set, the webhook and the node agent; how soon a pod runs")
         figures += asyncio.run(server_rates(paths, signing))
         note("managed clusters beside the lab's own")
         figures += asyncio.run(managed_clusters(paths))

@@ -1,5 +1,7 @@
 """Which identity a pod gets, in both modes."""
 
+from urllib.parse import urlencode
+
 import pytest
 
 from podpass.nmi.requests import Asked, BadRequest, asked
@@ -123,7 +125,7 @@ def test_a_refusal_shows_no_whole_id() -> None:
     ],
 )
 def test_requests_that_cant_be_answered(query: dict[str, str], why: str) -> None:
-    found = asked(query)
+    found = asked(urlencode(query))
     assert isinstance(found, BadRequest)
     assert why in found.why
 
@@ -138,4 +140,4 @@ def test_requests_that_cant_be_answered(query: dict[str, str], why: str) -> None
     ],
 )
 def test_requests(query: dict[str, str], expected: Asked) -> None:
-    assert asked(query) == expected
+    assert asked(urlencode(query)) == expected

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import msgspec
 
@@ -22,31 +22,10 @@ from podpass.podidentity.objects import (
     read_binding,
     read_identity,
 )
+from podpass.podidentity.reading import ReadOnce
 from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDING_LABEL, BINDINGS, IDENTITIES
 
 _LABEL, _NODE, _SELECTOR, _IDENTITY, _POD = "label", "node", "selector", "identity", "pod"
-
-
-T = TypeVar("T")
-
-
-class _Read(Generic[T]):
-    """What objects of a copy say, read once for each state of each."""
-
-    def __init__(self, read: Callable[[Obj], T]) -> None:
-        self._read = read
-        self._kept: dict[tuple[str, str], tuple[Obj, T]] = {}
-
-    def __call__(self, obj: Obj) -> T:
-        key = objects.key(obj)
-        kept = self._kept.get(key)
-        if kept is None or kept[0] is not obj:
-            kept = self._kept[key] = (obj, self._read(obj))
-        return kept[1]
-
-    def forget(self, change: Change[Obj]) -> None:
-        if change.after is None:
-            self._kept.pop(change.key, None)
 
 
 class _LabelledMetadata(Metadata):
@@ -92,8 +71,8 @@ class Copies:
 
     def __init__(self, client: Client, *, on_failure: Failures | None = None) -> None:
         self._concerned: Callable[[PodKey], None] | None = None
-        self._binding, self._identity = _Read(read_binding), _Read(read_identity)
-        self.read_assigned = _Read(read_assigned_identity)
+        self._binding, self._identity = ReadOnce(read_binding), ReadOnce(read_identity)
+        self.read_assigned = ReadOnce(read_assigned_identity)
         self._targets: dict[str, Target] = {}
         """Of nodes that are gone too: what their pods had is still to be taken away."""
         self._pods: Reflector[_SeenPod] = Reflector(

@@ -109,7 +109,7 @@ class Nmi:
         """A pod's own request."""
         if self._lacks_header(request):
             return self._answers.metadata_missing()
-        wanted = asked(request.query)
+        wanted = asked(request.query_string)
         if isinstance(wanted, BadRequest):
             return self._answers.error(400, wanted.why)
         told.resource = wanted.resource
@@ -149,7 +149,7 @@ class Nmi:
         if peer_address(request.peer) not in _LOOPBACK:
             told.why = "request remote address is not from a host"
             return self._answers.error(500, told.why)
-        wanted = asked(request.query)
+        wanted = asked(request.query_string)
         if isinstance(wanted, BadRequest):
             return self._answers.error(400, wanted.why)
         told.resource = wanted.resource

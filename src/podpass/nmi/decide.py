@@ -6,6 +6,7 @@ Contract: pod identity, sections 3.4 to 3.6 and 9.
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol
 
 from podpass.nmi.requests import Asked
@@ -95,6 +96,7 @@ def decide_for(pod: Pod, asked: Asked, known: Known, settings: Settings) -> Gran
     return Waiting(seconds, Denied(404, _not_in_time(pod, asked, selected, settings), pod, retry=True))
 
 
+@lru_cache(maxsize=512)
 def peer_address(peer: str) -> str:
     """The peer's address in the form that pods' addresses have; empty when it is none."""
     try:

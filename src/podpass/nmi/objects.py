@@ -23,6 +23,7 @@ from podpass.podidentity.objects import (
     read_exception,
     read_identity,
 )
+from podpass.podidentity.reading import ReadOnce
 from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDING_LABEL, BINDINGS, EXCEPTIONS, IDENTITIES
 
 _ADDRESS, _NAMESPACE, _POD = "address", "namespace", "pod"
@@ -96,13 +97,19 @@ class Objects:
                 on_failure=on_failure,
             )
 
+        self._binding, self._identity = ReadOnce(read_binding), ReadOnce(read_identity)
+        self._exception, self._assignment = ReadOnce(read_exception), ReadOnce(read_assigned_identity)
         self._exceptions = copy(EXCEPTIONS)
+        self._exceptions.on_change(self._exception.forget)
         self._bindings = self._identities = self._assigned = None
         if settings.mode is Mode.MANAGED:
             self._bindings, self._identities = copy(BINDINGS), copy(IDENTITIES)
+            self._bindings.on_change(self._binding.forget)
+            self._identities.on_change(self._identity.forget)
         else:
             own = f"nodename={settings.node}" if settings.only_own_node else ""
             self._assigned = copy(ASSIGNED_IDENTITIES, _POD, own)
+            self._assigned.on_change(self._assignment.forget)
 
     @property
     def _copies(self) -> list[Reflector[Any]]:
@@ -139,18 +146,18 @@ class Objects:
         return self._pods.get(namespace, name)
 
     def exceptions(self, namespace: str) -> list[PodException]:
-        return [read_exception(each) for each in self._exceptions.indexed(_NAMESPACE, namespace)]
+        return [self._exception(each) for each in self._exceptions.indexed(_NAMESPACE, namespace)]
 
     def bindings(self, namespace: str) -> list[Binding]:
-        return [read_binding(each) for each in _indexed(self._bindings, _NAMESPACE, namespace)]
+        return [self._binding(each) for each in _indexed(self._bindings, _NAMESPACE, namespace)]
 
     def identity(self, namespace: str, name: str) -> PodIdentity | None:
         found = self._identities.get(namespace, name) if self._identities is not None else None
-        identity = read_identity(found) if found is not None else None
+        identity = self._identity(found) if found is not None else None
         return None if isinstance(identity, Unusable) else identity
 
     def assigned(self, pod: Pod) -> list[AssignedIdentity]:
-        found = (read_assigned_identity(each) for each in _indexed(self._assigned, _POD, f"{pod.namespace}/{pod.name}"))
+        found = (self._assignment(each) for each in _indexed(self._assigned, _POD, f"{pod.namespace}/{pod.name}"))
         return [each for each in found if not isinstance(each, Unusable)]
 
     def _ring(self, change: Change[Any]) -> None:

@@ -3,10 +3,11 @@
 Contract: pod identity, sections 3.4 and 9 (7, 8).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import parse_qsl
 
-MAX_VALUE = 2_048
+MAX_QUERY, MAX_VALUE = 8_192, 2_048
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,20 @@ class BadRequest:
     why: str
 
 
-def asked(query: Mapping[str, str]) -> Asked | BadRequest:
-    """What the query of a token request asks for. Names of members are compared as they are written."""
+def asked(query_string: str) -> Asked | BadRequest:
+    """What the query of a token request asks for. Of several members of one name the first counts."""
+    if len(query_string) > MAX_QUERY:
+        # Before it would be remembered.
+        return BadRequest("a parameter is too long")
+    return _asked(query_string)
+
+
+# Pods ask for the same few tokens over and over.
+@lru_cache(maxsize=256)
+def _asked(query_string: str) -> Asked | BadRequest:
+    query: dict[str, str] = {}
+    for name, value in parse_qsl(query_string, keep_blank_values=True):
+        query.setdefault(name, value)
     if any(len(value) > MAX_VALUE for value in query.values()):
         return BadRequest("a parameter is too long")
     resource = query.get("resource", "")

@@ -6,9 +6,10 @@ Contract: pod identity, sections 3.3 and 9 (1).
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from podpass.imds.requests import INFO_PATH, TOKEN_PATH
-from podpass.nmi.paths import NotAPath, canonical
+from podpass.nmi.paths import MAX_PATH, NotAPath, canonical
 
 HOST_TOKEN_PATH = "/host/token"  # noqa: S105 - a path
 _IDENTITY = "/metadata/identity"
@@ -41,6 +42,15 @@ class Route:
 
 def route(raw_path: str, *, block_instance_metadata: bool = False) -> Route:
     """Where *raw_path* leads, the path as sent, without its query."""
+    if len(raw_path) > MAX_PATH:
+        # Before it would be remembered.
+        return Route(Handler.INVALID)
+    return _route(raw_path, block_instance_metadata)
+
+
+# Pods ask for the same few paths over and over.
+@lru_cache(maxsize=256)
+def _route(raw_path: str, block_instance_metadata: bool) -> Route:
     try:
         path = canonical(raw_path)
     except NotAPath:
