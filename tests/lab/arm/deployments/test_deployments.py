@@ -701,6 +701,15 @@ async def test_functions_of_a_template_and_of_its_place(deploying: Deploying) ->
     }
 
 
+@pytest.mark.parametrize(
+    "scope", ["", "/providers/Microsoft.Management/managementGroups/all", f"{GROUP}/providers/{VAULT}/kv"]
+)
+async def test_other_scopes_are_not_emulated(world: World, scope: str) -> None:
+    world.arm.seed.put_role_assignment("/", "Owner", world.owner.object_id)
+    reply = await Deploying(world, scope).begin(template([]))
+    assert (reply.status, reply.code) == (501, "NotImplemented")
+
+
 async def test_outputs_that_have_no_value_fail_the_deployment(deploying: Deploying) -> None:
     outputs = {"a": {"type": "string", "value": "[reference('app').none]"}, "b": {"type": "int", "value": "one"}}
     ended = await deploying.deploy(template([identity("app")], outputs=outputs))

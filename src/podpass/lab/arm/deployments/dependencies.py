@@ -99,7 +99,7 @@ class Names:
 
     def _names_of(self, planned: Planned) -> set[str]:
         if self._program.template.symbolic:
-            return {name.lower() for name in (planned.symbol, planned.loop) if name}
+            return {name.lower() for name in (planned.symbol, planned.loop, planned.id) if name}
         typed = f"{planned.type.split('/')[0]}/" + "/".join(
             f"{kind}/{name}" for kind, name in zip(planned.type.split("/")[1:], planned.name.split("/"), strict=True)
         )

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from podpass.lab.arm.deployments.functions import Loops, Runtime
 from podpass.lab.arm.deployments.language.errors import ExpressionError
 from podpass.lab.arm.deployments.parameters import check_output, is_secure, output_type
-from podpass.lab.arm.deployments.program import Loops, Program, Runtime
+from podpass.lab.arm.deployments.program import Program
 from podpass.lab.arm.errors import ArmError
 
 _CODE = "DeploymentOutputEvaluationFailed"

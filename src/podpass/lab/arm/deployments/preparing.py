@@ -11,11 +11,12 @@ import msgspec
 from podpass.azure import clouds
 from podpass.lab.arm.deployments import dependencies, templates
 from podpass.lab.arm.deployments.errors import invalid_template, unprocessable
+from podpass.lab.arm.deployments.functions import Runtime
 from podpass.lab.arm.deployments.language.errors import ExpressionError
 from podpass.lab.arm.deployments.language.parsing import escaped
 from podpass.lab.arm.deployments.parameters import Parameters
 from podpass.lab.arm.deployments.places import Place
-from podpass.lab.arm.deployments.program import Program, Runtime
+from podpass.lab.arm.deployments.program import Program
 from podpass.lab.arm.deployments.requests import Wanted
 from podpass.lab.arm.deployments.resources import Planned, expand
 from podpass.lab.arm.estate import Estate

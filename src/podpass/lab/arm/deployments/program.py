@@ -2,17 +2,23 @@
 
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from podpass.lab.arm.deployments import places
 from podpass.lab.arm.deployments.errors import invalid_template
-from podpass.lab.arm.deployments.language import dates
-from podpass.lab.arm.deployments.language.errors import ExpressionError, RuntimeNeeded
+from podpass.lab.arm.deployments.functions import (
+    Loops,
+    Runtime,
+    copy_index,
+    listing,
+    looked_up,
+    runtime_functions,
+    utc_now,
+)
+from podpass.lab.arm.deployments.language.errors import ExpressionError
 from podpass.lab.arm.deployments.language.evaluation import Evaluation
 from podpass.lab.arm.deployments.language.parsing import Call
-from podpass.lab.arm.deployments.language.registry import MANY, Function, integer, text
+from podpass.lab.arm.deployments.language.registry import MANY, Function, text
 from podpass.lab.arm.deployments.language.values import key_of
 from podpass.lab.arm.deployments.parameters import Parameters, resolve
 from podpass.lab.arm.deployments.places import Place
@@ -20,27 +26,6 @@ from podpass.lab.arm.deployments.templates import MAX_RESOURCES, Template
 
 _MAX_CALLS = 16
 _MAX_SIZE = 100_000
-
-
-class Runtime(Protocol):
-    """The state of resources, where a template may ask for it. All raise ExpressionError or ArmError."""
-
-    def reference(self, resource: str, api_version: str, *, full: bool) -> Any: ...
-
-    def references(self, collection: str, *, full: bool) -> list[Any]: ...
-
-    def listed(self, function: str, resource: str, api_version: str, body: Any) -> Any: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Loops:
-    """The copy loops around a place: the index in each, and the one that copyIndex() without a name means."""
-
-    indexes: Mapping[str, int] = field(default_factory=dict)
-    current: str = ""
-
-    def inside(self, name: str, index: int, *, of_resource: bool = False) -> "Loops":
-        return Loops({**self.indexes, name.lower(): index}, name.lower() if of_resource else self.current)
 
 
 class Program:
@@ -60,15 +45,16 @@ class Program:
         self._evaluating: list[str] = []
         self._calls = 0
         if resolved is None:
-            fresh = {"newguid": Function("newGuid", 0, 0, lambda: str(uuid.uuid4())), "utcnow": _utc_now(now)}
+            fresh = {"newguid": Function("newGuid", 0, 0, lambda: str(uuid.uuid4())), "utcnow": utc_now(now)}
 
             def default(written: Any, before: Mapping[str, Any]) -> Any:
                 # A default may look at the parameters, and at nothing else of the template.
-                known = {**fresh, **self._surroundings(), "parameters": _looked_up("parameters", before)}
+                known = {**fresh, **self._surroundings(), "parameters": looked_up("parameters", before)}
                 return Evaluation(lambda call: None if call.namespace else known.get(call.name.lower())).tree(written)
 
             resolved = resolve(template, given, default)
         self.parameters = resolved
+        self._known = self._functions()
         self.named: Callable[[str], dict[str, str]] = _nothing_named
         """What a symbolic name says of its resource: id, name, type, apiVersion."""
 
@@ -93,15 +79,16 @@ class Program:
         return self.evaluation(loops, runtime).text(given) if isinstance(given, str) else given
 
     def evaluation(self, loops: Loops, runtime: Runtime | None) -> Evaluation:
-        known = self._functions(loops, runtime)
+        varying = {"copyindex": Function("copyIndex", 0, 2, lambda *given: copy_index(loops, *given))}
+        varying |= runtime_functions(runtime)
 
         def find(call: Call) -> Function | None:
             if call.namespace:
                 return self._user_function(call)
             name = call.name.lower()
             if name.startswith("list") and len(name) > len("list"):
-                return _listing(call.name, runtime)
-            return known.get(name)
+                return listing(call.name, runtime)
+            return varying.get(name) or self._known.get(name)
 
         return Evaluation(find)
 
@@ -180,13 +167,12 @@ class Program:
         ]
         return {one.name.lower(): one for one in known}
 
-    def _functions(self, loops: Loops, runtime: Runtime | None) -> dict[str, Function]:
+    def _functions(self) -> dict[str, Function]:
+        """Those that are the same everywhere in the template."""
         known = [
-            _looked_up("parameters", self.parameters.values),
+            looked_up("parameters", self.parameters.values),
             Function("variables", 1, 1, lambda name: self.variable(text("variables", name))),
-            Function("copyIndex", 0, 2, lambda *given: _copy_index(loops, *given)),
             Function("resourceInfo", 1, 1, lambda symbol: self.named(text("resourceInfo", symbol))),
-            *_runtime_functions(runtime),
         ]
         return {**self._surroundings(), **{one.name.lower(): one for one in known}}
 
@@ -208,7 +194,7 @@ class Program:
             return None
 
         def run(*arguments: Any) -> Any:
-            own = _looked_up("parameters", dict(zip(definition.parameters, arguments, strict=True)))
+            own = looked_up("parameters", dict(zip(definition.parameters, arguments, strict=True)))
 
             def find(inner: Call) -> Function | None:
                 if inner.namespace:
@@ -236,71 +222,6 @@ def is_copy(value: Any) -> bool:
     return isinstance(value, list) and all(
         isinstance(one, Mapping) and {"name", "count", "input"} <= one.keys() for one in value
     )
-
-
-def _looked_up(function: str, values: Mapping[str, Any]) -> Function:
-    def look_up(name: Any) -> Any:
-        key = key_of(values, text(function, name))
-        if key is None:
-            raise ExpressionError(
-                f"The template parameter '{name}' is not found. Please see "
-                "https://aka.ms/arm-template/#parameters for usage details."
-            )
-        return values[key]
-
-    return Function(function, 1, 1, look_up)
-
-
-def _utc_now(now: float) -> Function:
-    def shown(form: Any = dates.DEFAULT_FORMAT) -> str:
-        return dates.shown(datetime.fromtimestamp(now, UTC), text("utcNow", form) or dates.DEFAULT_FORMAT)
-
-    return Function("utcNow", 0, 1, shown)
-
-
-def _copy_index(loops: Loops, *given: Any) -> int:
-    name, offset = loops.current, 0
-    match given:
-        case [str() as name, other]:
-            offset = integer("copyIndex", other)
-        case [str() as name]:
-            pass
-        case [other]:
-            offset = integer("copyIndex", other)
-    index = loops.indexes.get(name.lower())
-    if index is None:
-        raise ExpressionError(
-            "The template language function 'copyIndex' has an invalid argument or is used outside a copy loop. "
-            "Please see https://aka.ms/arm-resource-loops for usage details."
-        )
-    return index + offset
-
-
-def _runtime_functions(runtime: Runtime | None) -> list[Function]:
-    def reference(resource: Any, version: Any = "", full: Any = "") -> Any:
-        if runtime is None:
-            raise RuntimeNeeded("reference")
-        is_full = text("reference", full).lower() == "full"
-        return runtime.reference(text("reference", resource), text("reference", version or ""), full=is_full)
-
-    def references(collection: Any, full: Any = "") -> Any:
-        if runtime is None:
-            raise RuntimeNeeded("references")
-        return runtime.references(text("references", collection), full=text("references", full).lower() == "full")
-
-    return [
-        Function("reference", 1, 3, reference),
-        Function("references", 1, 2, references),
-    ]
-
-
-def _listing(name: str, runtime: Runtime | None) -> Function:
-    def run(resource: Any, version: Any = "", body: Any = None) -> Any:
-        if runtime is None:
-            raise RuntimeNeeded(name)
-        return runtime.listed(name, text(name, resource), text(name, version or ""), body)
-
-    return Function(name, 1, 3, run)
 
 
 def _size(value: Any) -> int:

@@ -66,8 +66,13 @@ def taken_back(store: Store) -> Iterator[None]:
         raise Back
 
 
-def rehearse(estate: Estate, whole: Plan, principal: Principal, deployment: str, *, depth: int = 0) -> list[Tried]:
-    """Do everything that *whole* asks for, as far as it can be known. Only to be called within `taken_back`."""
+def rehearse(
+    estate: Estate, whole: Plan, principal: Principal, deployment: str, *, looking: bool = True, depth: int = 0
+) -> list[Tried]:
+    """Do everything that *whole* asks for, as far as it can be known. Only to be called within `taken_back`.
+
+    *looking*: tell what each resource was and what it became, too.
+    """
     state = State(estate, principal, whole.names)
     unknown: set[str] = set()
     found: list[Tried] = []
@@ -76,16 +81,16 @@ def rehearse(estate: Estate, whole: Plan, principal: Principal, deployment: str,
         if whole.waits[planned.key] & unknown:
             unknown.add(planned.key)
             continue
-        before = _read(estate, planned, principal)
+        before = _read(estate, planned, principal) if looking else None
         body: dict[str, Any] = {}
         try:
             body = whole.body(planned, state if needs_state else None)
             if planned.nested:
-                found += _nested(estate, planned, body, principal, depth=depth + 1)
+                found += _nested(estate, planned, body, principal, looking=looking, depth=depth + 1)
                 after = None
             else:
                 answer = perform(estate, "PUT", planned.id, body, api_version=planned.api_version, principal=principal)
-                after = _read(estate, planned, principal) or answer.body
+                after = (_read(estate, planned, principal) or answer.body) if looking else None
         except ArmError as error:
             unknown.add(planned.key)
             found.append(Tried(planned, deployment, body, before, None, error, needs_state))
@@ -100,7 +105,7 @@ def check(estate: Estate, whole: Plan, principal: Principal, wanted: requests.Wa
     _check_expressions(whole)
     _check_rights(estate, whole, principal)
     with taken_back(estate.store):
-        tried = rehearse(estate, whole, principal, str(wanted.id))
+        tried = rehearse(estate, whole, principal, str(wanted.id), looking=False)
     own, others = [], []
     for one in tried:
         if one.error is None or one.needs_state:
@@ -143,7 +148,7 @@ def together(whole: Plan, ready: Iterable[Planned]) -> list[Planned]:
 
 
 def _nested(
-    estate: Estate, planned: Planned, body: Mapping[str, Any], principal: Principal, *, depth: int
+    estate: Estate, planned: Planned, body: Mapping[str, Any], principal: Principal, *, looking: bool, depth: int
 ) -> list[Tried]:
     if depth > MAX_NESTING:
         raise errors.invalid_template(f"Deployments are nested deeper than {MAX_NESTING} levels")
@@ -152,7 +157,7 @@ def _nested(
     inner = plan(estate, wanted, principal, given=given)
     _check_expressions(inner)
     _check_rights(estate, inner, principal)
-    return rehearse(estate, inner, principal, planned.id, depth=depth)
+    return rehearse(estate, inner, principal, planned.id, looking=looking, depth=depth)
 
 
 def _check_expressions(whole: Plan) -> None:

@@ -37,7 +37,11 @@ class Wanted:
 
 def read(wanted: ResourceId, body: bytes) -> Wanted:
     """What the request for the deployment *wanted* says. Raises ArmError."""
-    name = wanted.name
+    name, scope = wanted.name, wanted.parent
+    if not scope.parts or scope.key not in (scope.subscription_id.key, scope.group_id.key):
+        raise arm_errors.not_emulated(
+            f"deployments to the scope '{scope or '/'}'; a subscription or a group can be one"
+        )
     if _NAME.fullmatch(name) is None:
         raise arm_errors.invalid_request(
             f"The deployment name '{name}' is not valid. It can have up to 64 letters, digits, hyphens, underscores, "

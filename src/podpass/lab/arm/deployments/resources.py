@@ -6,10 +6,11 @@ from typing import Any
 
 from podpass.lab.arm.deployments import places
 from podpass.lab.arm.deployments.errors import invalid_template, unprocessable
+from podpass.lab.arm.deployments.functions import Loops
 from podpass.lab.arm.deployments.language.errors import ExpressionError
 from podpass.lab.arm.deployments.language.values import key_of
 from podpass.lab.arm.deployments.places import DEPLOYMENTS
-from podpass.lab.arm.deployments.program import Loops, Program
+from podpass.lab.arm.deployments.program import Program
 from podpass.lab.arm.deployments.templates import MAX_RESOURCES, listed_resources
 
 _ABOUT = frozenset(
