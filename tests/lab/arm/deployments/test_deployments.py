@@ -460,6 +460,25 @@ async def test_resources_begin_side_by_side_where_they_do_not_wait(deploying: De
     assert ended["provisioningState"] == "Succeeded", ended.get("error")
 
 
+@pytest.mark.parametrize(("mode", "made"), [("Parallel", 1), ("Serial", 3)])
+async def test_credentials_of_one_identity_are_written_one_after_another_or_refused(
+    deploying: Deploying, mode: str, made: int
+) -> None:
+    credentials = {
+        "type": CREDENTIAL,
+        "apiVersion": "2023-01-31",
+        "name": "[format('app/number-{0}', copyIndex())]",
+        "copy": {"name": "credentials", "count": 3, "mode": mode, "batchSize": 1},
+        "properties": {"issuer": "https://i.example", "subject": "[format('s{0}', copyIndex())]", "audiences": ["a"]},
+        "dependsOn": ["app"],
+    }
+    ended = await deploying.deploy(template([identity("app"), credentials]))
+    refused = [one["code"] for one in ended.get("error", {}).get("details", [])]
+    assert refused == ["ConcurrentFederatedIdentityCredentialsWritesForSingleManagedIdentity"] * (3 - made)
+    listed = await deploying.world.call("GET", f"{GROUP}/providers/{IDENTITY}/app/federatedIdentityCredentials")
+    assert len(listed.body["value"]) == made
+
+
 async def test_a_deployments_life_ends_with_its_group_or_on_request(deploying: Deploying) -> None:
     world = deploying.world
     await deploying.deploy(template([]))

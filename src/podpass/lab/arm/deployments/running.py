@@ -76,13 +76,15 @@ class Run:
             ready = [one for one in whole.deployed if one.key not in steps and whole.waits[one.key] <= done]
             if not ready:
                 return False
+            beside: set[str] = set()
             for planned in together(whole, ready):
                 if count >= MOST_AT_ONCE:
                     return True
                 count += 1
-                steps[planned.key] = self._write(record, planned, len(steps))
+                steps[planned.key] = self._write(record, planned, len(steps), beside)
 
-    def _write(self, record: Record, planned: Planned, number: int) -> Step:
+    def _write(self, record: Record, planned: Planned, number: int, beside: set[str]) -> Step:
+        """Make the resource. *beside*: under what something is being written in the same moment."""
         step = Step(
             number=number,
             operation_id=secrets.token_hex(8).upper(),
@@ -96,6 +98,7 @@ class Run:
             symbol=planned.symbol,
         )
         try:
+            self._take_turn(planned, beside)
             body = self._live.whole.body(planned, State(self._estate, record.principal, self._live.whole.names))
             if planned.nested and not planned.inner:
                 self._literal.add(planned.key)
@@ -109,6 +112,17 @@ class Run:
         step = replace(step, status=_status_name(answer.status))
         self._records.put_step(record, step)
         return self._judged(record, step, answer.body)
+
+    def _take_turn(self, planned: Planned, beside: set[str]) -> None:
+        """Raises ArmError for a write that has to be made alone and is not."""
+        kind = self._estate.kind(planned.type)
+        if kind is None or kind.writes_alone is None:
+            return
+        wanted = parsed_id(planned.id)
+        refusal = kind.writes_alone(wanted)
+        if refusal is not None and wanted.parent.key in beside:
+            raise refusal
+        beside.add(wanted.parent.key)
 
     def _looked_at(self, record: Record, step: Step) -> Step:
         try:
