@@ -6,7 +6,7 @@ import sqlite3
 
 from podpass.lab import journal as module
 from podpass.lab.clock import LabClock
-from podpass.lab.journal import Hop, Journal, event_members, tracing, within
+from podpass.lab.journal import Hop, Journal, RepeatedHop, event_members, tracing, within
 from podpass.lab.store import Store
 
 
@@ -96,9 +96,25 @@ def test_numbers_go_on_after_a_restart(tmp_path) -> None:  # type: ignore[no-unt
     Journal(store, LabClock()).record(hop("before"))
     store.close()
     journal = Journal(Store.open(path), LabClock())
-    event = journal.record(hop("after"))
-    assert event.number == 2
-    assert [kept.hop.what for kept in journal.events()] == ["before", "after"]
+    journal.record(hop("after"))
+    assert [(kept.number, kept.hop.what) for kept in journal.events()] == [(1, "before"), (2, "after")]
+
+
+async def test_a_hop_that_is_repeated_reads_like_any_other() -> None:
+    journal = new_journal()
+    secret = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"
+    again = RepeatedHop(hop(f"with {secret}", decision={"kids": ["a"]}))
+    followed = journal.follow()
+    reading = asyncio.ensure_future(anext(followed))
+    await asyncio.sleep(0)
+    for _ in range(2):
+        journal.record(again)
+    events = journal.events()
+    assert [event.hop for event in events] == [again.hop] * 2
+    assert len({event.trace for event in events}) == 2
+    assert secret not in events[0].hop.what
+    assert (await reading).hop == again.hop
+    await followed.aclose()
 
 
 async def test_a_transaction_that_is_taken_back_takes_no_events_with_it() -> None:

@@ -76,6 +76,18 @@ class Event:
     """The managed cluster that it happened in; empty for the lab's own, and for the clouds."""
 
 
+class RepeatedHop:
+    """A hop that is recorded over and over: redacted and written out once."""
+
+    __slots__ = ("hop", "written")
+
+    def __init__(self, hop: Hop) -> None:
+        text = msgspec.json.encode(hop).decode()
+        clean = redact_text(text).encode()
+        self.hop = msgspec.json.decode(clean, type=Hop)
+        self.written = msgspec.Raw(clean)
+
+
 def current_trace() -> str:
     return _trace.get()
 
@@ -85,15 +97,23 @@ def new_trace() -> str:
     return f"{random.getrandbits(48):012x}"
 
 
-@contextlib.contextmanager
-def tracing(trace: str = "") -> Iterator[str]:
-    """Record what happens inside under *trace*, or under a new one."""
-    name = trace or new_trace()
-    token = _trace.set(name)
-    try:
-        yield name
-    finally:
-        _trace.reset(token)
+class tracing:  # noqa: N801 - reads as a phrase
+    """Record what happens inside under *trace*, or under a new one; it is what `as` gives.
+
+    Not a generator: every request that comes through a door enters one.
+    """
+
+    __slots__ = ("_name", "_token")
+
+    def __init__(self, trace: str = "") -> None:
+        self._name = trace or new_trace()
+
+    def __enter__(self) -> str:
+        self._token = _trace.set(self._name)
+        return self._name
+
+    def __exit__(self, *raised: object) -> None:
+        _trace.reset(self._token)
 
 
 @contextlib.contextmanager
@@ -119,7 +139,7 @@ class Journal:
         store.connection.executescript(_SCHEMA)
         self._newest = int(store.connection.execute("SELECT max(number) FROM journal").fetchone()[0] or 0)
 
-    def record(self, hop: Hop) -> Event:
+    def record(self, hop: "Hop | RepeatedHop") -> None:
         """Append one event under the current trace. Everything that looks like a token is replaced first.
 
         Followers hear of it at once; the file does within FLUSH_SECONDS. A transaction for each event would cost the
@@ -127,21 +147,23 @@ class Journal:
         """
         self._newest += 1
         trace = current_trace() or new_trace()
-        now, real = self._clock.now(), time.time()
+        now, real, cluster = self._clock.now(), time.time(), _cluster.get()
+        recorded = hop.written if isinstance(hop, RepeatedHop) else hop
+        body: dict[str, Any] = {"time": now, "real_time": real, "hop": recorded}
+        if cluster:
+            body["cluster"] = cluster
+        written = msgspec.json.encode(body)
+        if isinstance(hop, RepeatedHop):
+            hop = hop.hop
         # Redacted as one text: a look at the whole costs less than one at each member.
-        cluster = _cluster.get()
-        body = {"time": now, "real_time": real, "hop": hop}
-        written = msgspec.json.encode({**body, "cluster": cluster} if cluster else body)
-        text = written.decode()
-        if (clean := redact_text(text)) != text:
+        elif (clean := redact_text(text := written.decode())) != text:
             written = clean.encode()
             hop = _decode_body(written).hop
         if not self._closed:
             self._pending.append((self._newest, trace, written))
-        event = Event(number=self._newest, trace=trace, time=now, real_time=real, hop=hop, cluster=cluster)
-        self._tell(event)
+        if self._followers:
+            self._tell(Event(number=self._newest, trace=trace, time=now, real_time=real, hop=hop, cluster=cluster))
         self._flush_soon()
-        return event
 
     def _tell(self, event: Event) -> None:
         for queue in list(self._followers):

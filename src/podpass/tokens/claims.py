@@ -56,4 +56,4 @@ def lifetime_seconds(claims: Claims) -> float | None:
 def kubernetes(claims: Claims) -> Claims:
     """The private claim of service-account tokens: namespace, serviceaccount, pod, node, secret, warnafter."""
     value = claims.get(KUBERNETES)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}

@@ -55,19 +55,22 @@ def sentence(near: NearMiss) -> str:
 
 def claim_values(claims: read.Claims) -> dict[str, str]:
     """What the token says of itself, its service account and its pod; what it does not say is left out."""
-    values = {
-        "issuer": read.issuer(claims),
-        "subject": read.subject(claims),
-        "audience": next(iter(read.audiences(claims)), ""),
-        "discovery_url": discovery_url(read.issuer(claims)),
-    }
-    if claims:
-        values["new_credential"] = new_credential_name(claims)
-    if (account := _service_account(read.subject(claims))) is not None:
-        values["namespace"], values["service_account"] = account
+    audience = next(iter(read.audiences(claims)), "")
+    values = dict(_said(read.issuer(claims), read.subject(claims), audience, new=bool(claims)))
     pod = read.kubernetes(claims).get("pod")
-    if isinstance(pod, Mapping) and (name := read.text(pod, "name")):
+    if isinstance(pod, dict) and (name := read.text(pod, "name")):
         values["pod"] = name
+    return values
+
+
+# The same few workloads ask again and again, and every answer is in the journal.
+@functools.lru_cache(maxsize=1024)
+def _said(issuer: str, subject: str, audience: str, *, new: bool) -> Mapping[str, str]:
+    values = {"issuer": issuer, "subject": subject, "audience": audience, "discovery_url": discovery_url(issuer)}
+    if new:
+        values["new_credential"] = _credential_name(issuer, subject)
+    if (account := _service_account(subject)) is not None:
+        values["namespace"], values["service_account"] = account
     return values
 
 
@@ -85,19 +88,7 @@ def credential_values(credential: FederatedCredential) -> dict[str, str]:
 
 def compared(claims: read.Claims, credential: FederatedCredential) -> list[dict[str, Any]]:
     """Each claim that counts beside the credential's, in the order of the checks; `how` where they differ."""
-    rows: list[dict[str, Any]] = []
-    pairs = [
-        ("issuer", (read.issuer(claims),), (credential.issuer,)),
-        ("audience", read.audiences(claims), credential.audiences),
-    ]
-    if credential.expression is None:
-        pairs.append(("subject", (read.subject(claims),), (credential.subject,)))
-    for claim, found, expected in pairs:
-        equal = any(value and value in expected for value in found)
-        row: dict[str, Any] = {"claim": claim, "token": list(found), "credential": list(expected), "equal": equal}
-        if not equal:
-            row["how"] = difference_kind(next(iter(found), ""), next(iter(expected), ""))
-        rows.append(row)
+    rows = list(_exactly_compared(read.issuer(claims), read.audiences(claims), read.subject(claims), credential))
     for term in () if credential.expression is None else credential.expression.terms:
         value, equal = read.text(claims, term.claim), term.accepts(claims)
         row = {"claim": term.claim, "token": [value], "credential": [str(term)], "equal": equal}
@@ -105,6 +96,23 @@ def compared(claims: read.Claims, credential: FederatedCredential) -> list[dict[
             row["how"] = "other" if value else "missing"
         rows.append(row)
     return rows
+
+
+@functools.lru_cache(maxsize=1024)
+def _exactly_compared(
+    issuer: str, audiences: tuple[str, ...], subject: str, credential: FederatedCredential
+) -> tuple[dict[str, Any], ...]:
+    rows: list[dict[str, Any]] = []
+    pairs = [("issuer", (issuer,), (credential.issuer,)), ("audience", audiences, credential.audiences)]
+    if credential.expression is None:
+        pairs.append(("subject", (subject,), (credential.subject,)))
+    for claim, found, expected in pairs:
+        equal = any(value and value in expected for value in found)
+        row: dict[str, Any] = {"claim": claim, "token": list(found), "credential": list(expected), "equal": equal}
+        if not equal:
+            row["how"] = difference_kind(next(iter(found), ""), next(iter(expected), ""))
+        rows.append(row)
+    return tuple(rows)
 
 
 def new_credential_name(claims: read.Claims) -> str:
@@ -115,8 +123,6 @@ def new_credential_name(claims: read.Claims) -> str:
     return _credential_name(read.issuer(claims), read.subject(claims))
 
 
-# The same few workloads ask again and again.
-@functools.lru_cache(maxsize=1024)
 def _credential_name(issuer: str, subject: str) -> str:
     suffix = hashlib.sha256(f"{issuer} {subject}".encode(errors="replace")).hexdigest()[:8]
     words = "-".join(_service_account(subject) or ("credential",))

@@ -4,10 +4,11 @@ They are served by the API server at its own root and, under the issuer's path, 
 the one that clouds fetch. Contract: Kubernetes API surface, section 4.4; Azure workload identity, section 4.
 """
 
+import functools
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from podpass.lab.journal import Hop, Journal
+from podpass.lab.journal import Hop, Journal, RepeatedHop
 from podpass.serving.asgi import (
     Message,
     Receive,
@@ -71,6 +72,8 @@ class Issuer:
         keys = self._keys.published
         if self._rendered_keys is not keys:
             self._rendered_keys, self._rendered = keys, documents(self.issuer, keys)
+            # Bounded, because readers name themselves.
+            self._read = functools.lru_cache(maxsize=64)(self._repeated)
             self._prepared = {self._base + path: response_messages(found) for path, found in self._rendered.items()}
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,7 +85,8 @@ class Issuer:
             return
         # Relying parties of all clouds read these two: nothing is parsed, and nothing rendered, for each of them.
         reader = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
-        self._record(reader.decode("latin-1"), "GET", scope["path"], found=True)
+        if self._journal is not None:
+            self._journal.record(self._read(reader, scope["path"]))
         for message in messages:
             await send(message)
 
@@ -93,19 +97,23 @@ class Issuer:
         self._record(request.headers.get("user-agent", ""), request.method, request.path, found=found is not None)
         return found or text_response(404, "404 page not found\n")
 
+    def _repeated(self, reader: bytes, path: str) -> RepeatedHop:
+        return RepeatedHop(self._hop(reader.decode("latin-1"), "GET", path, found=True))
+
     def _record(self, reader: str, method: str, path: str, *, found: bool) -> None:
         if self._journal is not None:
-            self._journal.record(
-                Hop(
-                    who=reader or "an HTTP client",
-                    whom="issuer",
-                    what=f"{method} {path}",
-                    outcome="done" if found else "refused",
-                    why="" if found else "the issuer publishes two documents only",
-                    decision={"issuer": self.issuer, "kids": list(self._keys.published.kids)},
-                    wire="" if found else "404",
-                )
-            )
+            self._journal.record(self._hop(reader, method, path, found=found))
+
+    def _hop(self, reader: str, method: str, path: str, *, found: bool) -> Hop:
+        return Hop(
+            who=reader or "an HTTP client",
+            whom="issuer",
+            what=f"{method} {path}",
+            outcome="done" if found else "refused",
+            why="" if found else "the issuer publishes two documents only",
+            decision={"issuer": self.issuer, "kids": list(self._keys.published.kids)},
+            wire="" if found else "404",
+        )
 
     def _owns(self, path: str) -> bool:
         return path in (self._base + WELL_KNOWN, self._base + JWKS_PATH)
