@@ -36,7 +36,8 @@ from podpass.lab.filling import Clouds, Filling
 from podpass.lab.fleet.doors import Doors
 from podpass.lab.fleet.issuers import Issuers
 from podpass.lab.fleet.kept import AppliedRecords
-from podpass.lab.fleet.loop import Fleet, Managed
+from podpass.lab.fleet.loop import Fleet
+from podpass.lab.fleet.managed import Managed
 from podpass.lab.graph import Graph
 from podpass.lab.instance import Instance
 from podpass.lab.journal import Journal

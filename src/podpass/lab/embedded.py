@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from podpass.kube.client import Client
-from podpass.kube.config import Access, StaticToken, TokenFile
+from podpass.kube.config import Access, StaticToken
 from podpass.kube.events import EventRecorder
 from podpass.lab.cluster import NODE_NAME, Cluster
 from podpass.lab.cluster.admission.client import Endpoint, no_services
 from podpass.lab.cluster.serviceaccounts.signing_keys import SigningKeys
 from podpass.lab.doors.dns import Services
 from podpass.lab.doors.http import OwnTls
-from podpass.lab.installing import install_operator, install_webhook, register_webhook, remove_webhook
+from podpass.lab.embedded_webhook import EmbeddedWebhook
+from podpass.lab.installing import install_operator
 from podpass.lab.journal import within
 from podpass.lab.kubeconfigs import kubeconfig
 from podpass.lab.listeners import LOOPBACK, port_of
@@ -26,12 +27,10 @@ from podpass.lab.node_set import Kept as KeptNodes
 from podpass.lab.node_set import NodeSet, State
 from podpass.lab.nodes import Nodes
 from podpass.lab.pod_runtime import open_runtime
-from podpass.lab.private_files import replace_file
 from podpass.lab.scheduler.loop import Scheduler
 from podpass.lab.services.loop import ServiceLoop
 from podpass.lab.supervision import Supervision
 from podpass.lab.surroundings import Surroundings
-from podpass.lab.webhook import RunningWebhook, start_webhook
 from podpass.serving.asgi import App, Receive, Scope, Send
 from podpass.serving.server import serving
 
@@ -65,8 +64,6 @@ class EmbeddedCluster:
         self._lab = lab
         self._recorded_as = recorded_as
         self._wants_webhook, self._wants_operator = webhook, operator
-        self._webhook: RunningWebhook | None = None
-        self._of_webhook = AsyncExitStack()
         self._host_paths = host_paths
         self._name = name
         self._wanted_runtime = runtime
@@ -212,15 +209,16 @@ class EmbeddedCluster:
         scheduler = Scheduler(await self._client(self._cluster.token_of_scheduler()), lab.clock)
         # Entered after the clients, so that the loops end before what they call with. Nodes come and go.
         await lab.stack.enter_async_context(self._of_nodes)
-        self._tenant_id = tenant_id
-        await lab.stack.enter_async_context(self._of_webhook)
-        supervision = self._supervision = await lab.stack.enter_async_context(Supervision(lab.log))
+        supervision = Supervision(lab.log)
+        webhook = self.webhook = EmbeddedWebhook(lab, kube, supervision, tenant_id=tenant_id)
+        lab.stack.push_async_callback(webhook.close)
+        await lab.stack.enter_async_context(supervision)
         if self._opened.runtime.kind == "sandbox":
             self._cluster.advertise(DOORS, API_PORT)
         supervision.start("controllers", self._cluster.run)
         self._start_services(supervision, kube)
         if self._wants_webhook:
-            await self._begin_webhook()
+            await webhook.begin()
         supervision.start("scheduler", scheduler.run)
         nodes = self._cluster.node = self._nodes = Nodes(self._make_node, supervision)
         self._node_set = NodeSet(
@@ -232,47 +230,11 @@ class EmbeddedCluster:
             directory_of=self._directory_of,
         )
         started = await self._node_set.begin()
+        await webhook.ready()
         async with asyncio.timeout(READY_SECONDS):
-            if self._webhook is not None:
-                await self._webhook.ready.wait()
             for node in started:
                 await node.ready.wait()
         return supervision
-
-    async def _begin_webhook(self) -> RunningWebhook:
-        lab = self._lab
-        await self._keep_webhook_token()
-        access = Access(server=self.server, ca_pem=lab.ca.pem, credential=TokenFile(self._webhook_token))
-        client = await self._of_webhook.enter_async_context(Client(access))
-        webhook = self._webhook = start_webhook(
-            self._supervision, lab.listeners, lab.ca, client, tenant_id=self._tenant_id, log=lab.log
-        )
-        await register_webhook(self.kube, url=webhook.url, ca_bundle=webhook.ca_bundle)
-        return webhook
-
-    async def use_webhook(self, *, wanted: bool) -> None:
-        """Install the webhook in the cluster that runs, or take it away; returns when it is so."""
-        if wanted and self._webhook is None:
-            async with asyncio.timeout(READY_SECONDS):
-                await (await self._begin_webhook()).ready.wait()
-        elif not wanted:
-            await remove_webhook(self.kube)
-            if self._webhook is not None:
-                self._webhook = None
-                await self._supervision.stop("webhook")
-                await self._of_webhook.aclose()
-
-    async def renew_webhook_token(self) -> None:
-        """Give the webhook a token of the present key; its former one may soon be refused."""
-        if self._webhook is not None:
-            await self._keep_webhook_token()
-
-    async def _keep_webhook_token(self) -> None:
-        replace_file(self._webhook_token, (await install_webhook(self.kube)).encode())
-
-    @property
-    def _webhook_token(self) -> Path:
-        return self._lab.keys / "webhook.token"
 
     @property
     def keys(self) -> SigningKeys:

@@ -12,7 +12,7 @@ from podpass.lab.arm.hosting import HostedCluster
 from podpass.lab.clock import LabClock
 from podpass.lab.environment import LabPaths
 from podpass.lab.fleet.loop import Fleet
-from podpass.lab.fleet.plan import OVERLAP_SECONDS, Action, Applied, Remove, Start, Stop, after
+from podpass.lab.fleet.plan import MOST_NODES_EACH, OVERLAP_SECONDS, Action, Applied, Remove, Start, Stop, after
 from podpass.lab.journal import Journal
 from podpass.lab.store import Store
 from podpass.telemetry.logging import make_logger
@@ -177,6 +177,13 @@ async def test_a_cluster_that_hangs_or_fails_holds_up_no_other(world: World) -> 
         "works": ("running", "", ""),
     }
     assert "cluster fails: the disk is full" in world.fleet.notes()
+
+
+async def test_more_nodes_than_run_are_told(world: World) -> None:
+    world.asking.want(cluster("a", node_count=MOST_NODES_EACH + 1))
+    world.fleet.begin(world.asking)
+    await world.fleet.settled()
+    assert world.fleet.notes() == ["cluster a: 11 nodes were asked for; 10 run, the most of one cluster"]
 
 
 async def test_what_failed_is_tried_again_at_the_next_look(world: World) -> None:

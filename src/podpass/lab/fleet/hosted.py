@@ -32,11 +32,14 @@ async def change(embedded: EmbeddedCluster, action: Action, guid: str, records: 
     match action:
         case Resize(nodes):
             await resize(embedded.nodes, embedded.kube, nodes)
-        case UseWebhook(wanted):
-            await embedded.use_webhook(wanted=wanted)
+        case UseWebhook(True):
+            await embedded.webhook.begin()
+            await embedded.webhook.ready()
+        case UseWebhook(False):
+            await embedded.webhook.end()
         case Rotate():
             await keys.rotate(embedded.keys, applied, lambda begun: records.put(guid, begun))
-            await embedded.renew_webhook_token()
+            await embedded.webhook.renew_token()
         case Withdraw():
             keys.withdraw(embedded.keys)
     records.put(guid, after(applied, action, now=now))

@@ -6,64 +6,24 @@ one thing after the other. A cluster that fails keeps no other one waiting, and 
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Self
 
 from podpass.lab.arm.hosting import HostedCluster, HostedClusters
-from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import Clock
 from podpass.lab.doors.origin import asked_by_pod
 from podpass.lab.embedded import EmbeddedCluster
 from podpass.lab.environment import LabPaths
+from podpass.lab.fleet.managed import Entry, Managed
 from podpass.lab.journal import Hop, Journal, Outcome
 from podpass.lab.start_failures import explained
 from podpass.lab.supervision import Supervision
 from podpass.telemetry.logging import Logger
 
-if TYPE_CHECKING:
-    from podpass.lab.fleet.plan import Action, Applied
-
 # Most labs have no managed cluster: what only those need is imported with the first one.
 
 FIRST_LOOK_SECONDS = 30.0
-
-
-class Managed(Protocol):
-    """A managed cluster, whoever runs it."""
-
-    embedded: EmbeddedCluster | None
-    """None while it does not run, or runs elsewhere."""
-    ca: CertificateAuthority | None
-    notes: list[str]
-    beside: bool
-    """Whether it runs beside the lab's own cluster, and is not that one."""
-
-    @property
-    def runs(self) -> bool: ...
-
-    @property
-    def keys(self) -> Path: ...
-
-    @property
-    def applied(self) -> "Applied | None": ...
-
-    async def do(self, action: "Action", cluster: HostedCluster) -> None:
-        """Raises what keeps it from being done."""
-        ...
-
-    async def close(self) -> None: ...
-
-
-@dataclass(slots=True)
-class _Entry:
-    wanted: HostedCluster
-    managed: Managed
-    doing: str = ""
-    refused: str = ""
-    announced: bool = field(default=True)
-    """Whether Resource Manager knows of it, and waits to hear how it ended."""
 
 
 class Fleet:
@@ -84,7 +44,7 @@ class Fleet:
         self._make = make
         self._clock, self._journal, self._log, self._paths = clock, journal, log, paths
         self._clusters: HostedClusters | None = None
-        self._entries: dict[str, _Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self._due: dict[str, HostedCluster] = {}
         self._busy: set[str] = set()
         self._look = asyncio.Event()
@@ -169,10 +129,10 @@ class Fleet:
 
     def described(self) -> list[dict[str, Any]]:
         """Each cluster as `podpass lab status` tells of it."""
-        return [_described(guid, entry) for guid, entry in self._entries.items()]
+        return [entry.described() for entry in self._entries.values()]
 
     def notes(self) -> list[str]:
-        return [f"cluster {entry.wanted.name}: {note}" for entry in self._entries.values() for note in _notes(entry)]
+        return [f"cluster {entry.wanted.name}: {note}" for entry in self._entries.values() for note in entry.notes()]
 
     def clock_moved(self) -> None:
         for embedded in self.others:
@@ -202,7 +162,7 @@ class Fleet:
                 wanted[guid] = replace(entry.wanted, leaving=True)
         for guid, cluster in wanted.items():
             if guid not in self._entries:
-                self._entries[guid] = _Entry(cluster, self._make(cluster))
+                self._entries[guid] = Entry(cluster, self._make(cluster))
             self._due[guid] = cluster
             if guid not in self._busy:
                 self._busy.add(guid)
@@ -246,7 +206,7 @@ class Fleet:
         except Exception:  # noqa: BLE001 - one cluster must not end the work on the others
             self._log.exception("fleet.settled.failed", cluster=cluster.name)
 
-    async def _make_so(self, entry: _Entry, cluster: HostedCluster) -> str:
+    async def _make_so(self, entry: Entry, cluster: HostedCluster) -> str:
         """Do all that is planned; why it could not be done, or nothing."""
         from podpass.lab.fleet.plan import Remove, plan
 
@@ -281,38 +241,3 @@ def _words(error: Exception, paths: LabPaths) -> str:
         found = found.exceptions[0]
     problem = explained(found, paths)
     return problem.cause if problem is not None else str(found) or type(found).__name__
-
-
-def _described(guid: str, entry: _Entry) -> dict[str, Any]:
-    embedded, wanted = entry.managed.embedded, entry.wanted
-    if entry.doing:
-        state = "changing"
-    elif entry.refused:
-        state = "failed"
-    else:
-        state = "running" if entry.managed.runs else "stopped"
-    return {
-        "name": wanted.name,
-        "guid": guid,
-        "resource_id": wanted.resource_id,
-        "state": state,
-        "doing": entry.doing,
-        "why": entry.refused,
-        "server": "" if embedded is None else embedded.server,
-        "fqdn": wanted.fqdn,
-        "issuer": wanted.issuer,
-        "nodes": [] if embedded is None else embedded.nodes.states(),
-    }
-
-
-def _notes(entry: _Entry) -> list[str]:
-    from podpass.lab.fleet.plan import MOST_NODES_EACH
-
-    notes = list(entry.managed.notes)
-    if entry.managed.beside and entry.managed.embedded is not None:
-        notes += entry.managed.embedded.notes()
-    if entry.refused:
-        notes.append(entry.refused)
-    if entry.wanted.node_count > MOST_NODES_EACH:
-        notes.append(f"{entry.wanted.node_count} nodes were asked for; {MOST_NODES_EACH} run, the most of one cluster")
-    return notes
