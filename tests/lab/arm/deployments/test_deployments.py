@@ -258,6 +258,38 @@ async def test_a_parameter_can_come_from_a_vault(deploying: Deploying) -> None:
     assert (await deploying.begin(document, given)).code == "KeyVaultParameterReferenceNotFound"
 
 
+async def test_properties_and_children_can_be_copied(deploying: Deploying) -> None:
+    permissions = {"secrets": ["[if(equals(copyIndex('accessPolicies'), 0), 'get', 'list')]"]}
+    policy = {"tenantId": "[tenant().tenantId]", "objectId": "[guid(string(copyIndex('accessPolicies')))]"}
+    copied = {"copy": [{"name": "accessPolicies", "count": 2, "input": {**policy, "permissions": permissions}}]}
+    held = vault("[format('kv-held-{0}', copyIndex())]", copy={"name": "held", "count": 2})
+    held["properties"] = {**held["properties"], "enableRbacAuthorization": False, **copied}
+    ended = await deploying.deploy(template([held]))
+    assert ended["provisioningState"] == "Succeeded", ended.get("error")
+    assert await deploying.names(VAULT) == ["kv-held-0", "kv-held-1"]
+    made = (await deploying.world.call("GET", f"{GROUP}/providers/{VAULT}/kv-held-1")).body["properties"]
+    assert [one["permissions"]["secrets"] for one in made["accessPolicies"]] == [["get"], ["list"]]
+
+
+async def test_a_role_assignment_keeps_its_principal_when_deployed_again(deploying: Deploying) -> None:
+    def assignment(name: str) -> dict[str, Any]:
+        return {
+            "type": ROLES,
+            "apiVersion": "2022-04-01",
+            "name": "[guid('always-the-same')]",
+            "properties": {
+                "principalId": f"[reference('{name}').principalId]",
+                "roleDefinitionId": f"/providers/Microsoft.Authorization/roleDefinitions/{READER}",
+            },
+        }
+
+    for _ in range(2):
+        ended = await deploying.deploy(template([identity("one"), assignment("one")]))
+        assert ended["provisioningState"] == "Succeeded", ended.get("error")
+    ended = await deploying.deploy(template([identity("two"), assignment("two")]))
+    assert [one["code"] for one in ended["error"]["details"]] == ["RoleAssignmentUpdateNotPermitted"]
+
+
 async def test_complete_mode_removes_what_the_template_does_not_name(deploying: Deploying) -> None:
     deploying.world.identity("old")
     deploying.world.arm.seed.put_vault(deploying.world.group.id, "kv-old")

@@ -181,9 +181,10 @@ class Deployments:
     def _each_turned(self) -> set[str]:
         """Give each deployment that goes on a turn; the keys of those that still do, or only began in it."""
         for record in list(self.records.active()):
-            if not self._turned(record).active:
-                self._live.pop(record.key, None)
-        return {record.key for record in self.records.active()}
+            self._turned(record)
+        going = {record.key for record in self.records.active()}
+        self._live = {key: live for key, live in self._live.items() if key in going}
+        return going
 
     async def run(self) -> None:
         """Bring deployments along while nobody asks, until cancelled."""
@@ -231,8 +232,7 @@ class Deployments:
         return live
 
     def _scope_removed(self, key: str) -> None:
-        if self._active or self.records.at(key):
-            self.records.forget_below(key)
+        self.records.forget_below(key)
 
     def _tell(self, record: Record, resource: str, outcome: Outcome, why: str, wire: str) -> None:
         self._journal.record(
