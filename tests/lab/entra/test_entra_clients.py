@@ -299,3 +299,23 @@ async def test_a_certificate_signs_an_application_in(site: Site, tmp_path: Path)
     assert (claims["appid"], claims["appidacr"]) == (APPLICATION, "2")
     answer = await asyncio.to_thread(by_msal)
     assert jwt.verify_signature(answer["access_token"], site.entra.keys).claims["appid"] == APPLICATION
+
+
+async def test_an_application_signs_in_as_the_identity_it_trusts(site: Site) -> None:
+    directory = site.entra.directory
+    directory.put_application(Application(TENANT, APPLICATION, IDENTITY_OBJECT[::-1], "orders-app"))
+    issuer = f"https://login.microsoftonline.com/{TENANT}/v2.0"
+    directory.put_credential(TENANT, APPLICATION, FederatedCredential("identity", issuer, IDENTITY_OBJECT, (AUDIENCE,)))
+
+    def get() -> str:
+        settings = {"authority": site.authority, "connection_verify": str(site.ca)}
+        with (
+            ClientAssertionCredential(TENANT, IDENTITY, site.assertion, **settings) as identity,
+            ClientAssertionCredential(
+                TENANT, APPLICATION, lambda: identity.get_token(f"{AUDIENCE}/.default").token, **settings
+            ) as application,
+        ):
+            return application.get_token(VAULT).token
+
+    claims = jwt.verify_signature(await asyncio.to_thread(get), site.entra.keys).claims
+    assert (claims["appid"], claims["oid"]) == (APPLICATION, IDENTITY_OBJECT[::-1])

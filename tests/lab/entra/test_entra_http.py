@@ -4,15 +4,17 @@ import base64
 import hashlib
 import re
 import uuid
+from urllib.parse import urlencode
 
 import pytest
 from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from podpass.lab.entra.client_credentials import ClientSecret, digest_of
 from podpass.tokens.encoding import to_base64url
 from podpass.tokens.keys import JwkSet
-from tests.lab.entra.entra_world import DOMAIN, TENANT, World
+from tests.lab.entra.entra_world import APPLICATION, DOMAIN, NOW, TENANT, VAULT, World
 
 HOST = "https://login.microsoftonline.com"
 V2 = "/v2.0/.well-known/openid-configuration"
@@ -153,7 +155,7 @@ async def test_what_is_not_there_is_refused_and_journalled(
     [
         pytest.param(b"x" * 1_048_576, {}, 90013, id="large"),
         pytest.param(b"", {"content-length": "9999999"}, 90013, id="announced-large"),
-        pytest.param(b"grant_type=a&grant_type=b", {}, 90013, id="repeated-parameter"),
+        pytest.param(b"grant_type=a&grant_type=b", {}, 9000411, id="repeated-parameter"),
         pytest.param(b"grant_type=%ff", {}, 90013, id="not-utf8"),
         pytest.param(b'{"grant_type":"client_credentials"}', {"content-type": "application/json"}, 900144, id="json"),
         pytest.param(b"", {}, 900144, id="empty"),
@@ -162,6 +164,23 @@ async def test_what_is_not_there_is_refused_and_journalled(
 async def test_bodies_that_are_no_forms(world: World, body: bytes, headers: dict, code: int) -> None:
     reply = await world.send("POST", f"/{TENANT}/oauth2/v2.0/token", body, headers=headers)
     assert (reply.status, reply.code) == (400, code)
+
+
+async def test_a_client_may_send_its_secret_in_a_basic_header(world: World) -> None:
+    made = ClientSecret(
+        key_id="k", digest=digest_of("s%3A"), hint="s%3", display_name=None, starts=NOW - 1, ends=NOW + 1
+    )
+    world.directory.put_secrets(TENANT, APPLICATION, (made,))
+
+    async def status(client: str) -> tuple[int, int]:
+        basic = {"authorization": "Basic " + base64.b64encode(client.encode()).decode()}
+        form = urlencode({"grant_type": "client_credentials", "scope": VAULT}).encode()
+        reply = await world.send("POST", f"/{TENANT}/oauth2/v2.0/token", form, headers=basic)
+        return reply.status, 0 if reply.status == 200 else reply.code
+
+    assert await status(f"{APPLICATION}:s%253A") == (200, 0)
+    assert await status(f"{APPLICATION}:s%3A") == (401, 7000215)
+    assert await status("nonsense") == (400, 900144)
 
 
 async def test_an_assertion_of_ten_thousand_claims_is_refused(world: World) -> None:

@@ -5,8 +5,8 @@ discovery documents, the signing keys and instance discovery, with the real serv
 texts. Tenants, applications and their credentials live in `directory.py`; other services of the lab read callers
 from access tokens with `access.py`.
 
-Missing, and refused in the real service's shape: users and interactive sign-in, on-behalf-of, device codes, managed
-identities' own tokens as assertions. Missing without a shape: conditional access, throttling.
+Missing, and refused in the real service's shape: users and interactive sign-in, on-behalf-of, device codes. Missing
+without a shape: conditional access, throttling.
 
 Contract: azure workload identity, section 5; azure HTTP surface, section 2.
 """

@@ -202,6 +202,34 @@ _KINDS = (
         "AAD-issued tokens may not be used for federated identity flows.",
     ),
     ErrorKind(
+        700229,
+        "invalid_client",
+        "Only app-only tokens may be used for federated identity flows. The assertion is about a user.",
+    ),
+    ErrorKind(
+        7000226,
+        "invalid_client",
+        "No federated identity credential policy found on application ({client_id}). The assertion is the token of a"
+        " managed identity, and nothing tells the application to trust one.",
+    ),
+    ErrorKind(
+        7000227,
+        "invalid_client",
+        _NO_MATCH + ". The assertion is the token of a managed identity; a federated credential for one has the issuer"
+        " '{issuer}' and the audience 'api://AzureADTokenExchange', for which the token must be.",
+    ),
+    ErrorKind(
+        7002137,
+        "invalid_client",
+        _NO_MATCH + " subject '{subject}'. The subject of a federated credential for a managed identity is the"
+        " identity's object id.",
+    ),
+    ErrorKind(
+        9000411,
+        "invalid_request",
+        "The request is not properly formatted. The parameter '{parameter}' is duplicated.",
+    ),
+    ErrorKind(
         50049,
         "invalid_instance",
         "Unknown or invalid instance '{host}'.",

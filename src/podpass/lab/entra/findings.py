@@ -19,6 +19,7 @@ from podpass.tokens.federation import FederatedCredential
 
 PROBLEMS = {
     70025: trust.problem_of(None),
+    7000226: trust.problem_of(None),
     700024: "PP207",
     50166: "PP208",
     70024: "PP208",

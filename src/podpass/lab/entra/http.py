@@ -19,6 +19,7 @@ from podpass.lab.entra.propagation import MISSES, Delays, SeenCredentials
 from podpass.lab.entra.signing import SigningKeys
 from podpass.lab.journal import Hop, Journal, current_trace, tracing
 from podpass.oauth import forms
+from podpass.oauth.basic import client_of_header
 from podpass.oauth.responses import NO_STORE
 from podpass.serving.asgi import App, Request, Response, answering, json_response
 from podpass.telemetry.redaction import fingerprint
@@ -112,7 +113,11 @@ class EntraHttp:
             return self._error(request, 900561, {"method": request.method})
         form = forms.parse_form(request.body) if request.media_type == forms.MEDIA_TYPE else {}
         if isinstance(form, forms.BadForm):
+            if form.parameter:
+                return self._error(request, 9000411, {"parameter": form.parameter})
             return self._error(request, 90013, {"reason": f"In the request body {form.reason}."})
+        if "client_secret" not in form and (client := client_of_header(request.headers.get("authorization", ""))):
+            form = {"client_id": client[0], **form, "client_secret": client[1]}
         candidate = model.consider(
             tenant,
             form,
@@ -141,6 +146,8 @@ class EntraHttp:
 
     async def _keys_of(self, candidate: model.Candidate) -> JwkSet | DiscoveryFailed:
         """The keys of the assertion's issuer, or why they could not be had."""
+        if candidate.own:
+            return self._signing.accepted
         issuer = candidate.issuer
         if self._faults.issuer_unreachable:
             # Keys known from before would hide the fault for an hour.

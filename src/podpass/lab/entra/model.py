@@ -30,7 +30,8 @@ from podpass.lab.entra.client_credentials import (
 )
 from podpass.lab.entra.directory import Application, Tenant
 from podpass.lab.entra.documents import COMMON
-from podpass.lab.entra.resources import is_known, known_resources, resource_of_scope
+from podpass.lab.entra.identity_assertions import NotTrusted, trusted
+from podpass.lab.entra.resources import is_known, known_resources, resource_of_scope, v2_audience
 from podpass.oauth import grants
 from podpass.tokens import claims as read
 from podpass.tokens import federation, jwt
@@ -54,6 +55,7 @@ class Lookup(Protocol):
 
     def tenant(self, name_or_guid: str) -> Tenant | None: ...
     def application(self, tenant_id: str, client_id: str) -> Application | None: ...
+    def application_by_object_id(self, tenant_id: str, object_id: str) -> Application | None: ...
     def application_for_resource(self, tenant_id: str, resource: str) -> Application | None: ...
     def secrets(self, tenant_id: str, client_id: str) -> tuple[ClientSecret, ...]: ...
     def certificates(self, tenant_id: str, client_id: str) -> tuple[ClientCertificate, ...]: ...
@@ -126,6 +128,8 @@ class Candidate:
     application: Application
     token: jwt.Token
     credential: FederatedCredential
+    own: bool = False
+    """Whether this authority issued the assertion, so that the keys are its own."""
 
     @property
     def issuer(self) -> str:
@@ -214,7 +218,7 @@ def consider(
     if read.issuer(token.claims).lower() == client_id:
         endpoints = _endpoints((rules.authority, base), (asked.tenant, tenant_name))
         return _by_certificate(asked, token, application, directory, endpoints, now, rules)
-    return _trusted(asked, token, application, credentials, rules)
+    return _trusted(asked, token, application, credentials, directory, rules)
 
 
 def conclude(
@@ -248,7 +252,9 @@ def grant(proven: Proven, *, directory: Lookup, rules: Rules) -> Grant | Refusal
     asked, application = proven.asked, proven.application
     lifetime = MANAGED_IDENTITY_SECONDS if application.kind == "managed-identity" else APPLICATION_SECONDS
     audience, version = asked.resource, 1
-    if not is_known(asked.resource, rules.resources):
+    if (service := v2_audience(asked.resource)) is not None:
+        audience, version = service, 2
+    elif not is_known(asked.resource, rules.resources):
         offered = directory.application_for_resource(asked.tenant, asked.resource)
         if offered is None or not offered.object_id:
             return asked.refused(500011, resource=asked.resource)
@@ -371,15 +377,27 @@ def _outside_its_time(asked: Asked, token: jwt.Token, now: float, rules: Rules) 
 
 
 def _trusted(
-    asked: Asked, token: jwt.Token, application: Application, credentials: Credentials, rules: Rules
+    asked: Asked,
+    token: jwt.Token,
+    application: Application,
+    credentials: Credentials,
+    directory: Lookup,
+    rules: Rules,
 ) -> Candidate | Refusal:
     if token.algorithm not in rules.algorithms:
         return asked.refused(5002730, algorithm=token.algorithm)
     claims = token.claims
     issuer = read.issuer(claims)
+    offered = credentials(application.tenant_id, application.client_id)
     if _is_own_token(claims, issuer, rules.authority):
-        return asked.refused(700222)
-    match = federation.match(claims, credentials(application.tenant_id, application.client_id))
+        holder = directory.application_by_object_id(read.text(claims, "tid"), read.text(claims, "oid"))
+        found = trusted(claims, holder, application, offered)
+        if isinstance(found, NotTrusted):
+            wanted = v2_issuer(rules.authority, read.text(claims, "tid"))
+            asked = replace(asked, match=found.near)
+            return asked.refused(found.code, subject=read.subject(claims), issuer=wanted)
+        return Candidate(replace(asked, match=found), application, token, found.credential, own=True)
+    match = federation.match(claims, offered)
     asked = replace(asked, match=match)
     if match is None:
         return asked.refused(70025)

@@ -30,6 +30,11 @@ _SERVICES = (
 )
 
 
+EXCHANGE, EXCHANGE_ID = "api://AzureADTokenExchange", "fb60f99c-7a34-4190-8149-302f77469936"
+"""The exchange of tokens, as federated credentials call it, and its client id, which tokens for it carry."""
+
+_V2_AUDIENCES = {EXCHANGE.lower(): EXCHANGE_ID, EXCHANGE_ID: EXCHANGE_ID}
+
 _ABOUT_SIGN_IN = frozenset({"openid", "profile", "email", "offline_access"})
 
 
@@ -40,6 +45,11 @@ def known_resources(extra: tuple[str, ...] = ()) -> frozenset[str]:
 
 def is_known(resource: str, known: frozenset[str]) -> bool:
     return _comparable(resource) in known
+
+
+def v2_audience(resource: str) -> str | None:
+    """The client id of one of Azure's services that takes tokens of version 2; None for any other resource."""
+    return _V2_AUDIENCES.get(_comparable(resource))
 
 
 def _comparable(resource: str) -> str:
