@@ -22,13 +22,21 @@ from urllib.parse import urlencode, urlsplit
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from bench import kubernetes_api, managed_cluster, node_agent, pod_start, webhook_review
+from bench import (
+    kubernetes_api,
+    managed_cluster,
+    many_identities,
+    node_agent,
+    pod_start,
+    resource_manager,
+    webhook_review,
+)
 from bench.decision import decision_rate
 from bench.rates import Rate, calls_per_core, get, measure, post, resident_mib
 from podpass.kube.resources import SERVICEACCOUNTS
 from podpass.lab.control.client import Control
 from podpass.lab.control.starting import delete, start, stop
-from podpass.lab.demo.client import operating
+from podpass.lab.demo.client import ARM, operating
 from podpass.lab.demo.plan import AUDIENCE, plan
 from podpass.lab.environment import Endpoints, LabPaths
 
@@ -104,6 +112,8 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
         )
         pod_seconds = await pod_start.median_seconds(operator.kube)
         agent = await node_agent.measured(operator.kube, endpoints.kubeconfig)
+        group = f"/subscriptions/{endpoints.subscription_id}/resourceGroups/{wanted.group}"
+        arm_token = await operator._token(ARM)
 
     async def through_gateway(host: str, request: bytes, count: int) -> Rate:
         await measure(pid, gateway_port, request, tls=tls, server_name=host, count=count // 10)
@@ -115,6 +125,7 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
     tokens = await through_gateway(login, post(login, path, body, "application/x-www-form-urlencoded"), 4_000)
     issuer = urlsplit(endpoints.issuer)
     keys = await through_gateway(issuer.netloc, get(issuer.netloc, f"{issuer.path}openid/v1/jwks"), 20_000)
+    reads, writes = await resource_manager.rates(pid, gateway_port, tls, group=group, token=arm_token)
     port, review_path = webhook_review.address(webhooks.body)
     reviewed = post("127.0.0.1", review_path, webhook_review.review(identity.client_id), "application/json")
     await measure(pid, port, reviewed, tls=tls, server_name="127.0.0.1", count=500)
@@ -123,6 +134,8 @@ async def server_rates(paths: LabPaths, signing: float) -> list[Figure]:
         share_of_signing("token over HTTP and TLS, journalled", tokens.per_core, signing),
         at_least("  the same", tokens.per_core, TOKENS_SHARE * signing, "/s/core"),
         at_least("issuer's key set", keys.per_core, 15_000, "/s/core"),
+        at_least("Resource Manager, reads", reads.per_core, 1_500, "/s/core"),
+        at_least("Resource Manager, identities made", writes.per_core, 700, "/s/core"),
         at_least("webhook, a 10 KB pod", reviews.per_core, 3_000, "/s/core"),
         at_most("  p99 at 16 connections", reviews.p99_seconds * 1_000, 15, "ms"),
         at_most("pod created to running, median", pod_seconds * 1_000, 100, "ms"),
@@ -155,6 +168,15 @@ def kubernetes_rates() -> list[Figure]:
         at_most("  the server meanwhile, of a core", found.told_cpu, 1.0, "cores"),
         at_most("  start to first answer, all stored", found.restart_seconds, 1.0, "s"),
         at_most("  its CPU time", found.restart_cpu_seconds, 1.0, "s"),
+    ]
+
+
+def identity_figures() -> list[Figure]:
+    found = many_identities.measured()
+    return [
+        at_most("5,000 identities: a token matched among 20", found.match_seconds * 1_000, 0.1, "ms"),
+        at_most("  all of them listed, page by page", found.list_seconds, 0.5, "s"),
+        at_most("  the process meanwhile, resident", found.resident_mib, MIB_LAB, "MiB"),
     ]
 
 
@@ -193,6 +215,8 @@ def measure_all(home: Path) -> list[Figure]:
     finally:
         stop(paths)
         delete(paths)
+    note("5,000 managed identities with 20 federated credentials each")
+    figures += identity_figures()
     note("the embedded Kubernetes API, with 10,000 pods in it")
     figures += kubernetes_rates()
     note("the demonstration, three times")

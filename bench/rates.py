@@ -57,14 +57,17 @@ def resident_mib(pid: int) -> float:
 async def measure(
     pid: int,
     port: int,
-    request: bytes,
+    request: bytes | Callable[[], bytes],
     *,
     tls: ssl.SSLContext | None,
     server_name: str | None,
     count: int,
     connections: int = 16,
 ) -> Rate:
-    """Send *request* *count* times over keep-alive connections, and time the process *pid* that answers."""
+    """Send *request* *count* times over keep-alive connections, and time the process *pid* that answers.
+
+    A function gives each request anew.
+    """
     waits: list[float] = []
     left = count
 
@@ -74,8 +77,9 @@ async def measure(
         try:
             while left > 0:
                 left -= 1
+                asked = request if isinstance(request, bytes) else request()
                 sent = time.perf_counter()
-                writer.write(request)
+                writer.write(asked)
                 await answer(reader)
                 waits.append(time.perf_counter() - sent)
         finally:

@@ -144,6 +144,14 @@ class Store:
             )
             return cursor.rowcount > 0
 
+    def keys(self, service: str, kind: str, prefix: str = "", *, before: str = _NEWEST_TEXT) -> list[str]:
+        """Keys that start with *prefix*, in their order; only those that come before another."""
+        rows = self.connection.execute(
+            "SELECT key FROM documents WHERE service=? AND kind=? AND key>=? AND key<? AND key<? ORDER BY key",
+            (service, kind, prefix, prefix + _NEWEST_TEXT, before),
+        )
+        return [key for (key,) in rows]
+
     def items(self, service: str, kind: str, prefix: str = "") -> list[tuple[str, Any]]:
         """Keys that start with *prefix* and their documents, in the order of the keys."""
         rows = self.connection.execute(

@@ -1,7 +1,7 @@
 """The role definitions there are: the built-in ones, and those that a tenant has made."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from podpass.lab.arm.authorization import Permission, RoleDefinition
@@ -50,7 +50,7 @@ class RoleDefinitions:
         return next((one for one in self.custom() if one.definition.guid == guid.lower()), None)
 
     def put(self, role: CustomRole) -> None:
-        self._store.put(SERVICE, _KIND, role.definition.guid, asdict(role))
+        self._store.put(SERVICE, _KIND, role.definition.guid, role)
 
     def delete(self, guid: str) -> None:
         self._store.delete(SERVICE, _KIND, guid.lower())

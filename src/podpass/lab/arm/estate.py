@@ -6,7 +6,7 @@ Contract: Azure HTTP surface, section 4.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -81,6 +81,15 @@ class Estate:
         """The Key Vault, where there is one."""
         self.deployments: Deployments | None = None
         self.types = {kind.name.lower(): kind for kind in types}
+        self._sort_by_type()
+
+    def _sort_by_type(self) -> None:
+        """Note the type of each resource that a lab of before this was noted has kept."""
+        if self.store.get(SERVICE, "meta", "by-type") is None:
+            with self.store.transaction():
+                for key, document in self.store.items(SERVICE, "resource"):
+                    self.store.put(SERVICE, _of(document["type"]), key, None)
+                self.store.put(SERVICE, "meta", "by-type", True)
 
     # Subscriptions
 
@@ -92,7 +101,7 @@ class Estate:
         return [Subscription(**document) for _, document in self.store.items(SERVICE, "subscription")]
 
     def put_subscription(self, subscription: Subscription) -> None:
-        self.store.put(SERVICE, "subscription", subscription.id.lower(), asdict(subscription))
+        self.store.put(SERVICE, "subscription", subscription.id.lower(), subscription)
 
     def is_registered(self, subscription_id: str, namespace: str) -> bool:
         """Whether the subscription may create resources of a provider; it may until it unregisters."""
@@ -131,7 +140,11 @@ class Estate:
         return self.types.get(resource_type.lower())
 
     def get(self, wanted: ResourceId) -> Resource | None:
-        document = self.store.get(SERVICE, "resource", wanted.key)
+        return self.at(wanted.key)
+
+    def at(self, key: str) -> Resource | None:
+        """The resource of an id in lower case."""
+        document = self.store.get(SERVICE, "resource", key)
         return None if document is None else Resource(**document)
 
     def require(self, wanted: ResourceId) -> Resource:
@@ -154,15 +167,22 @@ class Estate:
 
     def below(self, scope: ResourceId, resource_type: str = "") -> list[Resource]:
         """What lies below *scope*, at any depth; only of one type when it is given."""
-        found = [Resource(**document) for _, document in self.store.items(SERVICE, "resource", scope.key + "/")]
-        return [one for one in found if not resource_type or one.type.lower() == resource_type.lower()]
+        if resource_type:
+            return [one for key in self._keys(scope, resource_type) if (one := self.at(key)) is not None]
+        return [Resource(**document) for _, document in self.store.items(SERVICE, "resource", scope.key + "/")]
 
-    def listed(self, scope: ResourceId, kind: ResourceType) -> list[Resource]:
-        """The resources of one type in a subscription, a group or a parent. Raises ArmError when that is absent."""
+    def _keys(self, scope: ResourceId, resource_type: str) -> list[str]:
+        return self.store.keys(SERVICE, _of(resource_type), scope.key + "/")
+
+    def listed(self, scope: ResourceId, kind: ResourceType) -> list[str]:
+        """The ids, in lower case and in order, of the resources of one type in a subscription, a group or a parent.
+
+        Raises ArmError when that is absent.
+        """
         self._require_base(scope)
         if scope.key != scope.subscription_id.key:
             self.require(scope)
-        return self.below(scope, kind.name)
+        return self._keys(scope, kind.name)
 
     def put(
         self,
@@ -259,6 +279,7 @@ class Estate:
                 if kind is not None:
                     kind.removed(self, resource)
                 self.store.delete(SERVICE, "resource", resource.id.lower())
+                self.store.delete(SERVICE, _of(resource.type), resource.id.lower())
             self.assignments.delete_below(wanted.key)
             self.locks.delete_below(wanted.key)
             for tell in self.removal_listeners:
@@ -319,7 +340,10 @@ class Estate:
 
     def keep(self, resource: Resource) -> None:
         """Store the resource as it is."""
-        self.store.put(SERVICE, "resource", resource.id.lower(), asdict(resource))
+        key = resource.id.lower()
+        with self.store.transaction():
+            self.store.put(SERVICE, "resource", key, resource)
+            self.store.put(SERVICE, _of(resource.type), key, None)
 
     # What must be there first
 
@@ -407,6 +431,11 @@ class Estate:
         if existing is not None and existing.system_data is not None:
             created = {name: existing.system_data[name] for name in created}
         return {**created, "lastModifiedBy": actor.id, "lastModifiedByType": actor.kind, "lastModifiedAt": now}
+
+
+def _of(resource_type: str) -> str:
+    """Under which kind the ids of a type's resources are kept, so that a list reads no others."""
+    return f"of {resource_type.lower()}"
 
 
 def parsed_id(text: str) -> ResourceId:

@@ -7,7 +7,7 @@ Contract: Azure HTTP surface, section 1.1.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from podpass.lab.arm.authorization import covers
@@ -83,7 +83,7 @@ class Locks:
         return next((one for one in self.all() if one.id.lower() == lock_id.lower()), None)
 
     def put(self, lock: Lock) -> None:
-        self._store.put(SERVICE, _KIND, lock.id.lower(), asdict(lock))
+        self._store.put(SERVICE, _KIND, lock.id.lower(), lock)
 
     def delete(self, lock: Lock) -> None:
         self._store.delete(SERVICE, _KIND, lock.id.lower())

@@ -5,6 +5,7 @@ resource says in which state it is. An operation ends at a time, which is the la
 Contract: Azure HTTP surface, section 1.2.
 """
 
+import secrets
 import uuid
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from podpass.lab.arm.paths import resource_id
 
 _KIND = "operation"
 KEPT_SECONDS = 86_400.0
+_RANDOM_BITS = 80
 _RETRY = ("Retry-After", "1")
 
 Status = Literal["Succeeded", "Failed", "Canceled"]
@@ -29,7 +31,8 @@ def begin(estate: Estate, resource: Resource, call: Call) -> tuple[tuple[str, st
 
     Whoever made the *call* may follow it, though its right may go with what is deleted, and who may read the resource.
     """
-    name, now = str(uuid.uuid4()), estate.clock.now()
+    now = estate.clock.now()
+    name = _name(now, secrets.randbits(_RANDOM_BITS))
     _forget_old(estate, now)
     failure = resource.failure
     document = {
@@ -117,7 +120,14 @@ def _may_read(estate: Estate, call: Call, document: Mapping[str, Any]) -> bool:
     return isinstance(decision, Allowed)
 
 
+def _name(began: float, random: int) -> str:
+    """A GUID that sorts by when the operation began, so that the old ones are found without reading the others."""
+    milliseconds = max(int(began * 1_000), 0) & ((1 << 48) - 1)
+    return str(uuid.UUID(int=milliseconds << _RANDOM_BITS | random))
+
+
 def _forget_old(estate: Estate, now: float) -> None:
-    for key, document in estate.store.items(SERVICE, _KIND):
-        if document["ends"] is not None and document["ends"] + KEPT_SECONDS < now:
+    for key in estate.store.keys(SERVICE, _KIND, before=_name(now - KEPT_SECONDS, 0)):
+        document = estate.store.get(SERVICE, _KIND, key)
+        if document is not None and document["ends"] is not None and document["ends"] + KEPT_SECONDS < now:
             estate.store.delete(SERVICE, _KIND, key)

@@ -6,7 +6,7 @@ The catalogue is the list of them, and everything else in this package is generi
 
 import re
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -290,13 +290,24 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Keyed:
+    """The members of a list by their keys, in order. Each is shown when its page is; None: it is gone since."""
+
+    keys: Sequence[str]
+    show: Callable[[str], Mapping[str, Any] | None]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What an operation answers."""
 
     status: int
     body: Any = None
     headers: tuple[tuple[str, str], ...] = ()
-    items: tuple[Mapping[str, Any], ...] | None = None
+    items: tuple[Mapping[str, Any], ...] | Keyed | None = None
     """The members of a list, to be paged; takes the place of a body."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from podpass.azure.resourceids import GROUP_TYPE, SUBSCRIPTION_TYPE
 from podpass.lab.arm import errors, long_running, preconditions, providers
@@ -10,7 +11,7 @@ from podpass.lab.arm.catalogue import NOT_EMULATED_TYPES, OPERATIONS, TYPES
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
 from podpass.lab.arm.filters import clauses_of
-from podpass.lab.arm.model import Answer, Call, Resource, ResourceType, decoded_json
+from podpass.lab.arm.model import Answer, Call, Keyed, Resource, ResourceType, decoded_json
 from podpass.lab.arm.namespaces import NOT_EMULATED_NAMESPACES
 from podpass.lab.arm.paths import Address
 from podpass.lab.arm.selection import selected
@@ -167,14 +168,22 @@ def _delete(estate: Estate, call: Call) -> Answer:
 def _list(estate: Estate, call: Call) -> Answer:
     kind = estate.kind(call.address.type)
     assert kind is not None
-    found = estate.listed(call.address.id, kind)
-    if kind.name == GROUP_TYPE:
-        clauses = clauses_of(call.query)
-        found = [one for one in found if selected(one, clauses)]
-    decision = estate.decide(principal_id=call.principal_id, action=f"{kind.name}/read", scope=str(call.address.id))
-    if not isinstance(decision, Allowed):
-        found = [one for one in found if estate.may_read(call.principal_id, one)]
-    return Answer(200, items=tuple(estate.shown(one) for one in found))
+    keys = estate.listed(call.address.id, kind)
+    if kind.name == GROUP_TYPE and (clauses := clauses_of(call.query)):
+        keys = [key for key in keys if (one := estate.at(key)) is not None and selected(one, clauses)]
+
+    def may_read(scope: str) -> bool:
+        decision = estate.decide(principal_id=call.principal_id, action=f"{kind.name}/read", scope=scope)
+        return isinstance(decision, Allowed)
+
+    if not may_read(str(call.address.id)):
+        keys = [key for key in keys if may_read(key)]
+
+    def show(key: str) -> Mapping[str, Any] | None:
+        found = estate.at(key)
+        return None if found is None else estate.shown(found)
+
+    return Answer(200, items=Keyed(keys, show))
 
 
 PLAIN: dict[str, tuple[Run, str]] = {

@@ -85,11 +85,10 @@ def _resources(estate: Estate, call: Call) -> Answer:
     if scope.type.lower() == GROUP_TYPE.lower():
         estate.require(scope)
     clauses = clauses_of(call.query)
-    found = [
-        one
-        for one in estate.below(scope)
-        if one.type != GROUP_TYPE and "/" not in one.type.partition("/")[2] and selected(one, clauses)
-    ]
+    # Neither groups nor what lies in another resource.
+    listed = [kind.name for kind in estate.types.values() if kind.name.count("/") == 1]
+    found = [one for name in listed for one in estate.below(scope, name) if selected(one, clauses)]
+    found.sort(key=lambda one: one.id.lower())
     now = estate.clock.now()
     return Answer(200, items=tuple(_item(one, call, now) for one in found if estate.may_read(call.principal_id, one)))
 

@@ -121,7 +121,7 @@ class Directory:
         tenant_id, client_id = application.tenant_id, application.client_id.lower()
         with self._store.transaction():
             self._forget_names(tenant_id, client_id)
-            self._store.put(SERVICE, "application", _key(tenant_id, client_id), asdict(application))
+            self._store.put(SERVICE, "application", _key(tenant_id, client_id), application)
             if application.object_id:
                 self._store.put(SERVICE, "object", _key(tenant_id, application.object_id), client_id)
             if application.registration_id:

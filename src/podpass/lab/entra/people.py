@@ -5,7 +5,7 @@ principal name too. What belongs to a group may be a user, another group or a se
 """
 
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from podpass.lab.store import Recollection, Store
@@ -75,7 +75,7 @@ class People:
             before = self.user(user.tenant_id, user.object_id)
             if before is not None:
                 self._store.delete(SERVICE, "user-name", _key(before.tenant_id, before.principal_name))
-            self._store.put(SERVICE, "user", _key(user.tenant_id, user.object_id), asdict(user))
+            self._store.put(SERVICE, "user", _key(user.tenant_id, user.object_id), user)
             self._store.put(SERVICE, "user-name", _key(user.tenant_id, user.principal_name), user.object_id.lower())
 
     def delete_user(self, user: User) -> None:
@@ -94,7 +94,7 @@ class People:
         return tuple(Group(**one) for _, one in self._store.items(SERVICE, "group", _key(tenant_id, "")))
 
     def put_group(self, group: Group) -> None:
-        self._store.put(SERVICE, "group", _key(group.tenant_id, group.object_id), asdict(group))
+        self._store.put(SERVICE, "group", _key(group.tenant_id, group.object_id), group)
 
     def delete_group(self, group: Group) -> None:
         with self._store.transaction():
