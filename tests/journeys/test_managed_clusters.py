@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import textwrap
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.demo.client import Operator
 from podpass.lab.environment import LabPaths
 from podpass.problems import PodpassError
+from podpass.tokens.jwt import decode
 from tests.running_lab import RunningLab
 
 VERSION = "2026-06-01"
@@ -322,6 +324,49 @@ def test_the_command_line_tells_clusters_apart(clusters: Clusters) -> None:
     assert (who["username"], "devs" in who["groups"]) == ("jane", True)
     events = lab.control.journal(limit=20_000)
     assert {event["cluster"] for event in events if event["whom"] == "cluster"} >= {"", *NAMES}
+
+
+def test_faults_and_the_clock_act_on_all_clusters(clusters: Clusters) -> None:
+    control, lab = clusters.lab.control, clusters.lab
+
+    def read(*urls: str) -> list[int]:
+        async def work(operator: Operator) -> list[int]:
+            found = []
+            for url in urls:
+                async with operator.session.get(url, proxy=lab.endpoints.proxy, ssl=operator.tls) as answer:
+                    found.append(answer.status)
+            return found
+
+        return lab.operate(work)
+
+    def issued(name: str) -> int:
+        token = clusters.kubectl(name, "create", "token", "default").strip()
+        return int(decode(token).claims["iat"])
+
+    documents = [f"{clusters.state(name)['issuer']}.well-known/openid-configuration" for name in NAMES]
+    elsewhere = [documents[0].replace("westeurope", "northeurope"), documents[0].replace(documents[0][-50:], "x")]
+    try:
+        assert read(*documents, *elsewhere) == [200, 200, 404, 404]
+        control.set_faults({"issuer_unreachable": True, "cluster_skew_seconds": 7_200})
+        assert read(*documents) == [502, 502]
+        assert all(issued(name) - time.time() > 7_000 for name in NAMES)
+    finally:
+        control.set_faults({"issuer_unreachable": False, "cluster_skew_seconds": 0})
+
+
+def test_a_lab_that_stops_ends_the_watches_of_all_clusters(own: Clusters) -> None:
+    own.make("red")
+    own.kubeconfig("red")
+    kubectl = Path(sys.executable).parent / "kubectl"
+    command = [kubectl, "--kubeconfig", own.file("red"), "get", "namespaces", "--watch", "--output-watch-events"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as watching:
+        assert watching.stdout is not None
+        # It watches once it has printed what is there.
+        assert b"EVENT" in watching.stdout.readline()
+        began = time.monotonic()
+        stop(own.lab.paths)
+        assert time.monotonic() - began < 10
+        watching.communicate(timeout=10)
 
 
 @pytest.fixture

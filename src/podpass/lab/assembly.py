@@ -202,13 +202,18 @@ class Lab:
         """What is in the clouds, as the text of a scenario that recreates it."""
         return self._filling.export(with_secret_values=with_secret_values)
 
-    def nodes(self, cluster: str = "") -> NodeSet:
-        """The nodes of the lab's own cluster, or of another one, to be changed.
+    @property
+    def nodes(self) -> NodeSet:
+        """The nodes, to be changed. Raises PodpassError where they are none of the lab's."""
+        return self._cluster.nodes
+
+    def nodes_of(self, cluster: str = "") -> NodeSet:
+        """The nodes of a managed cluster, or of the lab's own, to be changed.
 
         Raises PodpassError where they are none of the lab's, and where no cluster is called so.
         """
         if cluster in ("", self._own_name):
-            return self._cluster.nodes
+            return self.nodes
         found = self._fleet.find(cluster)
         if found is None:
             raise PodpassError("PP142", cluster=cluster, have=self._cluster_names(), lab=self.paths.name)

@@ -59,7 +59,7 @@ class Controlled(Protocol):
         """What is in the clouds, as the text of a scenario."""
         ...
 
-    def nodes(self, cluster: str = "") -> "ControlledNodes":
+    def nodes_of(self, cluster: str = "") -> "ControlledNodes":
         """Of the lab's own cluster, or of another. Raises PodpassError where they are none of the lab's."""
         ...
 
@@ -163,7 +163,7 @@ def _answer(lab: Controlled, request: Request, request_stop: Callable[[], None])
 
 
 async def _answer_nodes(lab: Controlled, request: Request) -> Response:
-    nodes = lab.nodes(request.query.get("cluster", ""))
+    nodes = lab.nodes_of(request.query.get("cluster", ""))
     match (request.method, [unquote(part) for part in request.raw_path.split("/")[2:]]):
         case ("GET", []):
             return json_response(200, await nodes.listed())
