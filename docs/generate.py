@@ -15,6 +15,8 @@ def problem_page(entry: Problem) -> str:
     if entry.wire:
         lines += ["## Symptom", "", f"The client reports `{entry.wire}`.", ""]
     lines += ["## Cause", "", entry.cause_for(), "", "## Remedy", "", f"```\n{entry.remedy_for()}\n```", ""]
+    if entry.application_remedy:
+        lines += ["For an application:", "", f"```\n{entry.remedy_for(holder='application')}\n```", ""]
     lines += ["Words in braces are filled in with the values of your case wherever podpass prints this problem.", ""]
     if entry.reproduce:
         lines += ["## See it in the lab", "", f"```\n{entry.reproduce}\n```", ""]

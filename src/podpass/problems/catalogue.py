@@ -44,6 +44,8 @@ class Problem:
     title: str
     cause: str
     remedy: str
+    application_remedy: str = ""
+    """The remedy where it is not a managed identity but an application that is to be mended."""
     wire: str = ""
     """The code by which the cloud's own service reports it, where it does."""
     reproduce: str = ""
@@ -58,7 +60,9 @@ class Problem:
         return _fill(self.cause, values)
 
     def remedy_for(self, **values: object) -> str:
-        return _fill(self.remedy, values)
+        """The remedy, which differs where the values' `holder` is an application."""
+        other = self.application_remedy if values.get("holder") == "application" else ""
+        return _fill(other or self.remedy, values)
 
 
 _PROBLEMS = (
@@ -282,6 +286,8 @@ _PROBLEMS = (
         remedy="az identity federated-credential update --name {credential!q} --identity-name {identity!q}"
         " --resource-group {resource_group!q} --issuer {issuer!q} --subject {credential_subject!q}"
         " --audiences {credential_audience!q}",
+        application_remedy="az ad app federated-credential update --id {client_id!q}"
+        " --federated-credential-id {credential!q} --parameters {trust!q}",
         wire="AADSTS700211",
     ),
     Problem(
@@ -291,6 +297,7 @@ _PROBLEMS = (
         " {credential_issuer}.",
         remedy="az identity federated-credential create --name {new_credential!q} --identity-name {identity!q}"
         " --resource-group {resource_group!q} --issuer {issuer!q} --subject {subject!q} --audiences {audience!q}",
+        application_remedy="az ad app federated-credential create --id {client_id!q} --parameters {trust!q}",
         wire="AADSTS700211",
     ),
     Problem(
@@ -301,6 +308,8 @@ _PROBLEMS = (
         remedy="az identity federated-credential update --name {credential!q} --identity-name {identity!q}"
         " --resource-group {resource_group!q} --issuer {credential_issuer!q} --subject {credential_subject!q}"
         " --audiences {audience!q}",
+        application_remedy="az ad app federated-credential update --id {client_id!q}"
+        " --federated-credential-id {credential!q} --parameters {trust!q}",
         wire="AADSTS700212",
     ),
     Problem(
@@ -310,6 +319,7 @@ _PROBLEMS = (
         " {credential_subject}.",
         remedy="az identity federated-credential create --name {new_credential!q} --identity-name {identity!q}"
         " --resource-group {resource_group!q} --issuer {issuer!q} --subject {subject!q} --audiences {audience!q}",
+        application_remedy="az ad app federated-credential create --id {client_id!q} --parameters {trust!q}",
         wire="AADSTS700213",
     ),
     Problem(
@@ -320,6 +330,8 @@ _PROBLEMS = (
         remedy="az identity federated-credential update --name {credential!q} --identity-name {identity!q}"
         " --resource-group {resource_group!q} --issuer {credential_issuer!q} --subject {subject!q}"
         " --audiences {credential_audience!q}",
+        application_remedy="az ad app federated-credential update --id {client_id!q}"
+        " --federated-credential-id {credential!q} --parameters {trust!q}",
         wire="AADSTS7002138",
     ),
     Problem(
@@ -328,6 +340,7 @@ _PROBLEMS = (
         cause="Nothing tells {name} ({client_id}) to trust tokens of {issuer}.",
         remedy="az identity federated-credential create --name {new_credential!q} --identity-name {identity!q}"
         " --resource-group {resource_group!q} --issuer {issuer!q} --subject {subject!q} --audiences {audience!q}",
+        application_remedy="az ad app federated-credential create --id {client_id!q} --parameters {trust!q}",
         wire="AADSTS70025",
     ),
     Problem(
@@ -406,6 +419,7 @@ _PROBLEMS = (
         " {credential_expression}. Letter case counts, and a claim that the token lacks matches nothing.",
         remedy="az identity federated-credential create --name {new_credential!q} --identity-name {identity!q}"
         " --resource-group {resource_group!q} --issuer {issuer!q} --subject {subject!q} --audiences {audience!q}",
+        application_remedy="az ad app federated-credential create --id {client_id!q} --parameters {trust!q}",
         wire="AADSTS7002131",
     ),
     Problem(

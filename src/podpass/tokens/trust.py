@@ -6,6 +6,7 @@ credentials came from, so a lab and a real cluster are explained by the same wor
 
 import functools
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -113,6 +114,21 @@ def _exactly_compared(
             row["how"] = difference_kind(next(iter(found), ""), next(iter(expected), ""))
         rows.append(row)
     return tuple(rows)
+
+
+MENDED_BY_CHANGE = frozenset({"PP201", "PP203", "PP205"})
+"""The problems that a change of the closest credential mends; the others need one more."""
+
+
+def wanted(claims: read.Claims, name: str) -> str:
+    """The JSON of a federated credential that would trust the token, as `az ad app federated-credential` takes it."""
+    credential = {
+        "name": name,
+        "issuer": read.issuer(claims),
+        "subject": read.subject(claims),
+        "audiences": list(read.audiences(claims)[:1]),
+    }
+    return json.dumps(credential)
 
 
 def new_credential_name(claims: read.Claims) -> str:

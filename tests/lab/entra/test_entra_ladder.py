@@ -1,6 +1,8 @@
 """The order of checks: one row for each code, in the order in which they are found."""
 
+import json
 import re
+import shlex
 import uuid
 from typing import Any
 
@@ -124,6 +126,26 @@ async def test_keys_that_cannot_be_had(world: World, failure: DiscoveryFailed, c
     reply = await world.ask()
     assert (reply.code, reply.status, reply.body["error"]) == (code, 400, "invalid_request")
     assert "error_uri" not in reply.body
+
+
+@pytest.mark.parametrize(
+    ("changes", "verb", "name"),
+    [
+        pytest.param({"iss": ISSUER[:-1]}, "update", CREDENTIAL.name, id="issuer-slash"),
+        pytest.param({"sub": SUBJECT.upper()}, "update", CREDENTIAL.name, id="letter-case"),
+        pytest.param({"sub": SUBJECT + "2"}, "create", "shop-orders2-", id="another-subject"),
+    ],
+)
+async def test_the_remedy_for_an_application_is_its_own_command(
+    world: World, changes: dict, verb: str, name: str
+) -> None:
+    await world.ask(client_id=APPLICATION, client_assertion=world.assertion(**changes))
+    hop = world.hops[-1]
+    command = shlex.split(CATALOGUE[hop.problem].remedy_for(**hop.decision))
+    assert command[:7] == ["az", "ad", "app", "federated-credential", verb, "--id", APPLICATION]
+    trust = json.loads(command[command.index("--parameters") + 1])
+    assert trust["name"].startswith(name)
+    assert (trust["issuer"], trust["subject"]) == (changes.get("iss", ISSUER), changes.get("sub", SUBJECT))
 
 
 @pytest.mark.parametrize("issuer", ["http://issuer.example.test/", "https://127.0.0.1:6443/", ISSUER + "?a=b"])

@@ -87,6 +87,11 @@ def decision(outcome: Grant | Refusal) -> dict[str, Any]:
         values["compared"] = trust.compared(asked.claims, asked.match.credential)
     if isinstance(outcome, Refusal):
         values["differs"] = [] if outcome.near_miss is None else list(outcome.near_miss.differs)
+        if asked.application is not None:
+            values["holder"] = asked.application.kind
+            changed = problem_of(outcome) in trust.MENDED_BY_CHANGE
+            name = values["credential"] if changed else trust.new_credential_name(asked.claims)
+            values["trust"] = trust.wanted(asked.claims, name)
         # The values of the error's text; what is already named keeps its meaning.
         return {**outcome.values, **values}
     return {
