@@ -162,6 +162,14 @@ UNIQUE = [
     (("tes",), "ebse57jls4qbc"),
     (("test", "test2", "test3"), "bqgd334z2uj64"),
     (("hello", "world"), "a7wkljktk6wne"),
+    (("tyeth",), "zcztcwvu6iyg6"),
+    (
+        (
+            "/subscriptions/31e9f9a0-9fd2-4294-a0a3-0101246d9700/resourceGroups/rg-modm201-20230913120256/providers/"
+            "Microsoft.Compute/virtualMachines/bobjacmodm201",
+        ),
+        "yvjxno3je5on2",
+    ),
     (
         (
             "/subscriptions/12345678-1234-1234-1234-123456789012/resourceGroups/my-rg",
