@@ -139,7 +139,6 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
         "Microsoft.ManagedIdentity/userAssignedIdentities/associatedResources",
         "Microsoft.ManagedIdentity/userAssignedIdentities/listAssociatedResources",
         "Microsoft.Resources/calculateTemplateHash",
-        "Microsoft.Resources/deployments/listOutputsWithSecureValues",
         "Microsoft.Resources/deploymentScripts",
         "Microsoft.Resources/deploymentStacks",
         "Microsoft.Resources/subscriptions/operationresults",

@@ -176,6 +176,41 @@ async def test_a_deployment_within_one_gets_its_parameters_and_gives_its_outputs
     assert shown["word"] == {"type": "SecureString"}
 
 
+async def test_what_a_nested_deployment_gives_back_is_known_to_what_if_and_stays_secret(deploying: Deploying) -> None:
+    nested = {
+        "type": "Microsoft.Resources/deployments",
+        "apiVersion": "2022-09-01",
+        "name": "inner",
+        "properties": {
+            "mode": "Incremental",
+            "expressionEvaluationOptions": {"scope": "inner"},
+            "template": template(
+                [],
+                outputs={
+                    "word": {"type": "securestring", "value": "[concat('hush', '-hush')]"},
+                    "name": {"type": "string", "value": "app"},
+                },
+            ),
+        },
+    }
+    length = "[string(length(listOutputsWithSecureValues('inner', '2022-09-01').word))]"
+    document = template(
+        [nested, identity("of-inner", tags={"length": length, "name": "[reference('inner').outputs.name.value]"})]
+    )
+    foreseen = (await deploying.post("whatIf", document)).body
+    assert foreseen["status"] == "Succeeded", foreseen
+    assert [one["after"]["tags"] for one in foreseen["properties"]["changes"]] == [{"length": "9", "name": "app"}]
+    ended = await deploying.deploy(document)
+    assert ended["provisioningState"] == "Succeeded", ended.get("error")
+    world = deploying.world
+    assert (await world.call("GET", f"{GROUP}/providers/{IDENTITY}/of-inner")).body["tags"]["length"] == "9"
+    inner = (await world.call("GET", deploying.path("inner"))).body["properties"]["outputs"]
+    assert inner == {"word": {"type": "SecureString"}, "name": {"type": "String", "value": "app"}}
+    assert not [line for line in world.store.connection.iterdump() if "hush-hush" in line]
+    asked = await world.call("POST", f"{deploying.path('inner')}/listOutputsWithSecureValues")
+    assert asked.body == {"word": "hush-hush", "name": "app"}
+
+
 async def test_a_group_and_what_is_in_it_in_one_deployment_to_the_subscription(world: World) -> None:
     wide = Deploying(world, f"/subscriptions/{SUBSCRIPTION}")
     inner = template([identity("inside")])

@@ -113,6 +113,11 @@ def _export(estate: Estate, call: Call) -> Answer:
     return Answer(200, {"template": template})
 
 
+def _outputs(estate: Estate, call: Call) -> Answer:
+    service = _service(estate)
+    return Answer(200, service.outputs(service.require(call.address.id)))
+
+
 def _operations(estate: Estate, call: Call) -> Answer:
     service = _service(estate)
     listed = bool(call.address.tail)
@@ -164,6 +169,12 @@ OPERATIONS = (
     Operation(method="POST", path=f"{TYPE}/validate", action=f"{TYPE}/validate/action", run=_validate),
     Operation(method="POST", path=f"{TYPE}/whatIf", action=f"{TYPE}/whatIf/action", run=_what_if),
     Operation(method="POST", path=f"{TYPE}/exportTemplate", action=f"{TYPE}/exportTemplate/action", run=_export),
+    Operation(
+        method="POST",
+        path=f"{TYPE}/listOutputsWithSecureValues",
+        action=f"{TYPE}/listOutputsWithSecureValues/action",
+        run=_outputs,
+    ),
     Operation(method="GET", path=f"{TYPE}/operations", action=f"{TYPE}/operations/read", run=_operations),
     Operation(method="GET", path=f"{TYPE}/operationStatuses", action=f"{TYPE}/operationstatuses/read", run=_status),
     Operation(method="GET", path=f"{TYPE}/operationResults", action=f"{TYPE}/read", run=_gone),

@@ -97,6 +97,15 @@ def not_kept(name: str) -> ArmError:
     )
 
 
+def outputs_not_kept(name: str) -> ArmError:
+    return ArmError(
+        409,
+        "DeploymentOutputsNotKept",
+        f"The secure outputs of the deployment '{name}' are kept nowhere, and the lab was started since then. Deploy it "
+        "again.",
+    )
+
+
 def failed(deployment_id: str, details: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "code": "DeploymentFailed",

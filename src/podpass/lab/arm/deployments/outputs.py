@@ -1,6 +1,7 @@
-"""What a deployment gives back. A secure output is evaluated, and kept nowhere."""
+"""What a deployment gives back. Secure outputs are not shown, and not stored."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from podpass.lab.arm.deployments.functions import Loops, Runtime
@@ -12,9 +13,23 @@ from podpass.lab.arm.errors import ArmError
 _CODE = "DeploymentOutputEvaluationFailed"
 
 
-def evaluated(program: Program, runtime: Runtime) -> tuple[dict[str, Any], list[Mapping[str, Any]]]:
-    """The outputs as they are shown, and what is wrong with those that can't be."""
-    shown: dict[str, Any] = {}
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The outputs of a deployment."""
+
+    shown: dict[str, Any] = field(default_factory=dict)
+    """As a deployment shows them, with their types; of a secure one only the type."""
+    values: dict[str, Any] = field(default_factory=dict, repr=False)
+    """All of them, for the deployment around it."""
+
+    @property
+    def secure(self) -> bool:
+        return any(is_secure(one["type"]) for one in self.shown.values())
+
+
+def evaluated(program: Program, runtime: Runtime) -> tuple[Outputs, list[Mapping[str, Any]]]:
+    """The outputs, and what is wrong with those that can't be evaluated."""
+    outputs = Outputs()
     faults: list[Mapping[str, Any]] = []
     for name, written in program.template.outputs.items():
         try:
@@ -29,8 +44,9 @@ def evaluated(program: Program, runtime: Runtime) -> tuple[dict[str, Any], list[
         except ArmError as error:
             faults.append({"target": name, **error.to_dict()["error"]})
         else:
-            shown[name] = {"type": kind} if is_secure(kind) else {"type": kind, "value": value}
-    return shown, faults
+            outputs.shown[name] = {"type": kind} if is_secure(kind) else {"type": kind, "value": value}
+            outputs.values[name] = value
+    return outputs, faults
 
 
 def _value(program: Program, written: Mapping[str, Any], runtime: Runtime) -> Any:

@@ -14,6 +14,7 @@ import msgspec
 from podpass.lab.arm.authorization import Denied
 from podpass.lab.arm.deployments import errors, requests
 from podpass.lab.arm.deployments.language.errors import ExpressionError, RuntimeNeeded
+from podpass.lab.arm.deployments.outputs import Outputs, evaluated
 from podpass.lab.arm.deployments.preparing import Plan, plan
 from podpass.lab.arm.deployments.resources import Planned
 from podpass.lab.arm.deployments.state import State
@@ -73,7 +74,8 @@ def rehearse(
 
     *looking*: tell what each resource was and what it became, too.
     """
-    state = State(estate, principal, whole.names)
+    outputs: dict[str, Outputs] = {}
+    state = State(estate, principal, whole.names, outputs)
     unknown: set[str] = set()
     found: list[Tried] = []
     for planned in in_order(whole):
@@ -86,7 +88,10 @@ def rehearse(
         try:
             body = whole.body(planned, state if needs_state else None)
             if planned.nested:
-                found += _nested(estate, planned, body, principal, looking=looking, depth=depth + 1)
+                tried, outputs[planned.key] = _nested(
+                    estate, planned, body, principal, looking=looking, depth=depth + 1
+                )
+                found += tried
                 after = None
             else:
                 answer = perform(estate, "PUT", planned.id, body, api_version=planned.api_version, principal=principal)
@@ -149,7 +154,8 @@ def together(whole: Plan, ready: Iterable[Planned]) -> list[Planned]:
 
 def _nested(
     estate: Estate, planned: Planned, body: Mapping[str, Any], principal: Principal, *, looking: bool, depth: int
-) -> list[Tried]:
+) -> tuple[list[Tried], Outputs]:
+    """A deployment within the one that is tried out: what its resources would become, and what it would give back."""
     if depth > MAX_NESTING:
         raise errors.invalid_template(f"Deployments are nested deeper than {MAX_NESTING} levels")
     wanted = requests.read(parsed_id(planned.id), msgspec.json.encode(body))
@@ -157,7 +163,9 @@ def _nested(
     inner = plan(estate, wanted, principal, given=given)
     _check_expressions(inner)
     _check_rights(estate, inner, principal)
-    return rehearse(estate, inner, principal, planned.id, looking=looking, depth=depth)
+    tried = rehearse(estate, inner, principal, planned.id, looking=looking, depth=depth)
+    outputs, _ = evaluated(inner.program, State(estate, principal, inner.names))
+    return tried, outputs
 
 
 def _check_expressions(whole: Plan) -> None:

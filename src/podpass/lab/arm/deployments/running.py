@@ -47,9 +47,18 @@ class Live:
 class Run:
     """One turn of a deployment."""
 
-    def __init__(self, estate: Estate, records: Records, live: Live, literal: set[str], told: Told) -> None:
-        self._estate, self._records, self._live = estate, records, live
-        self._literal, self._told = literal, told
+    def __init__(
+        self,
+        estate: Estate,
+        records: Records,
+        live: Live,
+        told: Told,
+        *,
+        literal: set[str],
+        gave: dict[str, Mapping[str, Any]],
+    ) -> None:
+        self._estate, self._records, self._live, self._told = estate, records, live, told
+        self._literal, self._gave = literal, gave
 
     def turn(self, record: Record) -> Record:
         """Do what can be done now; the record as it is then."""
@@ -188,9 +197,10 @@ class Run:
             ),
         )
         deployed = tuple(step.resource for step in steps.values())
-        return self._kept(
-            replace(record, state="Succeeded", ended=self._estate.clock.now(), outputs=outputs, resources=deployed)
-        )
+        if outputs.secure:
+            self._gave[record.key] = outputs.values
+        ended = self._estate.clock.now()
+        return self._kept(replace(record, state="Succeeded", ended=ended, outputs=outputs.shown, resources=deployed))
 
     def _cleaned(self, record: Record) -> list[Mapping[str, Any]] | None:
         """Delete what the group has and the template has not; None when nothing is left to delete.

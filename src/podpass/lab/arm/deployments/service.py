@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +48,8 @@ class Deployments:
         self._live: dict[str, Live] = {}
         self._literal: set[str] = set()
         """Keys of deployments that are about to be made with a template that another one evaluated."""
+        self._gave: dict[str, Mapping[str, Any]] = {}
+        """All outputs of deployments that have secure ones, by their keys; they live as long as this process."""
         self._within = 0
         self._active = any(True for _ in self.records.active())
         self._woken = asyncio.Event()
@@ -95,6 +98,7 @@ class Deployments:
             members=shown_members(whole, wanted),
         )
         self.records.begin(record, {} if literal else wanted.template)
+        self._gave.pop(record.key, None)
         self._live[record.key] = Live(record.key, whole)
         self._active = True
         self._woken.set()
@@ -144,6 +148,15 @@ class Deployments:
             error = {"code": "DeploymentCanceled", "message": f"The deployment '{record.name}' was canceled."}
             self.records.put(replace(record, state="Canceled", ended=self._estate.clock.now(), error=error))
         self._live.pop(record.key, None)
+
+    def outputs(self, record: Record) -> Mapping[str, Any]:
+        """The values of all outputs, secure ones too."""
+        values = {name: one.get("value") for name, one in (record.outputs or {}).items()}
+        if any("value" not in one for one in (record.outputs or {}).values()):
+            if record.key not in self._gave:
+                raise errors.outputs_not_kept(record.name)
+            return self._gave[record.key]
+        return values
 
     def require(self, deployment: ResourceId) -> Record:
         record = self.records.get(str(deployment))
@@ -203,7 +216,8 @@ class Deployments:
             if live is None:
                 record = interrupted(record, self._estate.clock.now())
             else:
-                return Run(self._estate, self.records, live, self._literal, self._tell).turn(record)
+                run = Run(self._estate, self.records, live, self._tell, literal=self._literal, gave=self._gave)
+                return run.turn(record)
         except (ArmError, ExpressionError, RecursionError) as error:
             own = {"code": "InvalidTemplate", "message": str(error)}
             failure = errors.failed(record.id, [error.to_dict()["error"] if isinstance(error, ArmError) else own])
