@@ -101,7 +101,7 @@ def outputs_not_kept(name: str) -> ArmError:
     return ArmError(
         409,
         "DeploymentOutputsNotKept",
-        f"The secure outputs of the deployment '{name}' are kept nowhere, and the lab was started since then. Deploy it "
+        f"The secure outputs of the deployment '{name}' are kept nowhere, and the lab was started since. Deploy it "
         "again.",
     )
 
