@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from docs import azure_coverage, scenario_reference
+from docs import azure_coverage, scenario_reference, scenario_schema
 from podpass.problems import CATALOGUE, Problem
 
 ROOT = Path(__file__).parent
@@ -51,6 +51,7 @@ def pages() -> dict[Path, str]:
     found[reference / "problems.md"] = problem_index()
     found[reference / "commands.md"] = commands_page()
     found[reference / "scenario.md"] = scenario_reference.page()
+    found[reference / "scenario.schema.json"] = scenario_schema.page()
     found[reference / "azure-coverage.md"] = azure_coverage.page()
     return found
 

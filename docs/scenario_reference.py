@@ -22,6 +22,11 @@ A file with faults changes nothing; every fault is printed with its line, and so
 
 Everything is checked by the rules of the service it ends in: a federated credential from a scenario and one from `az` pass the same function.
 
+`podpass lab scenario check FILE` says what is wrong with a file without a lab.
+Editors that know JSON schemas check and complete it with [scenario.schema.json](scenario.schema.json): with the YAML language server, begin the file with `# yaml-language-server: $schema=` and the path of the schema.
+
+`podpass lab export` writes such a file from what is in a running lab: see [keep a lab as a file](../how-to/keep-a-lab-as-a-file.md).
+
 ## Names
 
 Entries refer to each other by name: `resourceGroup: shop`.

@@ -27,6 +27,7 @@ from podpass.problems import PodpassError
 
 app = App(name="lab", help="The cluster and the cloud on this machine.")
 app.command("podpass.cli.image:app", name="image", help="What runs for which image.")
+app.command("podpass.cli.scenario:app", name="scenario", help="Scenario files: check one.")
 app.command("podpass.cli.node:app", name="node", help="The nodes: add, switch off and on, take away.")
 
 Name = Annotated[str, Parameter(name=["--name", "-n"], env_var="PODPASS_LAB", help="Which lab.")]
