@@ -449,6 +449,21 @@ def test_a_deletion_that_a_kill_cut_short_is_finished(own: Clusters) -> None:
     assert later.state("blue")["state"] == "running"
 
 
+def test_a_cluster_that_is_deleted_while_it_starts_is_gone_and_its_name_free(own: Clusters) -> None:
+    async def work(operator: Operator) -> dict[str, Any]:
+        await own.put(operator, "red")
+        await operator.arm("DELETE", own.path("red"), VERSION)
+        return await own.ended(operator, "red")
+
+    assert own.lab.operate(work) == {}
+    assert list(own.lab.paths.clusters.iterdir()) == []
+    first = own.make("red")["red"]["properties"]["oidcIssuerProfile"]["issuerURL"]
+    assert own.remove("red") == {}
+    assert own.make("red")["red"]["properties"]["oidcIssuerProfile"]["issuerURL"] != first
+    assert own.kubeconfig("red")["clusters"][0]["cluster"]["server"] == own.state("red")["server"]
+    assert own.kubectl("red", "get", "nodes", "-o", "name") == "node/lab-node\n"
+
+
 def test_a_cluster_changes_while_it_runs(own: Clusters) -> None:
     """More nodes and fewer, without tokens for pods and with them, stopped and started: one after the other."""
     own.make("red", nodes=3)
@@ -559,7 +574,15 @@ def test_the_labs_own_cluster_stands_for_a_managed_one(tmp_path: Path) -> None:
         assert len(lab.kubectl("get", "nodes", "-o", "name").split()) == 3
         assert clusters.remove("red")["properties"]["provisioningState"] == "Failed"
         assert clusters.state("red")["state"] == "running"
-        assert lab.kubectl("get", "nodes", "-o", "name")
+        clusters.make("red", nodes=2, tokens=False)
+        webhooks = ("get", "mutatingwebhookconfigurations", "-o", "name")
+        assert lab.kubectl(*webhooks) == ""
+        stop(paths)
+        start(paths, home=tmp_path)
+        assert lab.kubectl(*webhooks) == ""
+        assert len(lab.kubectl("get", "nodes", "-o", "name").split()) == 3
+        clusters.make("red", nodes=2, tokens=True)
+        assert lab.kubectl(*webhooks) != ""
     finally:
         stop(paths)
         delete(paths)
