@@ -103,6 +103,8 @@ class Hosted:
             stack.callback(store.close)
             remembered, records = Remembered(store), AppliedRecords(store)
             applied = records.get(self._guid) or Applied.at_first(cluster)
+            # Before it is so: a start that is cut short goes on with the same, whatever is wanted by then.
+            records.put(self._guid, applied)
             ca = CertificateAuthority.open(paths.authority)
             listeners = bind_cluster(self._sockets, remembered, self.notes)
             stack.callback(listeners.close)
@@ -138,7 +140,6 @@ class Hosted:
             )
             await embedded.start(cluster.tenant_id)
             stack.push_async_callback(embedded.close_watches)
-            records.put(self._guid, applied)
             self._doors.open(cluster, embedded)
             stack.callback(self._doors.close, cluster)
             self._doors.issuers.add(cluster.issuer, embedded.services["issuer"])
