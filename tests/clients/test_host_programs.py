@@ -110,3 +110,22 @@ def test_nodes_sdk_reads_the_secret_too(running_lab, trusted, variables) -> None
         pytest.skip(reason)
     done = running_lab.run("node", str(NODE / "read_secret.mjs"), **variables)
     assert trusted[2] in done.stdout
+
+
+@pytest.mark.xdist_group("npm")
+def test_nodes_credentials_get_tokens_refusals_and_challenges(running_lab: RunningLab, variables) -> None:  # type: ignore[no-untyped-def]
+    if reason := node_modules():
+        pytest.skip(reason)
+    newest = running_lab.control.status()["journal"]["newest"]
+    settings = {"PYTHON": sys.executable, "PODPASS_HOME": str(running_lab.home)}
+    done = running_lab.run("node", str(NODE / "credentials.mjs"), **variables, **settings)
+    name = variables["SECRET_NAME"]
+    assert done.stdout.splitlines() == [
+        f"workload identity: {name}",
+        f"client assertion: {name}",
+        "audience: https://vault.azure.net identity: true",
+        "forged: AuthenticationRequiredError AADSTS700027",
+        f"after a revocation: {name}",
+    ]
+    noted = [event["outcome"] for event in running_lab.control.journal(after=newest) if event["problem"] == "PP217"]
+    assert noted == ["noted"]
