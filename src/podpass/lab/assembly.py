@@ -6,7 +6,7 @@ The same class runs in the daemon of `podpass lab up`, in users' tests, and in o
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +37,7 @@ from podpass.lab.fleet.doors import Doors
 from podpass.lab.fleet.issuers import Issuers
 from podpass.lab.fleet.kept import AppliedRecords
 from podpass.lab.fleet.loop import Fleet
+from podpass.lab.fleet.machines import Cloud, Machines
 from podpass.lab.fleet.managed import Managed
 from podpass.lab.graph import Graph
 from podpass.lab.instance import Instance
@@ -341,6 +342,7 @@ class Lab:
             nodes=wanted_nodes(self._remembered.nodes, asked=self._wanted_nodes, scenario=entry.nodes, applied=applied),
             keep_nodes=self._remembered.keep_nodes,
             webhook=before_now is None or before_now.workload_identity,
+            machines=Machines(self._machine_cloud(), self._own_guid, self.paths.sockets),
         )
 
     async def _serve_clouds(self, signing: SigningKeys) -> None:
@@ -444,7 +446,17 @@ class Lab:
         if cluster.guid == self._own_guid:
             embedded = self._cluster if isinstance(self._cluster, EmbeddedCluster) else None
             return Own(cluster, self._surroundings, embedded, self._doors)
-        return Hosted(cluster.guid, self._surroundings, self._doors, self._wanted_runtime)
+        return Hosted(cluster.guid, self._surroundings, self._doors, self._wanted_runtime, self._machine_cloud())
+
+    def _machine_cloud(self) -> Cloud:
+        # The cluster is chosen before there is a cloud; nobody asks before it is there.
+        def machines(guid: str) -> Sequence[str]:
+            return self._arm.hosted.machines(guid)
+
+        def metadata(machine: str) -> App:
+            return self._instance("pod", self._entra, lambda: self._arm.machine(machine))
+
+        return Cloud(machines=machines, metadata=metadata)
 
     def _instance(self, who: str, entra: Entra, machine: Callable[[], tuple[Resource, str] | None]) -> App:
         """The metadata service of *machine*, for *who*."""

@@ -15,6 +15,7 @@ from podpass.lab.cluster.serviceaccounts.signing_keys import SigningKeys
 from podpass.lab.doors.dns import Services
 from podpass.lab.doors.http import OwnTls
 from podpass.lab.embedded_webhook import EmbeddedWebhook
+from podpass.lab.fleet.machines import Machines
 from podpass.lab.installing import install_operator
 from podpass.lab.journal import within
 from podpass.lab.kubeconfigs import kubeconfig
@@ -44,7 +45,7 @@ class EmbeddedCluster:
     *host_paths* are what hostPath volumes may show of this machine. *nodes* are those it begins with; *keep_nodes*
     makes another set of them durable. *webhook* says whether pods get tokens for Azure, *operator* whether it has the
     account that the lab's operator application trusts. The journal tells what happens in it as of *recorded_as*, and
-    of no cluster when that is empty.
+    of no cluster when that is empty. *machines* tells which machine of the cloud a node is.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class EmbeddedCluster:
         webhook: bool = True,
         operator: bool = True,
         recorded_as: str = "",
+        machines: Machines | None = None,
     ) -> None:
         self._lab = lab
+        self._machines = machines
         self._recorded_as = recorded_as
         self._wants_webhook, self._wants_operator = webhook, operator
         self._host_paths = host_paths
@@ -251,6 +254,10 @@ class EmbeddedCluster:
             token = self._cluster.node_token if name == NODE_NAME else self._cluster.token_of_node(name)
             client = await self._of_nodes.enter_async_context(self._client_with(token))
             self._node_clients[name] = client
+        virtual_machine = None
+        if self._machines is not None:
+            is_sandbox = self._opened.runtime.kind == "sandbox"
+            virtual_machine = await self._machines.of(name, self.kube, stack=self._of_nodes, served=is_sandbox)
         return Node(
             name=name,
             client=self._node_clients[name],
@@ -259,6 +266,7 @@ class EmbeddedCluster:
             journal=lab.journal,
             state_directory=self._directory_of(name),
             network=network,
+            virtual_machine=virtual_machine,
             images=Catalogue.of(lab.paths.node),
             why=self._opened.why,
             host_roots=self._host_paths,

@@ -70,9 +70,17 @@ class Arm:
         return vaults.vault(self.estate, name)
 
     def machine(self, resource_id: str) -> tuple[Resource, str] | None:
-        """The virtual machine with its tenant; None when there is none, or it is being deleted."""
-        found = self.estate.get(parsed_id(resource_id)) if resource_id else None
-        if found is None or found.type != compute.MACHINE or found.busy == DELETING:
+        """The virtual machine, or that of a scale set, with its tenant; None when there is none, or it goes."""
+        if not resource_id:
+            return None
+        wanted = parsed_id(resource_id)
+        is_instance = wanted.type.lower() == compute.INSTANCE.lower()
+        found = self.estate.get(wanted.parent if is_instance else wanted)
+        if found is None or found.busy == DELETING:
+            return None
+        if is_instance and wanted.name.isdecimal():
+            found = compute.instance(found, int(wanted.name))
+        elif found.type != compute.MACHINE:
             return None
         return found, self.estate.subscription_of(found).tenant_id
 

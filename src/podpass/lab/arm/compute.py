@@ -7,6 +7,7 @@ Contract: Azure HTTP surface, section 4; pod identity, section 2.7.
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ from podpass.lab.arm.model import Answer, Body, Call, Draft, NameRule, Operation
 from podpass.lab.arm.resource_identity import Identity
 
 SCALE_SET = "Microsoft.Compute/virtualMachineScaleSets"
+INSTANCE = f"{SCALE_SET}/virtualMachines"
 MACHINE = "Microsoft.Compute/virtualMachines"
 SECONDS = 1.0
 API_VERSIONS = ("2026-04-01", "2024-11-01", "2024-07-01", "2023-03-01", "2019-12-01", "2019-07-01")
@@ -109,22 +111,33 @@ def _status(what: str, state: str) -> dict[str, str]:
 def _instances(estate: Estate, call: Call) -> Answer:
     """The machines of a scale set, as many as its capacity says."""
     scale_set = estate.require(call.address.id)
-    shown = [_instance(scale_set, number) for number in range(scale_set.extra["sku"]["capacity"])]
+    shown = [_shown(instance(scale_set, number)) for number in range(scale_set.extra["sku"]["capacity"])]
     return Answer(200, items=tuple(shown))
 
 
-def _instance(scale_set: Resource, number: int) -> dict[str, Any]:
+def instance_id(scale_set_id: str, number: int) -> str:
+    return f"{scale_set_id}/virtualMachines/{number}"
+
+
+def instance(scale_set: Resource, number: int) -> Resource:
+    """One machine of a scale set, which has the set's identities, tags, size and zones."""
+    properties = {
+        "latestModelApplied": True,
+        "vmId": str(uuid.uuid5(uuid.UUID(scale_set.properties["uniqueId"]), str(number))),
+        "provisioningState": "Succeeded",
+    }
+    name, place = f"{scale_set.name}_{number}", instance_id(scale_set.id, number)
+    return replace(scale_set, id=place, name=name, type=INSTANCE, properties=properties)
+
+
+def _shown(machine: Resource) -> dict[str, Any]:
     return {
-        "id": f"{scale_set.id}/virtualMachines/{number}",
-        "name": f"{scale_set.name}_{number}",
-        "instanceId": str(number),
-        "type": f"{SCALE_SET}/virtualMachines",
-        "location": scale_set.location,
-        "properties": {
-            "latestModelApplied": True,
-            "vmId": str(uuid.uuid5(uuid.UUID(scale_set.properties["uniqueId"]), str(number))),
-            "provisioningState": "Succeeded",
-        },
+        "id": machine.id,
+        "name": machine.name,
+        "instanceId": machine.id.rpartition("/")[2],
+        "type": INSTANCE,
+        "location": machine.location,
+        "properties": machine.properties,
     }
 
 
@@ -163,8 +176,8 @@ OPERATIONS = (
     *long_running.operations("Microsoft.Compute"),
     Operation(
         method="GET",
-        path=f"{SCALE_SET}/virtualMachines",
-        action=f"{SCALE_SET}/virtualMachines/read",
+        path=INSTANCE,
+        action=f"{INSTANCE}/read",
         run=_instances,
     ),
     *(

@@ -14,6 +14,7 @@ from podpass.lab.embedded import EmbeddedCluster
 from podpass.lab.fleet import keys
 from podpass.lab.fleet.doors import Doors
 from podpass.lab.fleet.kept import AppliedRecords
+from podpass.lab.fleet.machines import Cloud, Machines
 from podpass.lab.fleet.nodes import resize
 from podpass.lab.fleet.plan import Action, Applied, Remove, Resize, Rotate, Start, Stop, UseWebhook, Withdraw, after
 from podpass.lab.journal import within
@@ -48,13 +49,14 @@ async def change(embedded: EmbeddedCluster, action: Action, guid: str, records: 
 class Hosted:
     """A managed cluster with a directory of its own; nothing of it is there until it is started.
 
-    *lab* is what the lab gives to its own cluster, *runtime* how pods are to run.
+    *lab* is what the lab gives to its own cluster, *runtime* how pods are to run, *cloud* knows its nodes' machines.
     """
 
     beside = True
 
-    def __init__(self, guid: str, lab: Surroundings, doors: Doors, runtime: str) -> None:
+    def __init__(self, guid: str, lab: Surroundings, doors: Doors, runtime: str, cloud: Cloud) -> None:
         self._guid = guid
+        self._cloud = cloud
         self._lab, self._doors, self._runtime = lab, doors, runtime
         self._paths = lab.paths.of_cluster(guid)
         self._sockets = PodSockets.of_another(lab.paths, guid)
@@ -127,6 +129,7 @@ class Hosted:
                 webhook=applied.workload_identity,
                 operator=False,
                 recorded_as=cluster.name,
+                machines=Machines(self._cloud, self._guid, lab.paths.sockets),
             )
             await embedded.open()
             await stack.enter_async_context(

@@ -9,6 +9,7 @@ from typing import Any
 from podpass.imds import errors
 from podpass.imds.errors import ImdsError
 from podpass.imds.requests import TokenRequest
+from podpass.lab.arm.compute import INSTANCE
 from podpass.lab.arm.model import Resource
 from podpass.lab.arm.paths import resource_id
 
@@ -47,6 +48,9 @@ def document(machine: Resource) -> dict[str, Any]:
     """The instance document of *machine*, with the members of the newest api-version. Every scalar is a string."""
     tags = dict(machine.tags or {})
     place = resource_id(machine.id)
+    scale_set = place.parent.name if place.type == INSTANCE else ""
+    # As scale sets call the computer of their machine: six digits to the base of 36.
+    computer = f"{scale_set}{_base36(int(place.name)):0>6}" if scale_set else machine.name
     hardware = machine.properties.get("hardwareProfile") or {}
     compute: dict[str, Any] = {
         "azEnvironment": "AzurePublicCloud",
@@ -56,7 +60,7 @@ def document(machine: Resource) -> dict[str, Any]:
         "location": machine.location,
         "name": machine.name,
         "offer": "",
-        "osProfile": {"adminUsername": "", "computerName": machine.name, "disablePasswordAuthentication": "true"},
+        "osProfile": {"adminUsername": "", "computerName": computer, "disablePasswordAuthentication": "true"},
         "osType": "Linux",
         "placementGroupId": "",
         "plan": {"name": "", "product": "", "publisher": ""},
@@ -76,8 +80,16 @@ def document(machine: Resource) -> dict[str, Any]:
         "userData": "",
         "version": "",
         "vmId": str(machine.properties.get("vmId") or machine.properties.get("uniqueId") or ""),
-        "vmScaleSetName": "",
+        "vmScaleSetName": scale_set,
         "vmSize": str(hardware.get("vmSize") or (machine.extra.get("sku") or {}).get("name") or ""),
         "zone": "".join(machine.extra.get("zones") or ()),
     }
     return {"compute": compute, "network": {"interface": []}}
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits or "0"

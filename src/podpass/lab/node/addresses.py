@@ -20,6 +20,8 @@ API_ADDRESS = "10.96.0.1"
 """Of the API server's Service."""
 DNS_ADDRESS = "10.96.0.10"
 """Where the pods' name server answers; no Service gets it."""
+METADATA_ADDRESS, METADATA_PORT = "169.254.169.254", 80
+"""Where the metadata service of a node's machine answers, within that node's network."""
 API_PORT = 6443
 """Where the API server answers on DOORS, as the endpoint of its Service."""
 MOST_NODES = 250

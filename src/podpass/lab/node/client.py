@@ -118,7 +118,11 @@ class NodeClient:
         except ApiError as error:
             if not error.already_exists:
                 raise
-            await self._client.patch(NODES, self._node, {"metadata": {"labels": node["metadata"]["labels"]}})
+            change: Obj = {"metadata": {"labels": node["metadata"]["labels"]}}
+            if provider_id := node["spec"].get("providerID"):
+                # It may have become a machine of the cloud since.
+                change["spec"] = {"providerID": provider_id}
+            await self._client.patch(NODES, self._node, change)
         await self._client.patch(NODES, self._node, {"status": status}, subresource="status")
 
     async def renew_lease(self, now: float) -> None:

@@ -21,6 +21,8 @@ from podpass.lab.node.addresses import (
     DNS_ADDRESS,
     DOORS,
     FIRST,
+    METADATA_ADDRESS,
+    METADATA_PORT,
     NODES_PREFIX,
     NODES_RANGE,
     POD_PREFIX,
@@ -325,10 +327,21 @@ async def make_node(fabric: Fabric, node: NodeNetwork) -> None:
     )
 
 
-async def make_pod(fabric: Fabric, pod: str, address: str) -> None:
+async def serve_metadata(fabric: Fabric, node: NodeNetwork, target: Path) -> None:
+    """Have the metadata service that answers on the unix socket *target* answer in the node's network.
+
+    Raises FabricFailed.
+    """
+    await fabric.request(
+        "metadata", number=node.number, address=METADATA_ADDRESS, port=METADATA_PORT, target=str(target)
+    )
+
+
+async def make_pod(fabric: Fabric, pod: str, address: str, *, metadata: bool = False) -> None:
     """Make a pod's network, which leads to the other pods, to the nodes and to Services. Raises FabricFailed.
 
-    With the address of its node, it has the node's network.
+    With the address of its node, it has the node's network. *metadata* says whether it leads to the metadata service
+    of the node's machine as well.
     """
     node = node_of(address)
     await fabric.request(
@@ -337,7 +350,7 @@ async def make_pod(fabric: Fabric, pod: str, address: str) -> None:
         number=node.number,
         address="" if address == node.address else f"{address}/{POD_PREFIX}",
         gateway=node.gateway,
-        routes=[PODS_RANGE, SERVICES_RANGE, NODES_RANGE],
+        routes=[PODS_RANGE, SERVICES_RANGE, NODES_RANGE, *([METADATA_ADDRESS] if metadata else ())],
     )
 
 

@@ -34,6 +34,7 @@ from podpass.lab.node.runtime import Runtime
 from podpass.lab.node.status import Running, Waiting
 from podpass.lab.node.streams import READ_AHEAD_BYTES, Connection, NoContainer, RunningContainer
 from podpass.lab.node.token_refresh import MOST_JITTER_SECONDS
+from podpass.lab.node.virtual_machine import VirtualMachine, furnish
 from podpass.lab.scheduler.decide import is_over
 
 _log = structlog.get_logger(__name__)
@@ -56,8 +57,9 @@ class NoLog(Exception):
 class Node:
     """One node of the lab.
 
-    *runtime* has been started and is closed by the caller; *why* is the sentence of its choice. Without *images*, a
-    user's entries are read from images.yaml in *state_directory*. `run` is to be owned by the caller's TaskGroup.
+    *runtime* has been started and is closed by the caller; *why* is the sentence of its choice. *virtual_machine* is
+    what the node is in the cloud, None for a machine that no cloud knows. Without *images*, a user's entries
+    are read from images.yaml in *state_directory*. `run` is to be owned by the caller's TaskGroup.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Node:
         journal: Journal,
         state_directory: Path,
         network: NodeNetwork = FIRST,
+        virtual_machine: VirtualMachine | None = None,
         images: Catalogue | None = None,
         why: str = "",
         host_roots: Sequence[Path] = (),
@@ -88,6 +91,7 @@ class Node:
         self._machine = registration.this_machine()
         self._labels = registration.node_labels(name, self._machine)
         self._network = network
+        self._virtual_machine = virtual_machine
         self._host_ip = network.address if runtime.kind == "sandbox" else "127.0.0.1"
         self._pods_range = network.pods_range if runtime.kind == "sandbox" else ""
         self._api = NodeClient(client, name)
@@ -130,7 +134,9 @@ class Node:
     async def run(self) -> None:
         """Until cancelled; then every container is ended before this returns."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await self._runtime.add_node(self._network)
+        await asyncio.to_thread(furnish, self._directory / "root")
+        metadata = self._virtual_machine.metadata if self._virtual_machine else None
+        await self._runtime.add_node(self._network, metadata=metadata)
         # Read before any pod can add to it.
         left_behind = [entry for kind in ("pods", "logs") for entry in _entries(self._directory / kind)]
         try:
@@ -306,8 +312,9 @@ class Node:
                         now=now,
                         since=since,
                     )
+                    provider_id = self._virtual_machine.provider_id if self._virtual_machine else ""
                     await self._api.register(
-                        registration.node_object(self.name, self._machine, self._pods_range), status
+                        registration.node_object(self.name, self._machine, self._pods_range, provider_id), status
                     )
                     registered = True
                     await self._tidied.wait()

@@ -52,8 +52,8 @@ class PlainRuntime(FabricRuntime):
         )
         super().__init__(sandboxed=False)
 
-    async def add_node(self, node: NodeNetwork) -> None:
-        """Every node is this machine."""
+    async def add_node(self, node: NodeNetwork, *, metadata: Path | None = None) -> None:
+        """Every node is this machine, which has no network in which *metadata* could answer."""
 
     async def remove_node(self, node: NodeNetwork) -> None:
         """Nothing was made for it."""

@@ -62,13 +62,16 @@ def allocatable(machine: Machine) -> dict[str, str]:
     }
 
 
-def node_object(name: str, machine: Machine, pods_range: str = "") -> Obj:
-    """The node as it registers; *pods_range* is where its pods' addresses come from."""
+def node_object(name: str, machine: Machine, pods_range: str = "", provider_id: str = "") -> Obj:
+    """The node as it registers; *pods_range* is where its pods' addresses come from, *provider_id* which machine of
+    the cloud it is.
+    """
+    spec: Obj = {"podCIDR": pods_range, "podCIDRs": [pods_range]} if pods_range else {}
     return {
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": name, "labels": node_labels(name, machine)},
-        "spec": {"podCIDR": pods_range, "podCIDRs": [pods_range]} if pods_range else {},
+        "spec": {**spec, "providerID": provider_id} if provider_id else spec,
     }
 
 

@@ -125,8 +125,11 @@ class Runtime(Protocol):
 
     async def close(self) -> None: ...
 
-    async def add_node(self, node: NodeNetwork) -> None:
-        """Make a node's network, where nodes have one. Raises FabricFailed."""
+    async def add_node(self, node: NodeNetwork, *, metadata: Path | None = None) -> None:
+        """Make a node's network, where nodes have one. Raises FabricFailed.
+
+        *metadata* is the unix socket of the metadata service of the node's machine, which answers in that network.
+        """
         ...
 
     async def remove_node(self, node: NodeNetwork) -> None: ...

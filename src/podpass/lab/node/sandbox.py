@@ -7,7 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DNS_ADDRESS, DOORS, FIRST, NodeNetwork, node_of
-from podpass.lab.node.driver import FabricFailed, SetupFailed, make_hub, make_node, make_pod, try_container
+from podpass.lab.node.driver import (
+    FabricFailed,
+    SetupFailed,
+    make_hub,
+    make_node,
+    make_pod,
+    serve_metadata,
+    try_container,
+)
 from podpass.lab.node.rootfs import CA_BUNDLE, Layout, arguments, find_program, layout
 from podpass.lab.node.runtime import CannotStart, ContainerProcess, FabricRuntime, Listening, PodSandbox, RuntimeKind
 
@@ -53,6 +61,7 @@ class SandboxRuntime(FabricRuntime):
         # Not Path.home(), which fails for a user without an entry; "~" then stays and hides nothing.
         self._hidden = (directory, Path(os.path.expanduser("~")), *hidden)
         self._nodes = {FIRST.number: FIRST}
+        self._metadata: dict[int, Path] = {}
         self._served: dict[str, Sequence[Listening]] = {}
         super().__init__(sandboxed=True)
 
@@ -62,6 +71,8 @@ class SandboxRuntime(FabricRuntime):
         # The first one always: the container that is tried belongs to it.
         for node in {FIRST.number: FIRST, **self._nodes}.values():
             await make_node(self.fabric, node)
+            if node.number in self._metadata:
+                await serve_metadata(self.fabric, node, self._metadata[node.number])
         for service, ports in self._served.items():
             await self._serve(service, ports)
         try:
@@ -70,12 +81,16 @@ class SandboxRuntime(FabricRuntime):
             await self.close()
             raise
 
-    async def add_node(self, node: NodeNetwork) -> None:
+    async def add_node(self, node: NodeNetwork, *, metadata: Path | None = None) -> None:
         if node.number not in self._nodes:
             await make_node(self.fabric, node)
             self._nodes[node.number] = node
+        if metadata is not None:
+            await serve_metadata(self.fabric, node, metadata)
+            self._metadata[node.number] = metadata
 
     async def remove_node(self, node: NodeNetwork) -> None:
+        self._metadata.pop(node.number, None)
         if self._nodes.pop(node.number, None) is not None:
             await self.fabric.request("remove-node", number=node.number)
 
@@ -105,8 +120,8 @@ class SandboxRuntime(FabricRuntime):
 
     async def create_pod(self, pod: PodSandbox) -> None:
         _write_files(pod)
-        await make_pod(self.fabric, pod.uid, pod.address)
         node = node_of(pod.address)
+        await make_pod(self.fabric, pod.uid, pod.address, metadata=node.number in self._metadata)
         if pod.host_ports and pod.address != node.address:
             ports = [
                 {

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from podpass.azure.resourceids import GROUP_TYPE
-from podpass.lab.arm import long_running
+from podpass.lab.arm import compute, long_running
 from podpass.lab.arm.estate import DELETING, SERVICE, Estate, parsed_id
 from podpass.lab.arm.hosting import HostedCluster
 from podpass.lab.arm.managed_clusters import names, node_group
@@ -30,6 +30,15 @@ class Hosted:
     def wanted(self) -> Sequence[HostedCluster]:
         """Every cluster that is to run, to rest, or to go, by GUID."""
         return [HostedCluster(**document["wanted"]) for _, document in self._estate.store.items(SERVICE, _KIND)]
+
+    def machines(self, guid: str) -> list[str]:
+        """The resource ids of the machines in the cluster's scale sets; none where it is not known."""
+        document = self._estate.store.get(SERVICE, _KIND, guid)
+        resource = self._resource(HostedCluster(**document["wanted"])) if document is not None else None
+        if resource is None:
+            return []
+        sets = [(node_group.scale_set_of(self._estate, resource, pool), pool["count"]) for pool in _pools(resource)]
+        return [compute.instance_id(str(found), number) for found, count in sets for number in range(count)]
 
     def settled(self, cluster: HostedCluster, *, refused: str = "") -> None:
         """*cluster* is as it was wanted, or gone; what has been wanted since makes it count for nothing."""
@@ -159,6 +168,11 @@ def _clusters_of(estate: Estate, group: Resource) -> list[Resource]:
     return estate.below(parsed_id(group.id), TYPE)
 
 
+def _pools(resource: Resource) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = resource.properties["agentPoolProfiles"]
+    return found
+
+
 def _wanted(estate: Estate, resource: Resource) -> HostedCluster:
     tenant_id, guid = estate.subscription_of(resource).tenant_id, resource.hidden["guid"]
     properties = resource.properties
@@ -171,7 +185,7 @@ def _wanted(estate: Estate, resource: Resource) -> HostedCluster:
         location=resource.location,
         issuer=names.issuer(resource.location, tenant_id, guid),
         fqdn=properties["fqdn"],
-        node_count=sum(pool["count"] for pool in properties["agentPoolProfiles"]),
+        node_count=sum(pool["count"] for pool in _pools(resource)),
         workload_identity=bool(security.get("enabled")),
         key_generation=resource.hidden["key_generation"],
         running=properties["powerState"]["code"] == "Running",

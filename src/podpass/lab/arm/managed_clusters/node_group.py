@@ -35,7 +35,7 @@ def settle(estate: Estate, cluster: Resource, before: Resource | None) -> Resour
     dropped = set(_pod_identities(before)) - set(assigned) if before else set()
     wanted = {}
     for pool in cluster.properties["agentPoolProfiles"]:
-        scale_set = _resource(group, compute.SCALE_SET, names.scale_set(pool["name"], cluster.hidden["guid"]))
+        scale_set = scale_set_of(estate, cluster, pool)
         wanted[scale_set.key] = scale_set
         _settle_scale_set(estate, scale_set, cluster, pool, assigned, dropped)
     for present in estate.below(group, compute.SCALE_SET):
@@ -53,6 +53,12 @@ def remove(estate: Estate, cluster: Resource) -> None:
 
 def group_of(estate: Estate, cluster: Resource) -> ResourceId:
     return resource_group(estate.subscription_of(cluster).id, cluster.properties["nodeResourceGroup"])
+
+
+def scale_set_of(estate: Estate, cluster: Resource, pool: Mapping[str, Any]) -> ResourceId:
+    """The id of the scale set of one of the cluster's pools."""
+    name = names.scale_set(pool["name"], cluster.hidden["guid"])
+    return _resource(group_of(estate, cluster), compute.SCALE_SET, name)
 
 
 def _own_kubelet(estate: Estate, group: ResourceId, cluster: Resource) -> dict[str, str]:

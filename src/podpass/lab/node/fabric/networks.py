@@ -38,6 +38,7 @@ class Networks:
         self._pods: dict[str, int] = {}
         self._links = 0
         self._servers: list[asyncio.Server | asyncio.DatagramTransport] = []
+        self._metadata: dict[int, asyncio.Server] = {}
 
     async def make_hub(self, request: dict[str, Any]) -> None:
         """Make the network that joins the nodes: the lab's address in it, the ranges that are its own, the relays."""
@@ -91,9 +92,34 @@ class Networks:
             raise
         self.nodes[number] = Node(network, address)
 
+    async def serve_metadata(self, request: dict[str, Any]) -> None:
+        """Have the metadata service of a node's machine answer inside the node's network, and nowhere else.
+
+        It is an address of the node itself. What its pods send there may be led to the node's own loopback, by rules
+        that an agent on the node makes.
+        """
+        number, address = request["number"], request["address"]
+        if number in self._metadata:
+            return
+        with self.inside_node(number):
+            _ip(f"addr replace {address}/32 dev lo")
+            _set(f"conf/{_PODS_BRIDGE}/route_localnet", "1")
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setblocking(False)
+            listener.bind((address, request["port"]))
+            server = await asyncio.start_server(TcpRelay(request["target"]).serve, sock=listener, backlog=256)
+        except BaseException:
+            listener.close()
+            raise
+        self._metadata[number] = server
+
     def remove_node(self, number: int) -> None:
         """Its namespace goes with the last pod in it."""
         node = self.nodes.pop(number, None)
+        if (server := self._metadata.pop(number, None)) is not None:
+            server.close()
         if node is not None:
             with contextlib.suppress(Refused):
                 _ip(f"link del node{number}")

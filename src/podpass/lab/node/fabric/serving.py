@@ -31,6 +31,8 @@ async def handle(request: dict[str, Any], descriptors: list[int], fabric: Fabric
         case "node" if networks and services:
             networks.make_node(request)
             await services.node_changed()
+        case "metadata" if networks:
+            await networks.serve_metadata(request)
         case "remove-node" if networks and services:
             networks.remove_node(request["number"])
             await services.node_changed()

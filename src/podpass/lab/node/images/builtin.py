@@ -10,6 +10,7 @@ _STAND_INS = Path(__file__).with_name("stand_ins")
 BUILTIN: tuple[Image, ...] = (
     Image("podpass/demo", command=("python3",), interpreter=True),
     Image("*/podpass/demo", command=("python3",), interpreter=True),
+    Image("podpass", entrypoint=("podpass",), interpreter=True),
     Image("python", command=("python3",), interpreter=True),
     Image("node", command=("node",), needs="node", remedy="install Node.js on this machine"),
     Image("busybox", command=("sh",)),

@@ -1,0 +1,218 @@
+"""Pods of a managed cluster get the identities of their bindings from the metadata service, as NMI decides.
+
+NMI runs from the manifests, as an ordinary DaemonSet; its own rules lead pods to it.
+"""
+
+import json
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from podpass.lab.control.starting import delete, start, stop
+from podpass.lab.demo.client import Operator
+from podpass.lab.environment import LabPaths
+from tests.journeys.test_managed_clusters import Clusters
+from tests.running_lab import RunningLab
+
+DEPLOY = Path(__file__).parents[2] / "deploy/pod-identity"
+IDENTITIES, COMPUTE = "2023-01-31", "2024-07-01"
+TOKEN = textwrap.dedent(
+    """
+    import base64, json, sys
+    from azure.core.exceptions import AzureError
+    from azure.identity import ManagedIdentityCredential
+    named = json.loads(sys.argv[1])
+    try:
+        token = ManagedIdentityCredential(**named).get_token("https://management.azure.com/.default").token
+    except AzureError as error:
+        print("refused:", str(error)[:200])
+    else:
+        payload = token.split(".")[1]
+        print(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["appid"])
+    """
+)
+ONCE = textwrap.dedent(
+    """
+    import sys, urllib.error, urllib.request
+    request = urllib.request.Request("http://169.254.169.254" + sys.argv[1], headers={"Metadata": "true"})
+    try:
+        print(urllib.request.urlopen(request, timeout=10).read().decode())
+    except urllib.error.HTTPError as error:
+        print(error.code, error.read().decode())
+    except OSError as error:
+        print(getattr(error, "reason", error))
+    """
+)
+ASK = "/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https://management.azure.com/"
+
+
+class Pods(Clusters):
+    """One managed cluster with two identities that its scale set has."""
+
+    identities: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def scale_sets(self) -> str:
+        group = self.group.replace("/resourceGroups/shop", "/resourceGroups/MC_shop_red_westeurope")
+        return f"{group}/providers/Microsoft.Compute/virtualMachineScaleSets"
+
+    def make_identities(self, *names: str) -> None:
+        async def work(operator: Operator) -> dict[str, Any]:
+            place = f"{self.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
+            location = {"location": "westeurope"}
+            return {name: await operator.arm("PUT", f"{place}/{name}", IDENTITIES, location) for name in names}
+
+        self.identities = self.lab.operate(work)
+
+    def assign(self, *names: str) -> str:
+        """Give the scale set of the cluster these identities, as `az vmss identity assign` does."""
+
+        async def work(operator: Operator) -> str:
+            (found,) = (await operator.arm("GET", self.scale_sets, COMPUTE))["value"]
+            wanted = {self.identities[name]["id"]: {} for name in names}
+            identity = {"type": "UserAssigned", "userAssignedIdentities": wanted}
+            await operator.arm("PATCH", found["id"], COMPUTE, {"identity": identity})
+            return str(found["name"])
+
+        return self.lab.operate(work)
+
+    def client_id(self, name: str) -> str:
+        return str(self.identities[name]["properties"]["clientId"])
+
+    def bind(self, name: str, selector: str, namespace: str = "default") -> None:
+        """What people write: an AzureIdentity and the AzureIdentityBinding that gives it to pods."""
+        spec = {"type": 0, "resourceID": self.identities[name]["id"], "clientID": self.client_id(name)}
+        self.apply(_object("AzureIdentity", name, namespace, spec))
+        binding = {"azureIdentity": name, "selector": selector}
+        self.apply(_object("AzureIdentityBinding", f"{name}-{selector}", namespace, binding))
+
+    def apply(self, *documents: dict[str, Any]) -> None:
+        path = self.directory / "applied.yaml"
+        path.write_text(yaml.safe_dump_all(documents))
+        self.kubectl("red", "apply", "-f", str(path))
+
+    def run(self, name: str, *command: str, labels: Mapping[str, str] | None = None, **options: Any) -> str:
+        """What a pod printed that ran to its end."""
+        image = options.pop("image", "python:3")
+        spec = {
+            "restartPolicy": "Never",
+            "terminationGracePeriodSeconds": 0,
+            "containers": [{"name": "c", "image": image, "command": list(command)}],
+            **options,
+        }
+        self.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": name, "namespace": "default", "labels": dict(labels or {})},
+                "spec": spec,
+            }
+        )
+        self.kubectl("red", "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+        return self.kubectl("red", "logs", name).strip()
+
+    def token(self, name: str, labels: Mapping[str, str], **named: Any) -> str:
+        """The client id in the token that a pod with *labels* gets, or the refusal."""
+        return self.run(name, "python", "-c", TOKEN, json.dumps(named), labels=labels)
+
+
+def _object(kind: str, name: str, namespace: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": "aadpodidentity.k8s.io/v1", "kind": kind, "metadata": metadata, "spec": dict(spec)}
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    home = tmp_path_factory.mktemp("identities")
+    paths = LabPaths.of("identities", home=home)
+    start(paths, home=home)
+    try:
+        found = RunningLab(paths, home)
+        if found.control.status()["runtime"]["name"] != "sandbox":
+            pytest.skip("pods have no network of their own here, so nothing can be led to NMI")
+        if shutil.which("iptables", path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
+            pytest.skip("NMI needs iptables, which this machine lacks: install the package iptables")
+        yield found
+    finally:
+        stop(paths)
+        delete(paths)
+
+
+@pytest.fixture(scope="module")
+def pods(lab: RunningLab) -> Pods:
+    pods = Pods(lab, lab.home)
+    assert pods.make("red")["red"]["properties"]["provisioningState"] == "Succeeded"
+    pods.kubeconfig("red")
+    pods.make_identities("orders", "billing")
+    return pods
+
+
+@pytest.fixture(scope="module")
+def scale_set(pods: Pods) -> str:
+    """The name of the scale set, once it has the identities."""
+    return pods.assign("orders", "billing")
+
+
+@pytest.fixture(scope="module")
+def nmi(pods: Pods, scale_set: str) -> Pods:
+    """The cluster with NMI on its node, from the manifests."""
+    for name in ("00-crds.yaml", "10-nmi-rbac.yaml", "20-nmi-managed.yaml"):
+        pods.kubectl("red", "apply", "-f", str(DEPLOY / name))
+    pods.kubectl("red", "-n", "kube-system", "rollout", "status", "daemonset", "nmi", "--timeout=80s")
+    pods.bind("orders", "orders")
+    pods.bind("orders", "both")
+    pods.bind("billing", "both")
+    return pods
+
+
+def test_a_node_is_a_machine_of_the_scale_set_and_only_there_its_metadata_service_answers(
+    pods: Pods, scale_set: str
+) -> None:
+    machine = f"{pods.scale_sets}/{scale_set}/virtualMachines/0"
+    assert pods.kubectl("red", "get", "nodes", "-o", "jsonpath={.items[*].spec.providerID}") == f"azure://{machine}"
+    said = json.loads(
+        pods.run("who", "python", "-c", ONCE, "/metadata/instance/compute?api-version=2021-02-01", hostNetwork=True)
+    )
+    assert {name: said[name] for name in ("name", "vmScaleSetName", "resourceId", "resourceGroupName")} == {
+        "name": f"{scale_set}_0",
+        "vmScaleSetName": scale_set,
+        "resourceId": machine,
+        "resourceGroupName": "MC_shop_red_westeurope",
+    }
+    # The lab's own cluster stands for no machine.
+    command = ["run", "who", "--image=python:3", "--restart=Never", "--command", "--", "python", "-c", ONCE, ASK]
+    pods.lab.kubectl(*command)
+    pods.lab.kubectl("wait", "pod/who", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
+    assert "unreachable" in pods.lab.kubectl("logs", "who")
+
+
+def test_a_pod_gets_the_identity_of_its_binding(nmi: Pods) -> None:
+    labels = {"aadpodidbinding": "orders"}
+    assert nmi.token("default-identity", labels, client_id=None) == nmi.client_id("orders")
+
+
+@pytest.mark.parametrize("named", ["client_id", "resource_id"])
+def test_a_pod_with_two_identities_names_the_one_it_wants(nmi: Pods, named: str) -> None:
+    options: dict[str, Any] = {"client_id": nmi.client_id("billing")}
+    if named == "resource_id":
+        options = {"identity_config": {"resource_id": nmi.identities["billing"]["id"]}}
+    found = nmi.token(f"by-{named.replace('_', '-')}", {"aadpodidbinding": "both"}, **options)
+    assert found == nmi.client_id("billing")
+
+
+def test_a_pod_gets_no_identity_but_that_of_its_bindings(nmi: Pods) -> None:
+    for name, labels in (("unlabelled", {}), ("unbound", {"aadpodidbinding": "nobody"})):
+        said = nmi.run(name, "python", "-c", ONCE, f"{ASK}&client_id={nmi.client_id('orders')}", labels=labels)
+        assert said.startswith("404 "), said
+
+
+def test_a_pod_under_an_exception_reaches_the_metadata_service_itself(nmi: Pods) -> None:
+    nmi.apply(_object("AzurePodIdentityException", "trusted", "default", {"podLabels": {"app": "trusted"}}))
+    assert nmi.token("excepted", {"app": "trusted"}, client_id=nmi.client_id("orders")) == nmi.client_id("orders")
+    said = json.loads(nmi.run("tenant", "python", "-c", ONCE, "/metadata/identity/info?api-version=2018-02-01"))
+    assert said == {"tenantId": nmi.lab.endpoints.tenant_id}
