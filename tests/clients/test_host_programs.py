@@ -127,5 +127,6 @@ def test_nodes_credentials_get_tokens_refusals_and_challenges(running_lab: Runni
         "forged: AuthenticationRequiredError AADSTS700027",
         f"after a revocation: {name}",
     ]
-    noted = [event["outcome"] for event in running_lab.control.journal(after=newest) if event["problem"] == "PP217"]
-    assert noted == ["noted"]
+    events = running_lab.control.journal(after=newest)
+    # Its vault client tries the token it has once more before it answers the challenge.
+    assert {event["outcome"] for event in events if event["problem"] == "PP217"} == {"noted"}
