@@ -180,6 +180,8 @@ async def test_what_is_deleted_belongs_nowhere(graph: Asking) -> None:
     await graph.world.call("DELETE", graph.identity.id)
     for what in ("members", "owners"):
         assert (await graph("GET", f"{GROUPS}/{ops['id']}/{what}")).body["value"] == []
+    people = graph.world.arm.estate.people
+    assert people.belonging("member", ops["id"]) == people.belonging("owner", ops["id"]) == ()
 
 
 @pytest.mark.parametrize("kind", ["applications", "servicePrincipals", "groups"])

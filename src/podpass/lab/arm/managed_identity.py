@@ -67,6 +67,7 @@ def _enter_directory(estate: Estate, resource: Resource, before: Resource | None
 
 def _leave_directory(estate: Estate, resource: Resource) -> None:
     estate.directory.delete_application(resource.properties["tenantId"], resource.properties["clientId"])
+    estate.people.forget(resource.properties["principalId"])
 
 
 def _shape_credential(estate: Estate, draft: Draft) -> Shaped:

@@ -125,6 +125,7 @@ def leave_directory(estate: Estate, resource: Resource | None) -> None:
     if resource is not None and principal:
         tenant_id = estate.subscription_of(resource).tenant_id
         estate.directory.delete_application(tenant_id, str(uuid.uuid5(uuid.UUID(principal), "client")))
+        estate.people.forget(principal)
 
 
 def _principal(resource: Resource | None) -> str:
