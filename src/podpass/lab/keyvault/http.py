@@ -156,7 +156,10 @@ class KeyVaultHttp:
             return found
         authority = self._endpoint.authority_for(request.host)
         challenge = f'Bearer authorization="{authority}/{vault.tenant_id}", resource="{resource}"'
-        error = errors.unauthorized(token_refusal(found, resource), challenge + found.challenge)
+        if found.claims:
+            # Without a resource: the client knows it, and Node's would try the token it has once more.
+            challenge = f'Bearer realm="", authorization_uri="{authority}/{vault.tenant_id}"{found.challenge}'
+        error = errors.unauthorized(token_refusal(found, resource), challenge)
         what = f"{request.method} {request.path}"
         if found.code == "missing":
             why = f"no token yet: the client was told to fetch one for {resource}"
