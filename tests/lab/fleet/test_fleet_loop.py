@@ -186,6 +186,24 @@ async def test_more_nodes_than_run_are_told(world: World) -> None:
     assert world.fleet.notes() == ["cluster a: 11 nodes were asked for; 10 run, the most of one cluster"]
 
 
+async def test_a_cluster_that_can_not_even_be_looked_at_holds_up_no_other(tmp_path: Path) -> None:
+    clock = LabClock(source=lambda: 0.0)
+
+    def make(wanted: HostedCluster) -> Machine:
+        if wanted.name == "fails":
+            raise OSError("the disk is full")
+        return Machine()
+
+    asking = Asking()
+    asking.want(cluster("fails"), cluster("works"))
+    journal, paths = Journal(Store.open(None), clock), LabPaths("test", tmp_path)
+    log = make_logger("test", level="error")
+    async with Fleet(make, clock=clock, journal=journal, log=log, paths=paths) as fleet:
+        fleet.begin(asking)
+        told = dict([await asking.next(), await asking.next()])
+    assert told == {cluster("fails"): "the disk is full", cluster("works"): ""}
+
+
 async def test_what_failed_is_tried_again_at_the_next_look(world: World) -> None:
     world.machines["a"] = machine = Machine()
     machine.broken = "no"
@@ -208,6 +226,28 @@ async def test_a_cluster_that_leaves_is_forgotten(world: World) -> None:
         pass
     await world.fleet.settled()
     assert [each["name"] for each in world.fleet.described()] == ["b"]
+    assert world.machines["a"].done == ["start", "remove"]
+
+
+async def test_a_look_while_a_cluster_leaves_disturbs_no_other(world: World) -> None:
+    world.asking.want(cluster("a"))
+    world.fleet.begin(world.asking)
+    await world.asking.next()
+    world.machines["a"].gate.clear()
+    world.machines["b"] = Machine()
+    world.machines["b"].gate.clear()
+    world.asking.want(cluster("a", leaving=True), cluster("b"))
+    for _ in range(3):
+        world.fleet.changed()
+        for _ in range(5):
+            await asyncio.sleep(0)
+    world.machines["a"].gate.set()
+    while not (await world.asking.next())[0].leaving:
+        pass
+    world.machines["b"].gate.set()
+    assert (await world.asking.next())[0].name == "b"
+    await world.fleet.settled()
+    assert world.fleet.report()["fleet"]["failures"] == 0
     assert world.machines["a"].done == ["start", "remove"]
 
 

@@ -161,13 +161,22 @@ class Fleet:
                 entry.announced = False
                 wanted[guid] = replace(entry.wanted, leaving=True)
         for guid, cluster in wanted.items():
-            if guid not in self._entries:
-                self._entries[guid] = Entry(cluster, self._make(cluster))
+            if guid not in self._entries and not self._add(cluster):
+                continue
             self._due[guid] = cluster
             if guid not in self._busy:
                 self._busy.add(guid)
                 group.create_task(self._serve(guid), name=f"fleet {cluster.name}")
         self._note_idle()
+
+    def _add(self, cluster: HostedCluster) -> bool:
+        try:
+            self._entries[cluster.guid] = Entry(cluster, self._make(cluster))
+        except Exception as error:  # noqa: BLE001 - one cluster must not end the work on the others
+            self._log.exception("fleet.cluster.failed", cluster=cluster.name)
+            self._tell(cluster, _words(error, self._paths.of_cluster(cluster.guid)))
+            return False
+        return True
 
     def _note_idle(self) -> None:
         if self._busy:
@@ -192,6 +201,8 @@ class Fleet:
                 entry.wanted = cluster
                 entry.refused = await self._make_so(entry, cluster)
                 if cluster.leaving and not entry.refused:
+                    # A look meanwhile may have found it still leaving.
+                    self._due.pop(guid, None)
                     del self._entries[guid]
                 if entry.announced:
                     self._tell(cluster, entry.refused)
