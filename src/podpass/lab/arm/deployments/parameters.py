@@ -139,10 +139,12 @@ def _given(name: str, given: Any) -> Any:
     return given["value"]
 
 
-def _schema(template: Template, written: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A definition with what it refers to; its own members win."""
+def _schema(template: Template, written: Any) -> Mapping[str, Any]:
+    """A definition with what it refers to; its own members win. Raises ArmError."""
     schema = written
     for _ in range(_MAX_DEPTH):
+        if not isinstance(schema, Mapping):
+            raise invalid_template("A type in the template is not a JSON object")
         reference = schema.get("$ref")
         if not isinstance(reference, str):
             return schema
@@ -179,9 +181,10 @@ def _check(
     _check_bounds(name, schema, value)
     hidden, depth = hidden or is_secure(kind), depth + 1
     if isinstance(value, list):
-        prefix = schema.get("prefixItems", [])
+        prefix = schema.get("prefixItems")
+        first = prefix if isinstance(prefix, list) else []
         for at, item in enumerate(value):
-            part = prefix[at] if at < len(prefix) else schema.get("items")
+            part = first[at] if at < len(first) else schema.get("items")
             if isinstance(part, Mapping):
                 _check(template, f"{name}[{at}]", _schema(template, part), item, hidden=hidden, depth=depth)
     if isinstance(value, dict):
@@ -191,7 +194,8 @@ def _check(
 def _check_members(
     template: Template, name: str, schema: Mapping[str, Any], value: Mapping[str, Any], *, hidden: bool, depth: int
 ) -> None:
-    members: Mapping[str, Any] = schema.get("properties") or {}
+    written = schema.get("properties")
+    members: Mapping[str, Any] = written if isinstance(written, Mapping) else {}
     for member, part in members.items():
         resolved = _schema(template, part)
         key = key_of(value, member)
@@ -213,7 +217,8 @@ def _discriminated(template: Template, schema: Mapping[str, Any], value: Mapping
     rule = schema.get("discriminator")
     if not isinstance(rule, Mapping):
         return schema
-    chosen = rule.get("mapping", {}).get(value.get(str(rule.get("propertyName"))))
+    mapping = rule.get("mapping")
+    chosen = mapping.get(str(value.get(str(rule.get("propertyName"))))) if isinstance(mapping, Mapping) else None
     if chosen is None:
         raise _not_valid("object", f"The property '{rule.get('propertyName')}' does not say which type is meant.")
     return _schema(template, chosen)

@@ -74,7 +74,8 @@ class Planned:
     @property
     def inner(self) -> bool:
         """Whether its own template is evaluated by itself, and not here."""
-        options = (self.body.get("properties") or {}).get("expressionEvaluationOptions")
+        properties = self.body.get("properties")
+        options = properties.get("expressionEvaluationOptions") if isinstance(properties, Mapping) else None
         return self.nested and isinstance(options, Mapping) and str(options.get("scope")).lower() == "inner"
 
 

@@ -90,7 +90,8 @@ def read(document: Any) -> Template:
     version = section(document, "languageVersion", str, "1.0")
     if version not in ("1.0", "1.9-experimental", "1.10-experimental", "2.0", "2.1-experimental"):
         raise invalid_template(f"The language version '{version}' is not supported")
-    given = document[key_of(document, "resources") or "resources"] if key_of(document, "resources") else []
+    key = key_of(document, "resources")
+    given = (None if key is None else document[key]) or []
     template = Template(
         document=document,
         level=level,
@@ -130,9 +131,9 @@ def section(document: Mapping[str, Any], name: str, kind: type, default: Any) ->
 
 def listed_resources(given: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The resources of a template or of another resource, in either form. Raises ArmError."""
-    pairs = given.items() if isinstance(given, Mapping) else (("", one) for one in given)
     if not isinstance(given, Mapping | list):
         raise invalid_template("The template member 'resources' has a value of the wrong JSON type")
+    pairs = given.items() if isinstance(given, Mapping) else (("", one) for one in given)
     for symbol, resource in pairs:
         if not isinstance(resource, Mapping):
             raise invalid_template("A template resource is not a JSON object")
@@ -157,6 +158,9 @@ def _functions(given: list[Any]) -> Iterator[tuple[tuple[str, str], UserFunction
         for name, definition in section(group, "members", dict, {}).items():
             if not isinstance(definition, Mapping):
                 raise invalid_template(f"The template function '{namespace}.{name}' is not a JSON object")
-            names = [section(one, "name", str, "") for one in section(definition, "parameters", list, [])]
+            parameters = section(definition, "parameters", list, [])
+            if not all(isinstance(one, Mapping) for one in parameters):
+                raise invalid_template(f"The parameters of the template function '{namespace}.{name}' are not objects")
+            names = [section(one, "name", str, "") for one in parameters]
             output = section(definition, "output", dict, {})
             yield (namespace.lower(), name.lower()), UserFunction(tuple(names), output.get("value"))
