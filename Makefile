@@ -1,13 +1,13 @@
 # The front door. `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-az check bench docs lock clean
+.PHONY: help demo lab test test-az record-az check bench docs lock clean
 BIN := .venv/bin
 READY := .venv/.ready
 PIN := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements/dev.txt pyproject.toml scripts/setup
 	@scripts/setup && touch $@
@@ -23,6 +23,9 @@ test: $(READY) ## Run the tests
 
 test-az: $(READY) ## Run the tests that need the stock Azure CLI; gets it first
 	@scripts/az && $(BIN)/pytest -q -n auto --dist worksteal -m az
+
+record-az: $(READY) ## Take down anew what the stock Azure CLI sends, for the tests that replay it
+	@scripts/az && PODPASS_RECORD=1 $(BIN)/pytest -q tests/az/test_az_recorded.py
 
 check: $(READY) ## Lint, types, rings, format
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
