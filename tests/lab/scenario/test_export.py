@@ -69,6 +69,12 @@ roleAssignments:
 locks:
 - {name: keep, scope: {resourceGroup: shop}, notes: for the audit}
 - {name: frozen, scope: {virtualMachine: vm}, level: ReadOnly}
+- {name: of-nodes, scope: {managedCluster: vote}}
+resources:
+- name: net
+  type: Microsoft.Network/virtualNetworks
+  resourceGroup: shop
+  properties: {addressSpace: {addressPrefixes: [10.1.0.0/16]}}
 faults: {clusterSkewSeconds: -30, metadataLimited: true}
 """
 )
@@ -120,6 +126,28 @@ def test_what_a_cluster_makes_for_its_nodes_is_made_by_the_cluster(clouds: Fille
     scenario = read(export(clouds.clouds))
     assert [group.name for group in scenario.resource_groups] == ["shop"]
     assert (scenario.identities, scenario.virtual_machine_scale_sets, scenario.role_assignments) == ((), (), ())
+
+
+def test_the_labs_own_cluster_may_be_shown_in_a_group(make_clouds: Callable[[], Filled]) -> None:
+    first, second = make_clouds(), make_clouds()
+    first.apply(
+        HEAD.replace("{name: shop, tenant: contoso}]", "{name: shop, tenant: contoso, resourceGroup: shop}]")
+        + """\
+managedClusters: [{name: vote, resourceGroup: shop}]
+identities:
+- name: app-1
+  resourceGroup: shop
+  federatedCredentials:
+  - {name: in-shop, cluster: shop, subject: "system:serviceaccount:shop:orders"}
+  - {name: in-vote, cluster: vote, subject: "system:serviceaccount:shop:orders"}
+roleAssignments:
+- {managedCluster: shop, role: Reader, scope: {resourceGroup: shop}}
+- {kubelet: vote, role: Reader, scope: {managedCluster: vote}}
+"""
+    )
+    written = export(first.clouds)
+    second.apply(written)
+    assert export(second.clouds) == written
 
 
 def test_names_that_stand_twice_are_told_apart(make_clouds: Callable[[], Filled]) -> None:

@@ -72,7 +72,10 @@ class Finding:
 
     def reference(self, section: str, identifier: str) -> str:
         """How entries refer to what has this id."""
-        return self._names.reference(section, self.path(section, identifier))
+        return self._called(section, self.path(section, identifier))
+
+    def _called(self, section: str, path: Path) -> str:
+        return self._names.reference(path, section, *(_CLUSTERS if section in _CLUSTERS else ()))
 
     def knows(self, section: str, identifier: str) -> bool:
         return (section, identifier.lower()) in self._by_id
@@ -83,7 +86,7 @@ class Finding:
             return {"operator": True}
         if object_id.lower() in self._principals:
             attribute, section, found = self._principals[object_id.lower()]
-            return {attribute: self._names.reference(section, found.path)}
+            return {attribute: self._called(section, found.path)}
         return {"object_id": object_id.lower()}
 
     def is_somebody(self, object_id: str) -> bool:
@@ -99,7 +102,7 @@ class Finding:
         """The member that names an issuer."""
         if issuer in self._issuers:
             section, found = self._issuers[issuer]
-            return {"cluster": self._names.reference(section, found.path)}
+            return {"cluster": self._called(section, found.path)}
         return {"issuer": issuer}
 
     # Resources
@@ -135,6 +138,8 @@ class Finding:
         return (*self.path("resourceGroups", str(wanted.group_id)), name)
 
 
+_CLUSTERS = ("clusters", "managedClusters")
+"""What `cluster: shop` may mean either of."""
 _SCOPES = {
     "vaults": "vault",
     "resourceGroups": "resource_group",

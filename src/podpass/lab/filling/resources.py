@@ -12,6 +12,7 @@ from podpass.lab.arm.model import Resource
 from podpass.lab.filling import people, trust
 from podpass.lab.filling.clouds import Made, Making
 from podpass.lab.filling.finding import Finding, Found
+from podpass.lab.scenario.entries import spelling
 from podpass.lab.scenario.entries.resources import (
     CarrierEntry,
     IdentityEntry,
@@ -21,8 +22,6 @@ from podpass.lab.scenario.entries.resources import (
     VirtualMachineEntry,
 )
 
-_GUIDS = ("vmId", "uniqueId")
-"""What the service chooses for life, and a scenario may state."""
 _SAID_ELSEWHERE = frozenset(
     {GROUP_TYPE, IDENTITY, CREDENTIAL, compute.MACHINE, compute.SCALE_SET, managed_clusters.TYPE, vaults.TYPE}
 )
@@ -146,7 +145,9 @@ def _put_carrier(making: Making, entry: CarrierEntry, resource_type: str, conten
     }
     if entry.zones:
         content["zones"] = list(entry.zones)
-    stated = {name: str(entry.properties[name]) for name in _GUIDS if name in entry.properties}
+    # What the service chooses for life stands among the properties, as the service shows it: vmId, uniqueId.
+    texts = {name: value for name, value in entry.properties.items() if isinstance(value, str)}
+    stated = {name: value for name, value in texts.items() if value and spelling.GUID.pattern.fullmatch(value)}
     resource = put_placed(making, entry, resource_type, content, {**stated, "principalId": entry.principal_id})
     return Made(id=resource.id, principal_id=_principal(resource))
 

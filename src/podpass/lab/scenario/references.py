@@ -31,26 +31,24 @@ class Index(Generic[T]):
     def find(self, sections: tuple[str, ...], reference: str) -> list[tuple[Path, T]]:
         """Everything that *reference* may mean: one when it is right. A whole path means that and nothing longer."""
         wanted = _key(tuple(reference.split("/")))
-        found = []
-        for section in sections:
-            known = self._known.get(section, {})
-            if wanted in known:
-                found.append(known[wanted])
-                continue
-            found += [held for key, held in known.items() if key[-len(wanted) :] == wanted]
-        return found
+        every = [self._known.get(section, {}) for section in sections]
+        whole = [known[wanted] for known in every if wanted in known]
+        return whole or [held for known in every for key, held in known.items() if key[-len(wanted) :] == wanted]
 
     def references(self, sections: tuple[str, ...]) -> list[str]:
         """How each entry of the sections may be called, at its shortest."""
         return [
-            self.reference(section, path) for section in sections for path, _ in self._known.get(section, {}).values()
+            self.reference(path, section, *sections)
+            for section in sections
+            for path, _ in self._known.get(section, {}).values()
         ]
 
-    def reference(self, section: str, path: Path) -> str:
-        """The shortest text that means *path* and nothing else."""
+    def reference(self, path: Path, section: str, *beside: str) -> str:
+        """The shortest text that means the *path* of *section* where it may mean one of the sections *beside*, too."""
+        sections = tuple(dict.fromkeys((section, *beside)))
         for length in range(1, len(path) + 1):
             text = "/".join(path[-length:])
-            if len(self.find((section,), text)) == 1:
+            if [held for held, _ in self.find(sections, text)] == [path]:
                 return text
         return "/".join(path)
 
