@@ -55,6 +55,8 @@ class ClusterHost(Protocol):
 
         Cluster and context are called like the cluster, the user `clusterUser_<group>_<cluster>` or
         `clusterAdmin_<group>_<cluster>`: by the latter az tells that it has to rename the context.
+        The server is one that whoever asks can reach: call it while their request is answered, as the door by which
+        that came tells a pod from a program on the host.
         """
         ...
 
