@@ -94,7 +94,10 @@ class Program:
 
     def count(self, copy: Mapping[str, Any], loops: Loops, what: str) -> int:
         """How many a copy loop makes. Raises ArmError."""
-        count = self.value(copy.get("count"), loops)
+        try:
+            count = self.value(copy.get("count"), loops)
+        except ExpressionError as error:
+            raise invalid_template(f"The copy count of {what} has no value: {error}") from error
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= MAX_RESOURCES:
             raise invalid_template(
                 f"The copy count of {what} must be an integer from 0 to {MAX_RESOURCES}. Please see "
