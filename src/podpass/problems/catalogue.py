@@ -505,6 +505,21 @@ _PROBLEMS = (
         remedy="az keyvault secret set-attributes --vault-name {vault!q} --name {secret!q} --enabled true",
         wire="SecretDisabled",
     ),
+    Problem(
+        "PP310",
+        title="No directory role lets the caller use Microsoft Graph",
+        cause="{principal} may not do {action}: {why}.",
+        remedy="az rest --method post --url https://graph.microsoft.com/v1.0/roleManagement/directory/roleAssignments"
+        " --body {assignment!q}",
+        wire="Authorization_RequestDenied",
+    ),
+    Problem(
+        "PP311",
+        title="A lock stands against the change",
+        cause="The lock {lock} is {level} for what is at and below {locked}.",
+        remedy="az lock delete --ids {lock!q}",
+        wire="ScopeLocked",
+    ),
 )
 
 CATALOGUE: dict[str, Problem] = {entry.code: entry for entry in _PROBLEMS}

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from podpass.lab.arm.locks import Level, Lock, blocking, verb_of
+from podpass.problems import problem
 from tests.lab.arm.azure_world import SUBSCRIPTION, World
 
 SUB = f"/subscriptions/{SUBSCRIPTION}"
@@ -57,7 +58,9 @@ async def test_what_is_locked_is_not_deleted_and_can_be_changed(world: World, sc
     refused = await world.call("DELETE", ORDERS)
     assert (refused.status, refused.code) == (409, "ScopeLocked")
     assert refused.message == message(ORDERS, "delete", scope)
-    assert world.hops[-1].wire == "ScopeLocked"
+    hop = world.hops[-1]
+    assert (hop.wire, hop.problem) == ("ScopeLocked", "PP311")
+    assert problem(hop.problem).remedy_for(**hop.decision) == f"az lock delete --ids {scope}/{LOCKS}/keep"
     assert (await world.call("PUT", ORDERS, {"location": "eastus", "tags": {"a": "b"}})).status == 200
     await world.call("DELETE", f"{scope}/{LOCKS}/keep")
     assert (await world.call("DELETE", ORDERS)).status == 200

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from podpass.lab.graph.authorization import BY_GUID, ROLES, NotPermitted, Permitted, decide
+from podpass.problems import problem
 from podpass.tokens.keys import SigningKey
 from tests.lab.arm.azure_world import OTHER_TENANT, TENANT, World
 from tests.lab.graph.test_graph import Asking
@@ -63,6 +64,12 @@ def test_every_role_has_a_guid_of_its_own() -> None:
 async def test_a_directory_role_is_given_shown_and_taken(graph: Asking) -> None:
     orders = graph.identity
     assert (await graph("GET", "/v1.0/applications", who=orders)).code == "Authorization_RequestDenied"
+    hop = graph.world.hops[-1]
+    assert (hop.problem, hop.wire) == ("PP310", "Authorization_RequestDenied")
+    remedy = problem(hop.problem).remedy_for(**hop.decision)
+    assert remedy is not None
+    assert remedy.startswith(f"az rest --method post --url https://graph.microsoft.com{ASSIGNMENTS} --body ")
+    assert orders.principal_id in remedy
     readers = BY_NAME["Directory Readers"].guid
     body = {"principalId": orders.principal_id, "roleDefinitionId": readers, "directoryScopeId": "/"}
     given = await graph("POST", ASSIGNMENTS, body)

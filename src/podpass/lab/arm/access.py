@@ -20,6 +20,7 @@ from podpass.lab.arm.filters import Clause, clauses_of
 from podpass.lab.arm.model import Answer, Call, Operation, timestamp
 from podpass.lab.arm.role_definitions import GUID, does_not_exist
 
+DENIALS = "Microsoft.Authorization/denyAssignments"
 MAX_ASSIGNMENTS = 4_000
 """Of one subscription."""
 
@@ -218,6 +219,17 @@ def _permissions(estate: Estate, call: Call) -> Answer:
     return Answer(200, items=tuple(found))
 
 
+def _denials(estate: Estate, call: Call) -> Answer:
+    """There are none: nothing here makes any."""
+    if call.method not in ("GET", "HEAD"):
+        raise errors.not_emulated("deny assignments")
+    if call.address.tail:
+        estate.require_scope(call.address.id)
+        return Answer(200, items=())
+    name = call.address.id.name[:64]
+    raise ArmError(404, "DenyAssignmentNotFound", f"The deny assignment '{name}' is not found.")
+
+
 def _must_be_named(call: Call) -> None:
     if call.address.tail:
         raise errors.method_not_allowed(call.method, call.address.type)
@@ -227,6 +239,10 @@ OPERATIONS = (
     Operation(method="GET", path=TYPE, action=f"{TYPE}/read", run=_get),
     Operation(method="PUT", path=TYPE, action=f"{TYPE}/write", run=_put),
     Operation(method="DELETE", path=TYPE, action=f"{TYPE}/delete", run=_delete),
+    *(
+        Operation(method=method, path=DENIALS, action=f"{DENIALS}/{verb}", run=_denials)
+        for method, verb in (("GET", "read"), ("PUT", "write"), ("DELETE", "delete"))
+    ),
     Operation(
         method="GET",
         path="Microsoft.Authorization/permissions",

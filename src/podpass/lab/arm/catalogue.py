@@ -61,7 +61,6 @@ NOT_EMULATED_TYPES: frozenset[str] = frozenset(
     for name in (
         *caches.NOT_EMULATED,
         "Microsoft.Authorization/classicAdministrators",
-        "Microsoft.Authorization/denyAssignments",
         "Microsoft.Authorization/policyAssignments",
         "Microsoft.Authorization/policyDefinitions",
         "Microsoft.Authorization/providerOperations",

@@ -13,6 +13,7 @@ from podpass.lab.arm.authorization import Allowed, Denied
 from podpass.lab.arm.endpoint import PUBLIC, Endpoint, refused
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.estate import Estate
+from podpass.lab.arm.locks import ScopeLocked
 from podpass.lab.arm.model import Answer, Call
 from podpass.lab.arm.paging import page
 from podpass.lab.arm.paths import Address, NotAPath, parse
@@ -206,6 +207,7 @@ class ArmHttp:
     def _record_error(self, request: Request, address: Address, caller: Caller, error: ArmError) -> None:
         if request.method in ("GET", "HEAD") and error.status == 404 and "Type" not in error.code:
             return
+        locked = error.values if isinstance(error, ScopeLocked) else {}
         self._journal.record(
             Hop(
                 who=described(self._estate.directory, caller),
@@ -213,8 +215,9 @@ class ArmHttp:
                 what=f"{request.method} {address}",
                 outcome="noted" if error.status == 501 else "refused",
                 why=error.message,
-                decision=facts(caller),
+                decision={**facts(caller), **locked},
                 wire=error.code,
+                problem="PP311" if locked else "",
             )
         )
 

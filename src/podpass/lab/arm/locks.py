@@ -6,7 +6,7 @@ locks themselves.
 Contract: Azure HTTP surface, section 1.1.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,6 +63,26 @@ def blocking(locks: Iterable[Lock], action: str, scope: str) -> tuple[Lock, ...]
     return ()
 
 
+class ScopeLocked(ArmError):
+    """A lock stands against a call."""
+
+    def __init__(self, action: str, scope: str, locks: Sequence[Lock]) -> None:
+        locked = ", ".join(f"'{one}'" for one in dict.fromkeys(lock.scope for lock in locks))
+        super().__init__(
+            409,
+            "ScopeLocked",
+            f"The scope '{scope}' cannot perform {verb_of(action)} operation because following scope(s) are "
+            f"locked: {locked}. Please remove the lock and try again.",
+        )
+        self.locks = tuple(locks)
+
+    @property
+    def values(self) -> dict[str, str]:
+        """What the remedy needs to know."""
+        first = self.locks[0]
+        return {"lock": first.id, "level": first.level, "locked": first.scope}
+
+
 class Locks:
     """The locks of every subscription."""
 
@@ -98,10 +118,4 @@ class Locks:
         """Raises ArmError when a lock stands against *action* at *scope*."""
         found = blocking(self.all(), action, scope)
         if found:
-            locked = ", ".join(f"'{one}'" for one in dict.fromkeys(lock.scope for lock in found))
-            raise ArmError(
-                409,
-                "ScopeLocked",
-                f"The scope '{scope}' cannot perform {verb_of(action)} operation because following scope(s) are "
-                f"locked: {locked}. Please remove the lock and try again.",
-            )
+            raise ScopeLocked(action, scope, found)

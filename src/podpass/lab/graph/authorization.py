@@ -47,10 +47,14 @@ class NotPermitted:
     held: tuple[DirectoryRole, ...]
 
     @property
-    def granting_roles(self) -> tuple[str, ...]:
-        """Names of the roles that would help, those that hold the least first."""
+    def granting(self) -> tuple[DirectoryRole, ...]:
+        """The roles that would help, those that hold the least first."""
         able = (role for role in ROLES if role.grants(self.action))
-        return tuple(role.name for role in sorted(able, key=lambda role: ("*" in role.actions, len(role.actions))))
+        return tuple(sorted(able, key=lambda role: ("*" in role.actions, len(role.actions))))
+
+    @property
+    def granting_roles(self) -> tuple[str, ...]:
+        return tuple(role.name for role in self.granting)
 
     @property
     def why(self) -> str:

@@ -6,6 +6,8 @@ Contract: Azure HTTP surface, section 5.
 import uuid
 from typing import Any
 
+import msgspec
+
 from podpass.lab.arm.principals import described, facts
 from podpass.lab.clock import Clock, rfc3339
 from podpass.lab.entra.access import AccessTokens, Caller
@@ -65,7 +67,8 @@ class Graph:
             known |= decision.to_dict()
             if isinstance(decision, NotPermitted):
                 error = errors.not_permitted()
-                self._record(who, request, "refused", decision.why, error.code, known)
+                known |= {"principal": who, "why": decision.why, "assignment": _assignment(decision, caller)}
+                self._record(who, request, "refused", decision.why, error.code, known, problem="PP310")
                 return self._rendered(request, error)
             answer = operation.run(call)
         except GraphError as error:
@@ -92,11 +95,27 @@ class Graph:
         return self._rendered(request, errors.not_stored(str(error))) if isinstance(error, NotStored) else None
 
     def _record(
-        self, who: str, request: Request, outcome: Outcome, why: str, wire: str, known: dict[str, Any] | None = None
+        self,
+        who: str,
+        request: Request,
+        outcome: Outcome,
+        why: str,
+        wire: str,
+        known: dict[str, Any] | None = None,
+        *,
+        problem: str = "",
     ) -> None:
-        what = f"{request.method} {request.path}"
         self._journal.record(
-            Hop(who=who, whom="graph", what=what, outcome=outcome, why=why, decision=known or {}, wire=wire)
+            Hop(
+                who=who,
+                whom="graph",
+                what=f"{request.method} {request.path}",
+                outcome=outcome,
+                why=why,
+                decision=known or {},
+                wire=wire,
+                problem=problem,
+            )
         )
 
     def _too_large(self, request: Request) -> Response:
@@ -118,6 +137,16 @@ def parts_of(path: str) -> list[str]:
         name, parenthesis, key = segment.partition("(")
         parts += [name, *([parenthesis + key] if parenthesis else [])]
     return [part for part in parts if part] or [""]
+
+
+def _assignment(refused: NotPermitted, caller: Caller) -> str:
+    """The body of the request to Graph that would give the caller the role that holds the least of what it lacks."""
+    given = {
+        "principalId": caller.object_id,
+        "roleDefinitionId": refused.granting[0].guid,
+        "directoryScopeId": "/",
+    }
+    return msgspec.json.encode(given).decode()
 
 
 __all__ = ["Graph", "parts_of"]
