@@ -63,11 +63,13 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(world: World, directory: Path) -> AsyncIterator[Running]:
+async def running(world: World, directory: Path, **more: Any) -> AsyncIterator[Running]:
     sockets = directory / "s"
     sockets.mkdir(exist_ok=True)
     ca = CertificateAuthority.open(directory / "ca")
-    caches = Caches(world.store, world.journal, ca, world.arm.caches, directory=directory / "caches", sockets=sockets)
+    caches = Caches(
+        world.store, world.journal, ca, world.arm.caches, directory=directory / "caches", sockets=sockets, **more
+    )
     world.arm.on_caches_changed(caches.changed)
     task = asyncio.create_task(caches.run())
     try:
@@ -180,7 +182,7 @@ async def test_a_cache_keeps_what_it_holds_over_restarts(world: World, tmp_path:
 
 @needs_server
 async def test_a_server_that_was_killed_is_started_again(world: World, tmp_path: Path) -> None:
-    async with running(world, tmp_path) as lab:
+    async with running(world, tmp_path, steady_seconds=0) as lab:
         await lab.create()
         async with await lab.client() as client:
             await client.set("cats", 5)
@@ -313,3 +315,31 @@ def everything_said(pid: int, directory: Path) -> list[bytes]:
     """The arguments of a process, where this machine tells them, and all files in a directory."""
     told = [Path(f"/proc/{pid}/cmdline"), *directory.rglob("*")]
     return [path.read_bytes() for path in told if path.is_file()]
+
+
+@needs_server
+async def test_a_server_that_ends_at_once_is_not_started_without_a_pause(world: World, tmp_path: Path) -> None:
+    async with running(world, tmp_path, steady_seconds=600) as lab:
+        await lab.create()
+        (one,) = lab.caches._running.values()
+        lab.caches.settled.clear()
+        os.kill(one.server.pid, signal.SIGKILL)
+        await lab.settled()
+        assert lab.caches.notes() == ["the cache votes does not run: its server ended"]
+        lab.caches.settled.clear()
+        await lab.settled()
+        assert lab.caches.notes() == []
+        assert lab.ports()
+
+
+@needs_server
+async def test_a_cache_too_many_is_told_and_gets_the_next_free_place(world: World, tmp_path: Path) -> None:
+    async with running(world, tmp_path, places=1) as lab:
+        await lab.create()
+        await lab.create("others")
+        assert lab.caches.notes() == ["pods don't reach the cache others: there are too many caches"]
+        assert lab.caches.pod_address("others") == ""
+        await world.call("DELETE", CACHE)
+        await lab.settled()
+        assert lab.caches.notes() == []
+        assert lab.caches.pod_address("others") == "172.18.1.1"

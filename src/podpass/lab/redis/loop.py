@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import shutil
+import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +23,8 @@ from podpass.serving.server import bind_tcp, bind_unix
 SERVICE = "redis"
 _LOOPBACK = "127.0.0.1"
 _PLACE, _HOST_PORT, _FLUSHED = "place", "port", "flushed"
-RETRY_SECONDS = 5.0
+RETRY_SECONDS = 2.0
+STEADY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +33,25 @@ class _Running:
     server: Server
     door: Door
     watch: "asyncio.Task[None]"
+    doors: "_Doors"
+    began: float
+    """By the machine's own clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Doors:
+    """Where a cache is reached."""
+
+    place: int | None
+    """Among the addresses in pods."""
     host_ports: dict[str, int]
 
 
 class Caches:
     """Every cache of the lab: its server, its doors and its files.
 
-    *wanted* tells which there should be. *directory* is for what they hold, *sockets* for their unix sockets.
+    *wanted* tells which there should be. *directory* is for what they hold, *sockets* for their unix sockets. A server
+    that ends within *steady_seconds* is not started again at once; *places* is how many caches pods reach at a time.
     """
 
     def __init__(
@@ -49,10 +64,13 @@ class Caches:
         directory: Path,
         sockets: Path,
         program: Path | None = None,
+        steady_seconds: float = STEADY_SECONDS,
+        places: int = model.MOST_IN_PODS,
     ) -> None:
         self._store, self._journal, self._ca, self._wanted = store, journal, ca, wanted
         self._directory, self._sockets = directory, sockets
         self._program = program or find_server()
+        self._steady_seconds, self._places = steady_seconds, places
         self._running: dict[str, _Running] = {}
         self._troubles: dict[str, str] = {}
         self._changed = asyncio.Event()
@@ -78,13 +96,17 @@ class Caches:
     def described(self) -> list[dict[str, Any]]:
         """Each cache that runs, and where programs on the host reach it."""
         return [
-            {"name": one.cache.name, "host": one.cache.host, "address": _LOOPBACK, **one.host_ports}
+            {"name": one.cache.name, "host": one.cache.host, "address": _LOOPBACK, **one.doors.host_ports}
             for one in sorted(self._running.values(), key=lambda one: one.cache.name)
         ]
 
     def notes(self) -> list[str]:
         """What a person should know of them now, in a sentence each."""
-        return sorted(self._troubles.values())
+        hidden = [one.cache.name for one in self._running.values() if one.doors.place is None]
+        return [
+            *sorted(self._troubles.values()),
+            *(f"pods don't reach the cache {name}: there are too many caches" for name in sorted(hidden)),
+        ]
 
     async def run(self) -> None:
         """Make what is wanted so, until cancelled; then every server is ended, and what they hold is kept."""
@@ -106,25 +128,29 @@ class Caches:
     async def _settle(self) -> None:
         wanted = {one.guid: one for one in self._wanted()}
         self._forget_gone(wanted)
+        self._troubles.clear()
         for guid, one in list(self._running.items()):
+            if one.server.has_ended and time.monotonic() - one.began < self._steady_seconds:
+                self._troubles[guid] = f"the cache {one.cache.name} does not run: its server ended"
             if one.server.has_ended or self._must_restart(one, wanted.get(guid)):
                 await self._end(one)
         for guid in [guid for guid in self._kept() if guid not in wanted]:
             await asyncio.to_thread(shutil.rmtree, self._directory / guid, ignore_errors=True)
-        self._troubles.clear()
         if self._program is None:
             if wanted:
                 self._troubles[""] = f"the caches answer nobody: {self.missing}"
             return
         for guid, cache in wanted.items():
             present = self._running.get(guid)
+            if guid in self._troubles:
+                continue
             try:
                 if present is None:
                     await self._start(self._program, cache)
-                elif present.cache != cache:
+                elif present.cache != cache or present.doors.place != self._place(guid):
                     await present.door.close()
-                    door, ports = await self._open_door(cache, present.server)
-                    self._running[guid] = replace(present, cache=cache, door=door, host_ports=ports)
+                    door, doors = await self._open_door(cache, present.server)
+                    self._running[guid] = replace(present, cache=cache, door=door, doors=doors)
             except (NotServing, OSError) as error:
                 self._troubles[guid] = f"the cache {cache.name} does not run: {error}"
 
@@ -151,7 +177,7 @@ class Caches:
             program, self._configuration(cache), directory=directory, socket=self._socket(cache.guid)
         )
         try:
-            door, ports = await self._open_door(cache, server)
+            door, doors = await self._open_door(cache, server)
         except BaseException:
             await server.stop()
             raise
@@ -160,9 +186,10 @@ class Caches:
             await server.ended()
             self.changed()
 
-        self._running[cache.guid] = _Running(cache, server, door, asyncio.create_task(watch()), ports)
+        watching = asyncio.create_task(watch())
+        self._running[cache.guid] = _Running(cache, server, door, watching, doors, time.monotonic())
 
-    async def _open_door(self, cache: WantedCache, server: Server) -> tuple[Door, dict[str, int]]:
+    async def _open_door(self, cache: WantedCache, server: Server) -> tuple[Door, _Doors]:
         def came(who: str) -> None:
             self._journal.record(
                 Hop(who=who, whom="redis", what=f"connect to {cache.host}", outcome="noted", why="", decision={})
@@ -184,11 +211,9 @@ class Caches:
         except BaseException:
             await door.close()
             raise
-        if number is None:
-            self._troubles[cache.guid] = f"pods don't reach the cache {cache.name}: there are too many caches"
-        return door, ports
+        return door, _Doors(number, ports)
 
-    def _host_listener(self, guid: str, kind: str) -> Any:
+    def _host_listener(self, guid: str, kind: str) -> socket.socket:
         """A port of loopback, the one of last time where it is free."""
         key = f"{guid}/{kind}"
         kept = self._store.get(SERVICE, _HOST_PORT, key) or 0
@@ -210,7 +235,7 @@ class Caches:
     def _place(self, guid: str) -> int | None:
         """Its place among the addresses in pods, given when it is first asked for."""
         taken = {key: int(number) for key, number in self._store.items(SERVICE, _PLACE)}
-        number = model.place(guid, taken)
+        number = model.place(guid, taken, most=self._places)
         if number is not None and guid not in taken:
             self._store.put(SERVICE, _PLACE, guid, number)
         return number

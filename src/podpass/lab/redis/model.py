@@ -1,7 +1,7 @@
 """What a cache is to its server and to its clients: the configuration, the commands, the addresses."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from podpass.lab.arm import WantedCache
@@ -58,16 +58,13 @@ def configuration(cache: WantedCache, *, directory: Path, socket: Path) -> str:
 PID_FILE = "redis.pid"
 
 
-def place(guid: str, taken: Mapping[str, int]) -> int | None:
+def place(guid: str, taken: Mapping[str, int], *, most: int = MOST_IN_PODS) -> int | None:
     """Which of the addresses in pods a cache gets: the one it had, or a free one; None when none is left."""
     if guid in taken:
         return taken[guid]
-    free = (number for number in range(MOST_IN_PODS) if number not in _numbers(taken.values()))
+    given = set(taken.values())
+    free = (number for number in range(most) if number not in given)
     return next(free, None)
-
-
-def _numbers(taken: Collection[int]) -> frozenset[int]:
-    return frozenset(taken)
 
 
 def pod_address(number: int) -> str:
