@@ -40,6 +40,14 @@ def test_one_variable_makes_the_lab_the_only_cloud(explicit: Shell) -> None:
     _story(explicit, "by-variable")
 
 
+def test_a_cluster_is_made_and_used(explicit: Shell) -> None:
+    explicit(f"{SIGN_IN}; az group create -n clusters -l eastus")
+    explicit("az aks create -g clusters -n shop --node-count 1 --network-plugin azure --no-ssh-key")
+    explicit('az aks get-credentials -g clusters -n shop -f "$HOME/shop"')
+    assert explicit('kubectl --kubeconfig "$HOME/shop" get nodes -o name').startswith("node/")
+    explicit("az aks delete -g clusters -n shop --yes")
+
+
 def test_a_registered_cloud_is_one_among_azures(explicit: Shell) -> None:
     own = 'unset ARM_CLOUD_METADATA_URL; export AZURE_CONFIG_DIR="$HOME/registered"'
     explicit(f'{own}; az cloud register -n Podpass --endpoint-resource-manager "$PODPASS_CLOUD"')

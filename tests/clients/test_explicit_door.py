@@ -31,4 +31,13 @@ def test_an_identity_made_read_changed_and_deleted(running_lab: RunningLab, scop
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["made explicit-door", "read explicit-door", "tags {'a': 'b'}", "404", "aio ok"]
+    assert done.stdout.splitlines() == [
+        "made explicit-door",
+        "read explicit-door",
+        "tags {'a': 'b'}",
+        "404",
+        "machines 0",
+        "clusters 0",
+        "vaults 0",
+        "aio ok",
+    ]

@@ -7,6 +7,9 @@ import sys
 from azure.core.exceptions import ResourceNotFoundError
 from azure.identity import ClientAssertionCredential
 from azure.identity.aio import ClientAssertionCredential as AsyncClientAssertionCredential
+from azure.mgmt.compute import ComputeManagementClient
+from azure.mgmt.containerservice import ContainerServiceClient
+from azure.mgmt.keyvault import KeyVaultManagementClient
 from azure.mgmt.msi import ManagedServiceIdentityClient
 from azure.mgmt.msi.aio import ManagedServiceIdentityClient as AsyncManagedServiceIdentityClient
 
@@ -29,6 +32,12 @@ with ManagedServiceIdentityClient(credential, subscription, **where) as client:
         identities.get(group, "explicit-door")
     except ResourceNotFoundError as error:
         print(error.status_code)
+with ComputeManagementClient(credential, subscription, **where) as compute:
+    print("machines", len(list(compute.virtual_machines.list(group))))
+with ContainerServiceClient(credential, subscription, **where) as clusters:
+    print("clusters", len(list(clusters.managed_clusters.list_by_resource_group(group))))
+with KeyVaultManagementClient(credential, subscription, **where) as vaults:
+    print("vaults", len(list(vaults.vaults.list_by_resource_group(group))))
 
 
 async def asynchronous() -> None:
