@@ -177,6 +177,14 @@ class Applications:
                 raise errors.conflict("Another object with the same value for property identifierUris already exists.")
         return tuple(dict.fromkeys(value))
 
+    def members(self, one: Application) -> dict[str, Any]:
+        return {
+            "id": one.registration_id,
+            "appId": one.client_id,
+            "displayName": one.display_name,
+            "identifierUris": list(one.identifier_uris),
+        }
+
     def shown(self, application: Application) -> dict[str, Any]:
         """The application as Graph shows it."""
         tenant_id, client_id = application.tenant_id, application.client_id

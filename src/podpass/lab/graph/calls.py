@@ -5,7 +5,7 @@ Contract: Azure HTTP surface, section 5.
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -49,12 +49,19 @@ def entity(kind: str, shown: Mapping[str, Any], status: int = 200) -> Answer:
 
 def collection(kind: str, path: str, found: Sequence[Mapping[str, Any]], call: Call) -> Answer:
     """A page of *found*, whose order is kept over pages by the objects' ids. Raises GraphError."""
-    ordered = sorted(found, key=lambda one: one["id"])
+    return page_of(kind, path, [(one["id"], one) for one in found], call, lambda one: one)
+
+
+def page_of(
+    kind: str, path: str, found: Iterable[tuple[str, _T]], call: Call, show: Callable[[_T], Mapping[str, Any]]
+) -> Answer:
+    """A page of objects that are *found* with their ids; only what is on it is shown. Raises GraphError."""
     after, size = _page(call.query)
-    ordered = [one for one in ordered if one["id"] > after]
-    document: dict[str, Any] = {"@odata.context": f"{ROOT}/$metadata#{kind}", "value": ordered[:size]}
+    ordered = sorted((pair for pair in found if pair[0] > after), key=lambda pair: pair[0])
+    value = [show(one) for _, one in ordered[:size]]
+    document: dict[str, Any] = {"@odata.context": f"{ROOT}/$metadata#{kind}", "value": value}
     if len(ordered) > size:
-        token = base64.urlsafe_b64encode(ordered[size - 1]["id"].encode()).decode()
+        token = base64.urlsafe_b64encode(ordered[size - 1][0].encode()).decode()
         kept = [f"{name}={quote(text)}" for name, text in call.query.items() if name.lower() != "$skiptoken"]
         document["@odata.nextLink"] = f"{ROOT}/{path}?{'&'.join([*kept, f'$skiptoken={quote(token)}'])}"
     return Answer(document)

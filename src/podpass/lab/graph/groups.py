@@ -98,6 +98,9 @@ class Groups:
     def delete(self, one: Group) -> None:
         self._people.delete_group(one)
 
+    def members(self, one: Group) -> dict[str, Any]:
+        return shown(one)
+
     def shown(self, one: Group) -> dict[str, Any]:
         return shown(one)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from podpass.lab.graph import errors
-from podpass.lab.graph.calls import Answer, Call, collection, entity
+from podpass.lab.graph.calls import Answer, Call, entity, page_of
 from podpass.lab.graph.filters import selected
 
 _T = TypeVar("_T")
@@ -74,6 +74,10 @@ class Kind(Protocol[_T]):
 
     def all(self, tenant_id: str) -> Iterable[_T]: ...
     def find(self, tenant_id: str, name: str) -> _T: ...
+    def members(self, one: _T) -> Mapping[str, Any]:
+        """The id, and what `$filter` may name."""
+        ...
+
     def shown(self, one: _T) -> dict[str, Any]: ...
     def made(self, call: Call) -> _T:
         """A new one of the request's body."""
@@ -105,8 +109,9 @@ class Plain(Generic[_T]):
         wanted = selected(
             call.query.get("$filter", ""), kind.filtered, lambda: errors.not_emulated(f"this filter on {kind.name}")
         )
-        shown = [kind.shown(one) for one in kind.all(call.tenant_id)]
-        return collection(kind.name, kind.name, [one for one in shown if wanted(one)], call)
+        # Whoever looks for one among thousands is not to wait for the credentials of all.
+        found = ((members["id"], one) for one in kind.all(call.tenant_id) if wanted(members := kind.members(one)))
+        return page_of(kind.name, kind.name, found, call, kind.shown)
 
     def _create(self, call: Call) -> Answer:
         return entity(self._kind.name, self._kind.shown(self._kind.made(call)), 201)

@@ -112,6 +112,15 @@ class Principals:
             credentials.forget(self._directory, application, "servicePrincipal")
             self._people.forget(application.object_id)
 
+    def members(self, one: Application) -> dict[str, Any]:
+        return {
+            "id": one.object_id,
+            "appId": one.client_id,
+            "displayName": one.display_name,
+            "servicePrincipalNames": list(names_of(one)),
+            "servicePrincipalType": _type(one),
+        }
+
     def shown(self, one: Application) -> dict[str, Any]:
         """The service principal as Graph shows it."""
         managed = one.kind == "managed-identity"
@@ -129,7 +138,7 @@ class Principals:
             "oauth2PermissionScopes": [],
             "passwordCredentials": credentials.shown_secrets(self._directory, one, "servicePrincipal"),
             "servicePrincipalNames": list(names_of(one)),
-            "servicePrincipalType": "ManagedIdentity" if managed else "Application",
+            "servicePrincipalType": _type(one),
             "tags": [],
         }
 
@@ -137,6 +146,10 @@ class Principals:
 def _own(application: Application) -> None:
     if application.kind == "managed-identity":
         raise errors.bad_request("A service principal of type ManagedIdentity can't be changed through Graph.")
+
+
+def _type(application: Application) -> str:
+    return "ManagedIdentity" if application.kind == "managed-identity" else "Application"
 
 
 def names_of(application: Application) -> tuple[str, ...]:

@@ -114,6 +114,9 @@ class Users:
     def delete(self, one: User) -> None:
         self._people.delete_user(one)
 
+    def members(self, one: User) -> dict[str, Any]:
+        return shown(one)
+
     def shown(self, one: User) -> dict[str, Any]:
         return shown(one)
 
