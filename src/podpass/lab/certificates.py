@@ -141,14 +141,12 @@ class CertificateAuthority:
         default_hosts: Iterable[str],
         *,
         accepts: Callable[[str], bool] = lambda host: True,
-        contexts: Callable[[str], ssl.SSLContext | None] = lambda host: None,
         asks_client: bool = False,
     ) -> ssl.SSLContext:
         """A context for a listener: the certificate follows the name the client asks for (SNI).
 
         A client that names nobody gets the certificate of *default_hosts*; a name that *accepts* refuses ends the
-        handshake with the alert unrecognized_name. A name for which *contexts* has one gets that one's certificate.
-        With *asks_client*, a client may show a certificate, which must then
+        handshake with the alert unrecognized_name. With *asks_client*, a client may show a certificate, which must then
         be one of `sign_client`.
         """
         hosts = tuple(default_hosts)
@@ -161,7 +159,7 @@ class CertificateAuthority:
             host = name.lower().removesuffix(".")
             if not _is_dns_name(host) or not accepts(host):
                 return ssl.ALERT_DESCRIPTION_UNRECOGNIZED_NAME
-            connection.context = contexts(host) or self._context((host,), client)
+            connection.context = self._context((host,), client)
             return None
 
         # Not the cached context itself: a callback on that one would be asked for its single host as well.

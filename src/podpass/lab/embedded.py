@@ -130,7 +130,7 @@ class EmbeddedCluster:
         engine = await lab.stack.enter_async_context(
             serving(self.app, [lab.listeners.api, lab.listeners.api_socket], tls=tls, grace_seconds=STOP_SECONDS)
         )
-        self.own_tls = OwnTls(engine, tls, lab.ca)
+        self.own_tls = OwnTls(engine, tls)
         return cluster
 
     def _resolve_service(self, namespace: str, name: str, port: int) -> Endpoint:

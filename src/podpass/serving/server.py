@@ -13,10 +13,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from podpass.serving.asgi import App, Receive, Scope, Send
+from podpass.serving.client_hello import LONGEST, server_name
 from podpass.serving.connection import LOG, HttpConnection, Limits, Refused, Terms
 
 BACKLOG = 1024
 ACCEPT_RETRY_SECONDS = 1.0
+PEEK_SECONDS = 0.005
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _GONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR})
 """The connection ended before it was accepted."""
@@ -63,6 +65,10 @@ def bind_unix(path: Path) -> socket.socket:
     listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
+
+
+Instead = Callable[[str], "tuple[HttpEngine, ssl.SSLContext] | None"]
+"""From the name that a TLS connection asks for to who ends it, where that is somebody else."""
 
 
 class HttpEngine:
@@ -149,8 +155,12 @@ class HttpEngine:
             # start_tls leaves this call to its caller.
             protocol.connection_made(secured)
 
-    async def accept(self, listener: socket.socket, tls: ssl.SSLContext) -> None:
+    async def accept(
+        self, listener: socket.socket, tls: ssl.SSLContext, instead: Callable[[], Instead | None] = lambda: None
+    ) -> None:
         """Take connections from *listener*, end TLS on each and serve the requests in it, until cancelled.
+
+        *instead* is asked for each connection who may want it by the name that it asks for; None spares a look.
 
         The loop's own TLS servers keep connections in the handshake out of sight: they count for no limit and
         outlive the server.
@@ -169,12 +179,24 @@ class HttpEngine:
             if self.full:
                 accepted.close()
                 continue
-            self.open(self._secure_accepted(accepted, address[0] if isinstance(address, tuple) else "", tls))
+            peer = address[0] if isinstance(address, tuple) else ""
+            self.open(self._secure_accepted(accepted, peer, tls, instead()))
 
-    async def _secure_accepted(self, accepted: socket.socket, peer: str, tls: ssl.SSLContext) -> None:
+    async def _secure_accepted(
+        self, accepted: socket.socket, peer: str, tls: ssl.SSLContext, instead: Instead | None
+    ) -> None:
+        engine, seconds = self, self.terms.limits.head_seconds
         try:
+            if instead is not None:
+                try:
+                    other = instead(await _asked_name(accepted, seconds))
+                except OSError:
+                    # It left, or said nothing: nobody is there to be told.
+                    accepted.close()
+                    return
+                engine, tls = other or (engine, tls)
             await asyncio.get_running_loop().connect_accepted_socket(
-                self.protocol, accepted, ssl=tls, ssl_handshake_timeout=self.terms.limits.head_seconds
+                engine.protocol, accepted, ssl=tls, ssl_handshake_timeout=seconds
             )
         except OSError as error:
             # A client that only looked whether the port is open, or left, has nothing to be told.
@@ -222,6 +244,32 @@ class HttpEngine:
                 raise
 
 
+async def _asked_name(accepted: socket.socket, seconds: float) -> str:
+    """The name in the ClientHello that is about to be read, which stays in the socket; empty where it has none.
+
+    Raises OSError; TimeoutError is one.
+    """
+    async with asyncio.timeout(seconds):
+        while True:
+            await _readable(accepted)
+            data = accepted.recv(LONGEST, socket.MSG_PEEK)
+            name = server_name(data) if data else ""
+            if name is not None:
+                return name
+            # What was looked at keeps the socket readable: a message in parts is waited for by the clock.
+            await asyncio.sleep(PEEK_SECONDS)
+
+
+async def _readable(accepted: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+    loop.add_reader(accepted, lambda: None if ready.done() else ready.set_result(None))
+    try:
+        await ready
+    finally:
+        loop.remove_reader(accepted)
+
+
 def reason_of(error: OSError) -> str:
     """Why TLS failed, as OpenSSL names it, or what the error says."""
     return str(getattr(error, "reason", None) or error or type(error).__name__)
@@ -253,16 +301,17 @@ async def serving_with(
     listeners: Sequence[socket.socket],
     *,
     tls: ssl.SSLContext | None = None,
+    instead: Callable[[], Instead | None] = lambda: None,
     grace_seconds: float = 2.0,
 ) -> AsyncIterator[None]:
-    """As `serving`, with an engine that is closed together with the listeners."""
+    """As `serving`, with an engine that is closed together with the listeners; *instead* is for `HttpEngine.accept`."""
     loop = asyncio.get_running_loop()
     servers: list[asyncio.Server] = []
     accepting: list[asyncio.Task[None]] = []
     try:
         for listener in listeners:
             if tls is not None:
-                accepting.append(loop.create_task(engine.accept(listener, tls)))
+                accepting.append(loop.create_task(engine.accept(listener, tls, instead)))
             elif listener.family == socket.AF_UNIX:
                 servers.append(await loop.create_unix_server(engine.protocol, sock=listener))
             else:

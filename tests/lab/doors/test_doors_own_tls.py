@@ -1,6 +1,7 @@
 """A service with a certificate authority of its own: it ends TLS itself, and sees its clients' certificates."""
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import AsyncIterator
@@ -24,7 +25,8 @@ from podpass.lab.doors.origin import asked_by_pod
 from podpass.lab.doors.traces import TraceSeal
 from podpass.lab.journal import Journal
 from podpass.serving.asgi import Request, answering, json_response
-from podpass.serving.server import bind_tcp, bind_unix, serving
+from podpass.serving.connection import Limits
+from podpass.serving.server import PEEK_SECONDS, bind_tcp, bind_unix, serving
 
 HOST = "red-1.hcp.westeurope.azmk8s.io"
 SERVICE = "managed/red"
@@ -69,14 +71,14 @@ async def cluster(ca: CertificateAuthority, journal: Journal, tmp_path: Path) ->
     )
     names = Names()
     names.add(HOST, SERVICE)
-    gateway = Gateway(names, {SERVICE: app}, journal, seal=TraceSeal())
+    gateway = Gateway(names, {SERVICE: app, "arm": app}, journal, seal=TraceSeal())
     front, inner, inside = bind_tcp(), bind_tcp(), bind_unix(tmp_path / "g.sock")
     tls = own.server_context(["localhost"], asks_client=True)
     async with serving(app, [bind_tcp()], tls=tls) as engine:
-        own_tls = {SERVICE: OwnTls(engine, tls, own)}
+        own_tls = {SERVICE: OwnTls(engine, tls)}
         proxy = ForwardProxy(gateway, names, ca, journal, own_tls=own_tls)
         async with (
-            serve_gateway(gateway, [inner, inside], ca, names, own_tls=own_tls),
+            serve_gateway(gateway, [inner, inside], ca, names, own_tls=own_tls, limits=Limits(head_seconds=1)),
             serve_forward_proxy(proxy, front),
         ):
             url = f"http://127.0.0.1:{front.getsockname()[1]}"
@@ -102,20 +104,65 @@ async def test_the_labs_own_authority_does_not_stand_for_it(cluster: Cluster, ca
         await ask(cluster, ca)
 
 
-@pytest.mark.parametrize("by_pod", [True, False])
-async def test_the_gateway_shows_its_certificate_and_asks_for_none(cluster: Cluster, by_pod: bool) -> None:
-    connecting = (
-        asyncio.open_unix_connection(
-            cluster.gateway_socket, ssl=cluster.tls(cluster.ca, shown=True), server_hostname=HOST
-        )
+async def through_gateway(cluster: Cluster, host: str, tls: ssl.SSLContext, *, by_pod: bool) -> dict[str, Any]:
+    connection = (
+        asyncio.open_unix_connection(cluster.gateway_socket, ssl=tls, server_hostname=host)
         if by_pod
-        else asyncio.open_connection(*cluster.gateway, ssl=cluster.tls(cluster.ca, shown=True), server_hostname=HOST)
+        else asyncio.open_connection(*cluster.gateway, ssl=tls, server_hostname=host)
     )
-    reader, writer = await connecting
-    writer.write(f"GET / HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n".encode())
+    reader, writer = await connection
+    writer.write(f"GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
-    assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {"client": "", "pod": by_pod}
+    found: dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return found
+
+
+@pytest.mark.parametrize("by_pod", [True, False])
+async def test_a_certificate_arrives_through_the_gateway(cluster: Cluster, by_pod: bool) -> None:
+    tls = cluster.tls(cluster.ca, shown=True)
+    assert (await through_gateway(cluster, HOST, tls, by_pod=by_pod))["client"] == "CN=jane"
+
+
+@pytest.mark.parametrize("by_pod", [True, False])
+async def test_a_service_of_the_lab_learns_whether_a_pod_asks(
+    cluster: Cluster, ca: CertificateAuthority, by_pod: bool
+) -> None:
+    tls = cluster.tls(ca, shown=False)
+    found = await through_gateway(cluster, "management.azure.com", tls, by_pod=by_pod)
+    assert found == {"client": "", "pod": by_pod}
+
+
+async def test_a_greeting_in_parts_is_waited_for(cluster: Cluster) -> None:
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = cluster.tls(cluster.ca, shown=False).wrap_bio(incoming, outgoing, server_hostname=HOST)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    hello = outgoing.read()
+    reader, writer = await asyncio.open_connection(*cluster.gateway)
+    for part in (hello[:3], hello[3:90], hello[90:]):
+        writer.write(part)
+        await writer.drain()
+        # So that it arrives by itself.
+        await asyncio.sleep(PEEK_SECONDS)
+    incoming.write(await reader.read(65_536))
+    with contextlib.suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    incoming.write_eof()
+    writer.close()
+    assert client.version() is not None
+
+
+async def test_one_who_says_nothing_or_no_tls_is_let_go(cluster: Cluster) -> None:
+    for said in (b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01"):
+        reader, writer = await asyncio.open_connection(*cluster.gateway)
+        writer.write(said)
+        writer.write_eof()
+        async with asyncio.timeout(5):
+            with contextlib.suppress(ConnectionError):
+                await reader.read()
+        writer.close()
+    assert (await ask(cluster, cluster.ca))["client"] == "CN=jane"
 
 
 async def test_a_name_that_was_taken_away_leads_nowhere(cluster: Cluster) -> None:

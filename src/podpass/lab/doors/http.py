@@ -24,11 +24,10 @@ _WATCHED = frozenset({"arm", "entra", "graph", "keyvault"})
 
 @dataclass(frozen=True, slots=True)
 class OwnTls:
-    """How a service ends TLS that has a certificate authority of its own, and asks its clients for certificates."""
+    """Who ends TLS for a service that has certificates of its own, and asks its clients for theirs."""
 
     engine: HttpEngine
     context: ssl.SSLContext
-    ca: CertificateAuthority
 
 
 class Gateway:

@@ -129,18 +129,25 @@ async def serve_gateway(
 ) -> AsyncIterator[None]:
     """Serve *gateway* over TLS with the certificate of each emulated name. Raises NotLoopback.
 
-    A service of *own_tls* shows its own certificate; its clients are not asked for theirs here.
+    A connection to a service of *own_tls* is handed to that service, which ends TLS itself.
     """
     for listener in listeners:
         _must_be_local(listener)
 
-    def own_context(host: str) -> ssl.SSLContext | None:
-        found = (own_tls or {}).get(route.service) if (route := names.route(host)) else None
-        return found.ca.context_for(host) if found else None
+    def of_their_own(host: str) -> tuple[HttpEngine, ssl.SSLContext] | None:
+        route = names.route(host)
+        found = None if route is None or own_tls is None else own_tls.get(route.service)
+        return None if found is None else (found.engine, found.context)
 
-    tls = ca.server_context(default_hosts, accepts=lambda host: names.route(host) is not None, contexts=own_context)
+    tls = ca.server_context(default_hosts, accepts=lambda host: names.route(host) is not None)
     engine = HttpEngine(gateway, limits=limits, refused=gateway.refused)
-    async with serving_with(engine, listeners, tls=tls, grace_seconds=grace_seconds):
+    async with serving_with(
+        engine,
+        listeners,
+        tls=tls,
+        instead=lambda: of_their_own if own_tls else None,
+        grace_seconds=grace_seconds,
+    ):
         yield
 
 
