@@ -2,11 +2,14 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 
 from tests.guides import HOW_TO, Followed, followed_once
+from tests.shell import SIGN_IN, Shell
 from tests.stock_az import needs_az
+from tests.terminal import terminal
 
 pytestmark = [*needs_az, pytest.mark.shows_tokens]
 
@@ -69,3 +72,37 @@ def test_step_7_three_tokens_side_by_side(shown: Followed) -> None:
     client = re.search(rf"AZURE_CLIENT_ID: +({GUID})", shown[3])
     assert client is not None
     assert access[:2] == ["https://management.core.windows.net/", client[1]]
+
+
+def test_step_5_as_it_is_typed_at_a_terminal(shell: Shell) -> None:
+    shell(SIGN_IN)
+    shell(
+        "az identity federated-credential create --name workload-identity-sa --identity-name orders -g shop"
+        f' --issuer "$PODPASS_ISSUER" --subject {SUBJECT} --audience api://AzureADTokenExchange'
+    )
+    client = shell("podpass lab identity orders").strip()
+    scope = '"$(az group show -n shop --query id -o tsv)"'
+    shell(f"az role assignment create --role Reader --assignee {client} --scope {scope}")
+    shell("kubectl create serviceaccount workload-identity-sa -n default")
+    annotate = "kubectl annotate serviceaccount workload-identity-sa -n default azure.workload.identity/client-id="
+    shell(f"{annotate}{client}")
+    kubectl = str(Path(shell.path.split(":")[0]) / "kubectl")
+    line = (
+        "run az-cli -n default -l azure.workload.identity/use=true --image=mcr.microsoft.com/azure-cli -i --tty --rm"
+        " --command /usr/bin/env"
+    )
+    overrides = '--overrides={"spec":{"serviceAccount":"workload-identity-sa"}}'
+    with terminal([kubectl, *line.split(), overrides, "--", "sh"], shell.environment, seconds=90) as person:
+        person.see("try pressing enter.")
+        person.type("\r")
+        person.see("# ")
+        person.type(
+            'az login --federated-token "$(cat $AZURE_FEDERATED_TOKEN_FILE)" --service-principal'
+            " -u $AZURE_CLIENT_ID -t $AZURE_TENANT_ID\r"
+        )
+        person.see('"type": "servicePrincipal"')
+        person.type("az account get-access-token; exit\r")
+        code, screen = person.end()
+    assert code == 0, screen
+    for member in ("accessToken", "expiresOn", "subscription", "tenant"):
+        assert f'"{member}": "' in screen
