@@ -331,6 +331,8 @@ async def test_complete_mode_removes_what_the_template_does_not_name(deploying: 
     ended = await deploying.deploy(template([identity("new")]), mode="Complete")
     assert ended["provisioningState"] == "Succeeded", ended.get("error")
     assert (await deploying.names(IDENTITY), await deploying.names(VAULT)) == (["new"], [])
+    told = [hop.what.split()[0] for hop in deploying.world.hops if "deployment" in hop.decision]
+    assert told == ["PUT", "DELETE", "DELETE"]
 
 
 CLUSTER = "Microsoft.ContainerService/managedClusters"

@@ -33,7 +33,7 @@ _LAST = 999_999
 _DELETES_VERSION = "2024-11-01"
 
 Told = Callable[[Record, str, Outcome, str, str], None]
-"""Told of a write: the deployment, the resource, the outcome, the reason, the wire error's code."""
+"""Told of a write: the deployment, method and resource, the outcome, the reason, the wire error's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +115,9 @@ class Run:
                 self._estate, "PUT", planned.id, body, api_version=planned.api_version, principal=record.principal
             )
         except ArmError as error:
-            self._told(record, planned.id, "refused", error.message, error.code)
+            self._told(record, f"PUT {planned.id}", "refused", error.message, error.code)
             return self._failed(record, step, error.to_dict()["error"], error.status)
-        self._told(record, planned.id, "done", "", "")
+        self._told(record, f"PUT {planned.id}", "done", "", "")
         step = replace(step, status=_status_name(answer.status))
         self._records.put_step(record, step)
         return self._judged(record, step, answer.body)
@@ -222,9 +222,9 @@ class Run:
                 perform(self._estate, "DELETE", one.id, api_version=_DELETES_VERSION, principal=record.principal)
             except ArmError as error:
                 refused.append({"target": one.id, **error.to_dict()["error"]})
-                self._told(record, one.id, "refused", error.message, error.code)
+                self._told(record, f"DELETE {one.id}", "refused", error.message, error.code)
             else:
-                self._told(record, one.id, "done", "", "")
+                self._told(record, f"DELETE {one.id}", "done", "", "")
         if refused:
             return refused
         return [] if any(self._estate.get(parsed_id(one.id)) for one in surplus) else None

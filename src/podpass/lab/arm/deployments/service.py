@@ -248,12 +248,12 @@ class Deployments:
     def _scope_removed(self, key: str) -> None:
         self.records.forget_below(key)
 
-    def _tell(self, record: Record, resource: str, outcome: Outcome, why: str, wire: str) -> None:
+    def _tell(self, record: Record, what: str, outcome: Outcome, why: str, wire: str) -> None:
         self._journal.record(
             Hop(
                 who=described(self._estate.directory, record.principal),
                 whom="arm",
-                what=f"PUT {resource}",
+                what=what,
                 outcome=outcome,
                 why=why,
                 decision={"deployment": record.id, "correlation_id": record.correlation_id},
