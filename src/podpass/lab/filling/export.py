@@ -12,6 +12,7 @@ from podpass.lab.filling.clouds import Clouds
 from podpass.lab.filling.finding import Finding
 from podpass.lab.filling.parts import PARTS
 from podpass.lab.scenario.fields import members
+from podpass.lab.scenario.file import MAX_BYTES
 from podpass.lab.scenario.model import FaultsEntry, Scenario
 from podpass.lab.scenario.writing import write
 
@@ -41,7 +42,10 @@ def export(clouds: Clouds, *, with_secret_values: bool = False) -> str:
         head.append(f"{count} remark{'s' if count > 1 else ''} below on what a scenario can't say.")
     if with_secret_values:
         head.append("It holds the values of secrets: keep it from others.")
-    return write(scenario, head=head, notes=notes)
+    text = write(scenario, head=head, notes=notes)
+    if len(text.encode()) <= MAX_BYTES:
+        return text
+    return write(scenario, head=[*head, f"It is larger than the {MAX_BYTES} bytes that a lab reads."], notes=notes)
 
 
 def _faults(clouds: Clouds) -> FaultsEntry | None:

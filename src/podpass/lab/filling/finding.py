@@ -34,6 +34,8 @@ class Finding:
     with_secret_values: bool = False
     notes: dict[str, list[str]] = field(default_factory=dict)
     """What can't be said, by the section where it would stand."""
+    _by_type: dict[str, list[Resource]] | None = None
+    _groups: dict[str, Resource | None] = field(default_factory=dict)
     _names: Index[Found] = field(default_factory=Index)
     _by_id: dict[tuple[str, str], Found] = field(default_factory=dict)
     _principals: dict[str, tuple[str, str, Found]] = field(default_factory=dict)
@@ -109,21 +111,31 @@ class Finding:
 
     def resources(self, *types: str) -> Iterator[Resource]:
         """The resources of these types that are there to stay and that no other resource made."""
-        for subscription in self.clouds.arm.estate.subscriptions():
-            for resource in self.clouds.arm.estate.below(parsed_id(f"/subscriptions/{subscription.id}")):
-                if resource.type in types and resource.busy != DELETING and not self.is_made_by_another(resource.id):
+        if self._by_type is None:
+            self._by_type = {}
+            for subscription in self.clouds.arm.estate.subscriptions():
+                for resource in self.clouds.arm.estate.below(parsed_id(f"/subscriptions/{subscription.id}")):
+                    self._by_type.setdefault(resource.type, []).append(resource)
+        for kind in types:
+            for resource in self._by_type.get(kind, ()):
+                if resource.busy != DELETING and not self.is_made_by_another(resource.id):
                     yield resource
 
     def is_made_by_another(self, identifier: str) -> bool:
         """Whether it is a group that a cluster keeps for its nodes, or lies in one."""
-        group = parsed_id(identifier).group_id if identifier else ResourceId()
-        kept = self.clouds.arm.estate.get(group) if group.group else None
-        return kept is not None and bool(kept.extra.get("managedBy"))
+        group = self._group(parsed_id(identifier).group_id) if identifier else None
+        return group is not None and bool(group.extra.get("managedBy"))
+
+    def _group(self, wanted: ResourceId) -> Resource | None:
+        if wanted.key not in self._groups:
+            self._groups[wanted.key] = self.clouds.arm.estate.get(wanted) if wanted.group else None
+        return self._groups[wanted.key]
 
     def placed(self, resource: Resource) -> dict[str, Any]:
         """The members that every entry in a group has."""
         wanted = parsed_id(resource.id)
-        group = self.clouds.arm.estate.require(wanted.group_id)
+        group = self._group(wanted.group_id)
+        assert group is not None
         same = not resource.location or resource.location == group.location
         return {
             "name": "/".join(name for _, name in wanted.parts[-1].pairs),

@@ -57,7 +57,11 @@ def _sorted(value: Any) -> Any:
     return [_sorted(one) for one in value] if isinstance(value, list | tuple) else value
 
 
-class _Dumper(yaml.SafeDumper):
+# libyaml where PyYAML has it, as for reading.
+_BASE: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class _Dumper(_BASE):  # type: ignore[misc]
     """Text of several lines stands as it is, and no anchors are made: the reader refuses aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
