@@ -6,11 +6,11 @@ registration of providers), Microsoft.Features (preview features), Microsoft.Man
 and federated credentials), Microsoft.Authorization (role definitions, built-in and custom, role assignments,
 management locks), Microsoft.KeyVault (vaults, their secrets, access policies, soft delete), Microsoft.Compute (virtual
 machines and scale sets, as what carries identities), Microsoft.ContainerService (managed clusters and their pools),
-Microsoft.Cache (caches and their keys), and the cloud's metadata. Any api-version is taken, as clients raise theirs
-with every release; where versions differ, the one sent counts.
+Microsoft.Cache (caches and their keys), and the cloud's metadata. Any api-version from 2014 on is taken, as clients
+raise theirs with every release; where versions differ, the one sent counts.
 
-Missing: tags as resources, policies, conditions and deny assignments, management groups, private
-endpoints. Types that Azure has and the lab has not are answered 501.
+Missing: policies, conditions and deny assignments, management groups, private endpoints. Types
+that Azure has and the lab has not are answered 501.
 Writes and deletes of machines go on for a moment of the lab's time, those of managed clusters until their host has
 done the work, a group's until its clusters are gone; all others have ended when they are answered.
 
