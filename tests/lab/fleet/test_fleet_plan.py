@@ -89,12 +89,23 @@ def test_a_number_of_nodes_counts_when_it_changes() -> None:
 
 
 def test_actions_read_as_what_is_done() -> None:
-    actions = (Start(), Stop(), Remove(), Resize(3), UseWebhook(True), UseWebhook(False), Rotate(1), Withdraw())
+    actions = (
+        Start(),
+        Stop(),
+        Remove(),
+        Resize(3),
+        Resize(1),
+        UseWebhook(True),
+        UseWebhook(False),
+        Rotate(1),
+        Withdraw(),
+    )
     assert [str(action) for action in actions] == [
         "start",
         "stop",
         "remove",
         "change to 3 nodes",
+        "change to 1 node",
         "install the webhook",
         "take the webhook away",
         "rotate the keys of tokens (1)",

@@ -55,7 +55,7 @@ class Resize:
     nodes: int
 
     def __str__(self) -> str:
-        return f"change to {self.nodes} nodes"
+        return f"change to {self.nodes} node{'s' if self.nodes != 1 else ''}"
 
 
 @dataclass(frozen=True, slots=True)
