@@ -49,6 +49,11 @@ def run_sync(url: str) -> None:
         ]
         seen["thumbprint agrees"] = made.properties.x509_thumbprint == leaf.fingerprint(hashes.SHA1())
         seen["policy"] = [made.policy.issuer_name, made.policy.key_curve_name, made.policy.validity_in_months]
+        version = made.properties.version
+        seen["a version"] = client.get_certificate_version("shop", version).id == made.id
+        seen["a version marked"] = client.update_certificate_properties(
+            "shop", version, tags={"c": "d"}
+        ).properties.tags
         seen["operation"] = client.get_certificate_operation("shop").status
 
         secret = secrets.get_secret("shop")

@@ -70,6 +70,14 @@ def run_sync(url: str) -> None:
         assert imported.key is not None
         seen["imported"] = [imported.key.x == jwk.x, imported.key.d is None]
 
+        newest = client.get_cryptography_client("signer")
+        seen["newest opened"] = newest.decrypt(
+            EncryptionAlgorithm.rsa_oaep, local.encrypt(EncryptionAlgorithm.rsa_oaep, b"hidden").ciphertext
+        ).plaintext.decode()
+        seen["newest unwrapped"] = newest.unwrap_key(KeyWrapAlgorithm.rsa_oaep, wrapped.encrypted_key).key.decode()
+        marked = client.update_key_properties("signer", made.properties.version, tags={"c": "d"})
+        seen["a version marked"] = marked.properties.tags
+
         rotated = client.rotate_key("signer")
         seen["rotated"] = [rotated.properties.version != made.properties.version, rotated.key.n != made.key.n]
         seen["versions"] = len(list(client.list_properties_of_key_versions("signer")))

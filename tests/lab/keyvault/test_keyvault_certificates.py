@@ -61,6 +61,8 @@ async def test_the_client_does_all_it_can_do(world: World, orders: Identity, tmp
         "lifetime agrees": [True, True],
         "thumbprint agrees": True,
         "policy": ["Self", "P-256", 3],
+        "a version": True,
+        "a version marked": {"c": "d"},
         "operation": "completed",
         "secret": ["application/x-pkcs12", True, True, True],
         "key": True,
