@@ -4,12 +4,12 @@ What there is comes from the services' own tables. Who proves it comes from test
 tests writes (`pytest --record-azure`) and every run of a test named there checks: see tests/azure_calls.py.
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from docs.azure_proofs import PLAIN_CLIENT, proofs
 from podpass.lab.arm.catalogue import NOT_EMULATED_TYPES, OPERATIONS, TYPES
 from podpass.lab.arm.errors import ArmError
 from podpass.lab.arm.namespaces import NOT_EMULATED_NAMESPACES
@@ -31,9 +31,6 @@ from podpass.lab.keyvault.routes import Routed, route_of
 from podpass.lab.keyvault.secrets import Secrets
 from podpass.lab.store import Store
 
-PROOFS = Path(__file__).parents[1] / "tests" / "azure_proofs.json"
-PLAIN_CLIENT = "plain requests"
-"""Tests that speak HTTP themselves: they prove what is answered, and no client."""
 _VAULT_SERVICES: tuple[type[Routed], ...] = (Issuers, Secrets, Keys, Certificates)
 _TITLES = {
     "entra": "Entra (`login.microsoftonline.com`)",
@@ -133,12 +130,6 @@ def _arm_key(method: str, path: str) -> str:
     except (ArmError, NotAPath):
         return ""
     return f"{method} {found.path}{' (list)' if found.lists else ''}"
-
-
-def proofs() -> dict[str, dict[str, dict[str, Any]]]:
-    """By service and call: the clients, each with the test and the API versions that it was seen to send."""
-    found: dict[str, dict[str, dict[str, Any]]] = json.loads(PROOFS.read_text()) if PROOFS.exists() else {}
-    return found
 
 
 def page() -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from docs.azure_coverage import PLAIN_CLIENT, PROOFS, graph_operations, key_of, proofs, rows
+from docs.azure_proofs import PLAIN_CLIENT, PROOFS, proofs
 from podpass.lab.doors.traffic import Traffic
 from tests.running_lab import RunningLab
 from tests.shell import Shell
@@ -76,6 +76,9 @@ class Watch:
 
 
 def proven(requests: Iterable[dict[str, Any]]) -> dict[Proof, set[str]]:
+    # Imported here, as every run of any test comes by this module: it takes all services of the Azure side.
+    from docs.azure_coverage import key_of
+
     found: dict[Proof, set[str]] = defaultdict(set)
     for one in requests:
         if one["status"] < 400 and (key := key_of(one["service"], one["method"], one["path"], _graph())):
@@ -85,6 +88,8 @@ def proven(requests: Iterable[dict[str, Any]]) -> dict[Proof, set[str]]:
 
 @cache
 def _graph() -> Any:
+    from docs.azure_coverage import graph_operations
+
     return graph_operations()
 
 
@@ -118,6 +123,8 @@ class Recording:
 
     def write(self, ran: set[str]) -> None:
         """What is proven by a test that was not run stays as it is put down."""
+        from docs.azure_coverage import rows
+
         document: dict[str, dict[str, dict[str, Any]]] = defaultdict(lambda: defaultdict(dict))
         for service, calls in proofs().items():
             for key, clients in calls.items():

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from docs.azure_coverage import graph_operations, key_of, page, proofs, rows
-from tests.azure_calls import PLAIN_CLIENT, check, client_of, proven
+from docs.azure_coverage import graph_operations, key_of, page, rows
+from docs.azure_proofs import PLAIN_CLIENT, proofs
+from tests.azure_calls import check, client_of, proven
 
 ROOT = Path(__file__).parents[2]
 
