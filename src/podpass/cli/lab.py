@@ -492,6 +492,8 @@ def fault(
     issuer_unreachable: bool | None = None,
     propagation_delay_seconds: float | None = None,
     negative_cache_seconds: float | None = None,
+    authority_unavailable: bool | None = None,
+    tokens_per_10_seconds: float | None = None,
     cluster_skew_seconds: float | None = None,
     metadata_limited: bool | None = None,
     vault_calls_per_10_seconds: float | None = None,
@@ -510,6 +512,10 @@ def fault(
         How long a changed federated credential stays unseen at the token endpoint.
     negative_cache_seconds:
         How long the token endpoint goes on answering that there is no such credential, once it has said so.
+    authority_unavailable:
+        Entra's token endpoint answers 503 to everybody.
+    tokens_per_10_seconds:
+        How many token requests Entra answers a tenant before it answers 429; 0: as many as come.
     cluster_skew_seconds:
         How far the cluster's clock is ahead of the clouds' (negative: behind).
     metadata_limited:
@@ -519,12 +525,14 @@ def fault(
     clear:
         Turn every fault off.
     """
-    switches = ("issuer_unreachable", "metadata_limited")
+    switches = ("issuer_unreachable", "authority_unavailable", "metadata_limited")
     control = Control(_paths(name))
     given: dict[str, Any] = {
         "issuer_unreachable": issuer_unreachable,
         "propagation_delay_seconds": propagation_delay_seconds,
         "negative_cache_seconds": negative_cache_seconds,
+        "authority_unavailable": authority_unavailable,
+        "tokens_per_10_seconds": tokens_per_10_seconds,
         "cluster_skew_seconds": cluster_skew_seconds,
         "metadata_limited": metadata_limited,
         "vault_calls_per_10_seconds": vault_calls_per_10_seconds,

@@ -9,10 +9,11 @@ from podpass.serving.asgi import App, Receive, Scope, Send, send_response, text_
 _SERVICE, _KIND, _KEY = "lab", "faults", "faults"
 
 LONGEST_SECONDS = 366 * 86_400
-_SWITCHES = frozenset({"issuer_unreachable", "metadata_limited"})
+_SWITCHES = frozenset({"issuer_unreachable", "authority_unavailable", "metadata_limited"})
 _LEAST = {
     "propagation_delay_seconds": 0,
     "negative_cache_seconds": 0,
+    "tokens_per_10_seconds": 0,
     "vault_calls_per_10_seconds": 0,
     "cluster_skew_seconds": -LONGEST_SECONDS,
 }
@@ -28,6 +29,10 @@ class Faults:
     """How long a changed federated credential stays unseen at the token endpoint."""
     negative_cache_seconds: float = 0.0
     """How long the token endpoint goes on answering that there is no such credential, once it has said so."""
+    authority_unavailable: bool = False
+    """Entra's token endpoint answers 503 to everybody."""
+    tokens_per_10_seconds: float = 0.0
+    """How many token requests Entra answers a tenant before it answers 429; 0: as many as come."""
     cluster_skew_seconds: float = 0.0
     """How far the cluster's clock is ahead of the clouds' (negative: behind)."""
     metadata_limited: bool = False

@@ -1,6 +1,7 @@
 """Unmodified clients against the authority over TLS, with an issuer that is fetched for real."""
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from podpass.lab.certificates import CertificateAuthority
 from podpass.lab.clock import SystemClock
-from podpass.lab.entra import Entra
+from podpass.lab.entra import Entra, NoFaults
 from podpass.lab.entra.client_credentials import ClientCertificate, ClientSecret, digest_of
 from podpass.lab.entra.directory import Application, Directory, Tenant
 from podpass.lab.entra.signing import SigningIdentity, SigningKeys
@@ -69,6 +70,7 @@ class Site:
     entra: Entra
     journal: Journal
     cluster_keys: list[SigningKey]
+    faults: NoFaults
 
     def assertion(self, key: SigningKey | None = None, **changes: Any) -> str:
         now = int(SystemClock().now())
@@ -108,16 +110,23 @@ async def site(
     directory.put_credential(TENANT, IDENTITY, FederatedCredential("c", issuer, SUBJECT, (AUDIENCE,)))
     connector = aiohttp.TCPConnector(resolver=Loopback(), ssl=certificates.client_context())
     issuer_app = answering(documents, max_body=0, too_large=lambda _: Response(413))
+    faults = NoFaults()
     async with aiohttp.ClientSession(connector=connector) as session:
         entra = Entra(
-            store, clock, journal, directory, KeyFetcher(session, clock), signing=SigningKeys(None, clock, *signing)
+            store,
+            clock,
+            journal,
+            directory,
+            KeyFetcher(session, clock),
+            signing=SigningKeys(None, clock, *signing),
+            faults=faults,
         )
         async with (
             serving(issuer_app, [issuer_listener], tls=certificates.server_context([ISSUER_HOST])),
             serving(entra.app, [entra_listener], tls=certificates.server_context(["localhost"])),
         ):
             authority = f"https://localhost:{entra_listener.getsockname()[1]}"
-            yield Site(authority, issuer, ca, entra, journal, keys)
+            yield Site(authority, issuer, ca, entra, journal, keys, faults)
     store.close()
 
 
@@ -319,3 +328,19 @@ async def test_an_application_signs_in_as_the_identity_it_trusts(site: Site) -> 
 
     claims = jwt.verify_signature(await asyncio.to_thread(get), site.entra.keys).claims
     assert (claims["appid"], claims["oid"]) == (APPLICATION, IDENTITY_OBJECT[::-1])
+
+
+async def test_the_sdk_tries_again_when_the_authority_was_away(site: Site) -> None:
+    def get() -> str:
+        with ClientAssertionCredential(
+            TENANT, IDENTITY, site.assertion, authority=site.authority, connection_verify=str(site.ca)
+        ) as credential:
+            return credential.get_token(VAULT).token
+
+    site.faults.authority_unavailable = True
+    async with asyncio.timeout(30), contextlib.aclosing(site.journal.follow()) as events:
+        getting = asyncio.create_task(asyncio.to_thread(get))
+        refused = (await anext(events)).hop
+        site.faults.authority_unavailable = False
+        assert await getting
+    assert (refused.wire, refused.outcome) == ("AADSTS90033", "refused")

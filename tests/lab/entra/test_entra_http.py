@@ -166,6 +166,31 @@ async def test_bodies_that_are_no_forms(world: World, body: bytes, headers: dict
     assert (reply.status, reply.code) == (400, code)
 
 
+async def test_a_tenant_that_asks_too_often_is_told_when_to_come_back(world: World) -> None:
+    world.faults.tokens_per_10_seconds = 2
+    assert [(await world.ask()).status for _ in range(3)] == [200, 200, 429]
+    world.clock.advance(4)
+    refused = await world.ask()
+    assert (refused.code, refused.body["error"], refused.headers["retry-after"]) == (
+        90055,
+        "temporarily_unavailable",
+        "6",
+    )
+    assert (await world.send("GET", f"/{TENANT}{V2}")).status == 200
+    assert (await world.ask(tenant="other.example")).code == 90002, "another tenant has calls of its own"
+    world.clock.advance(6)
+    assert (await world.ask()).status == 200
+
+
+async def test_an_authority_that_is_not_available_says_so(world: World) -> None:
+    world.faults.authority_unavailable = True
+    reply = await world.ask()
+    assert (reply.status, reply.code, reply.body["error"]) == (503, 90033, "temporarily_unavailable")
+    assert world.hops[-1].wire == "AADSTS90033"
+    world.faults.authority_unavailable = False
+    assert (await world.ask()).status == 200
+
+
 async def test_a_client_may_send_its_secret_in_a_basic_header(world: World) -> None:
     made = ClientSecret(
         key_id="k", digest=digest_of("s%3A"), hint="s%3", display_name=None, starts=NOW - 1, ends=NOW + 1

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from podpass.lab.call_windows import SECONDS
 from podpass.lab.keyvault.operations import CertificateOperation, KeyOperation, Operation, SecretOperation
-from podpass.lab.keyvault.throttling import SECONDS, Throttle
+from podpass.lab.keyvault.throttling import Throttle
 from tests.lab.arm.azure_world import NOW, World
 from tests.lab.keyvault.test_keyvault_certificates import Shop
 from tests.lab.keyvault.test_keyvault_sdk import run

@@ -6,7 +6,7 @@ texts. Tenants, applications and their credentials live in `directory.py`; other
 from access tokens with `access.py`.
 
 Missing, and refused in the real service's shape: users and interactive sign-in, on-behalf-of, device codes. Missing
-without a shape: conditional access, throttling.
+without a shape: conditional access.
 
 Contract: azure workload identity, section 5; azure HTTP surface, section 2.
 """
@@ -43,6 +43,8 @@ class NoFaults:
     issuer_unreachable: bool = False
     propagation_delay_seconds: float = 0.0
     negative_cache_seconds: float = 0.0
+    authority_unavailable: bool = False
+    tokens_per_10_seconds: float = 0.0
 
 
 class Entra:

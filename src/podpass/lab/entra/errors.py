@@ -225,6 +225,16 @@ _KINDS = (
         " identity's object id.",
     ),
     ErrorKind(
+        90033,
+        "temporarily_unavailable",
+        "A transient error has occurred. Please try again. The lab was told that its authority is not available.",
+    ),
+    ErrorKind(
+        90055,
+        "temporarily_unavailable",
+        "The tenant is throttled because of too many requests. Try again in {seconds} seconds.",
+    ),
+    ErrorKind(
         9000411,
         "invalid_request",
         "The request is not properly formatted. The parameter '{parameter}' is duplicated.",

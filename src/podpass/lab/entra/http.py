@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from podpass.lab.call_windows import CallWindows
 from podpass.lab.clock import Clock
 from podpass.lab.entra import documents, errors, findings, issuing, model
 from podpass.lab.entra.directory import Directory
@@ -56,6 +57,8 @@ class Faults(Delays, Protocol):
     """What the lab can be told to get wrong; looked at for each request."""
 
     issuer_unreachable: bool
+    authority_unavailable: bool
+    tokens_per_10_seconds: float
 
 
 class EntraHttp:
@@ -80,6 +83,7 @@ class EntraHttp:
         self._rules = rules
         self._faults = faults
         self._seen = SeenCredentials(directory, clock, faults)
+        self._windows = CallWindows()
         # Bounded, because its keys hold the Host header. They hold the published keys too, which change.
         self._rendered = functools.lru_cache(maxsize=64)(self._render_document)
         self._own_host = rules.authority.removeprefix("https://").partition(":")[0]
@@ -111,6 +115,12 @@ class EntraHttp:
     async def _token(self, request: Request, tenant: str, version: int) -> Response:
         if request.method != "POST":
             return self._error(request, 900561, {"method": request.method})
+        if self._faults.authority_unavailable:
+            return self._error(request, 90033, {})
+        limit, now = self._faults.tokens_per_10_seconds, self._clock.now()
+        if wait := self._windows.refuse(tenant.lower(), limit, now=now):
+            headers = (("Retry-After", str(wait)),)
+            return self._error(request, 90055, {"seconds": str(wait)}, status=429, headers=headers)
         form = forms.parse_form(request.body) if request.media_type == forms.MEDIA_TYPE else {}
         if isinstance(form, forms.BadForm):
             if form.parameter:
@@ -240,7 +250,14 @@ class EntraHttp:
         return self._error(request, 90013, {"reason": f"The body is larger than {forms.MAX_FORM_BYTES} bytes."})
 
     def _error(
-        self, request: Request, code: int, values: dict[str, str], *, error: str = "", status: int | None = None
+        self,
+        request: Request,
+        code: int,
+        values: dict[str, str],
+        *,
+        error: str = "",
+        status: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> Response:
         """Refuse a request that never became a token request."""
         self._record(
@@ -255,10 +272,17 @@ class EntraHttp:
                 problem=findings.PROBLEMS.get(code, ""),
             )
         )
-        return self._render(request, code, values, error=error, status=status)
+        return self._render(request, code, values, error=error, status=status, headers=headers)
 
     def _render(
-        self, request: Request, code: int, values: dict[str, str], *, error: str = "", status: int | None = None
+        self,
+        request: Request,
+        code: int,
+        values: dict[str, str],
+        *,
+        error: str = "",
+        status: int | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
     ) -> Response:
         return errors.error_response(
             code,
@@ -266,7 +290,7 @@ class EntraHttp:
             authority=self._rules.authority,
             now=self._clock.now(),
             correlation_id=_correlation_id(request),
-            headers=_echoed(request),
+            headers=(*_echoed(request), *headers),
             error=error,
             status=status,
         )

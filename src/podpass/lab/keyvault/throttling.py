@@ -4,12 +4,9 @@ A call that is refused for it does not count.
 Contract: secrets store, section 3.6.
 """
 
-import math
-from dataclasses import dataclass
-
+from podpass.lab.call_windows import CallWindows
 from podpass.lab.keyvault.operations import CertificateOperation, KeyOperation, Operation, SecretOperation
 
-SECONDS = 10.0
 USUAL_CALLS = 4_000
 """What the service allows of most calls."""
 _CREATING = frozenset((KeyOperation.CREATE, KeyOperation.ROTATE, CertificateOperation.CREATE))
@@ -18,31 +15,16 @@ _LIMITS = {"creating": 20, "setting": 300}
 """What the service allows of calls that make key pairs, and of those that bring values in."""
 
 
-@dataclass(slots=True)
-class _Window:
-    began: float
-    calls: int = 0
-
-
 class Throttle:
     """Counts the calls on each vault."""
 
     def __init__(self) -> None:
-        self._windows: dict[tuple[str, str], _Window] = {}
+        self._windows = CallWindows()
 
     def refuse(self, vault: str, operation: Operation, *, limit: float, now: float) -> int:
         """After how many whole seconds the call may be tried again; 0: it may be made, and is counted.
 
         *limit* is how many calls of one kind a vault takes in ten seconds; 0: as many as come.
         """
-        if limit <= 0:
-            self._windows.clear()
-            return 0
         kind = "creating" if operation in _CREATING else "setting" if operation in _SETTING else "other"
-        window = self._windows.get((vault, kind))
-        if window is None or not window.began <= now < window.began + SECONDS:
-            window = self._windows[vault, kind] = _Window(now)
-        if window.calls >= min(limit, _LIMITS.get(kind, limit)):
-            return max(1, math.ceil(window.began + SECONDS - now))
-        window.calls += 1
-        return 0
+        return self._windows.refuse((vault, kind), min(limit, _LIMITS.get(kind, limit)), now=now)

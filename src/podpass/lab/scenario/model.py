@@ -30,6 +30,10 @@ class FaultsEntry:
     vault_calls_per_10_seconds: Annotated[
         float, Between(0, _YEAR_SECONDS), "how many calls of a kind each vault takes before it answers 429; 0: all"
     ] = 0.0
+    authority_unavailable: Annotated[bool, "the token endpoint answers 503 to everybody"] = False
+    tokens_per_10_seconds: Annotated[
+        float, Between(0, _YEAR_SECONDS), "how many token requests a tenant makes before it is answered 429"
+    ] = 0.0
     cluster_skew_seconds: Annotated[
         float, Between(-_YEAR_SECONDS, _YEAR_SECONDS), "how far the cluster's clock is ahead of the clouds'"
     ] = 0.0
