@@ -3,9 +3,11 @@
 NMI runs from the manifests, as an ordinary DaemonSet; its own rules lead pods to it.
 """
 
+import asyncio
 import json
 import shutil
 import textwrap
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,11 @@ import yaml
 from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.demo.client import Operator
 from podpass.lab.environment import LabPaths
-from tests.journeys.test_managed_clusters import Clusters
+from tests.journeys.test_managed_clusters import VERSION, Clusters
 from tests.running_lab import RunningLab
 
 DEPLOY = Path(__file__).parents[2] / "deploy/pod-identity"
+OPERATOR_ROLE = "f1a07417-d97a-45cb-824c-7a7467783830"
 IDENTITIES, COMPUTE = "2023-01-31", "2024-07-01"
 TOKEN = textwrap.dedent(
     """
@@ -56,9 +59,13 @@ class Pods(Clusters):
 
     identities: Mapping[str, Mapping[str, Any]]
 
+    def __init__(self, lab: RunningLab, directory: Path, *, cluster: str = "red") -> None:
+        super().__init__(lab, directory)
+        self.cluster = cluster
+
     @property
     def scale_sets(self) -> str:
-        group = self.group.replace("/resourceGroups/shop", "/resourceGroups/MC_shop_red_westeurope")
+        group = self.group.replace("/resourceGroups/shop", f"/resourceGroups/MC_shop_{self.cluster}_westeurope")
         return f"{group}/providers/Microsoft.Compute/virtualMachineScaleSets"
 
     def make_identities(self, *names: str) -> None:
@@ -81,6 +88,50 @@ class Pods(Clusters):
 
         return self.lab.operate(work)
 
+    def register_feature(self) -> None:
+        features = f"{self.group.partition('/resourceGroups')[0]}/providers/Microsoft.Features"
+        path = f"{features}/providers/Microsoft.ContainerService/features"
+
+        async def work(operator: Operator) -> None:
+            await operator.arm("POST", f"{path}/EnablePodIdentityPreview/register", "2021-07-01")
+            async with asyncio.timeout(30):
+                while True:
+                    found = await operator.arm("GET", f"{path}/EnablePodIdentityPreview", "2021-07-01")
+                    if found["properties"]["state"] == "Registered":
+                        return
+                    await asyncio.sleep(0.1)
+
+        self.lab.operate(work)
+
+    def let_assign(self, name: str, principal_id: str) -> None:
+        """Make the cluster *Managed Identity Operator* of an identity, as `az aks pod-identity add` does."""
+        subscription = self.group.partition("/resourceGroups")[0]
+        role = f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{OPERATOR_ROLE}"
+        place = f"{self.identities[name]['id']}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+        properties = {"roleDefinitionId": role, "principalId": principal_id, "principalType": "ServicePrincipal"}
+
+        async def work(operator: Operator) -> None:
+            await operator.arm("PUT", place, "2022-04-01", {"properties": properties})
+
+        self.lab.operate(work)
+
+    def profile(self, *, enabled: bool = True, **more: Any) -> dict[str, Any]:
+        """Put the cluster with this profile, as the clients do; its properties once that has ended."""
+
+        async def work(operator: Operator) -> dict[str, Any]:
+            found = await operator.arm("GET", self.path(self.cluster), VERSION)
+            found["properties"]["podIdentityProfile"] = {"enabled": enabled, **more}
+            await operator.arm("PUT", self.path(self.cluster), VERSION, found)
+            properties: dict[str, Any] = (await self.ended(operator, self.cluster))["properties"]
+            return properties
+
+        return self.lab.operate(work)
+
+    def named(self) -> set[str]:
+        """The objects of pod identity that are there."""
+        kinds = "azureidentity,azureidentitybinding,azurepodidentityexception"
+        return set(self.kubectl(self.cluster, "get", kinds, "-A", "-o", "name").split())
+
     def client_id(self, name: str) -> str:
         return str(self.identities[name]["properties"]["clientId"])
 
@@ -94,11 +145,11 @@ class Pods(Clusters):
     def apply(self, *documents: dict[str, Any]) -> None:
         path = self.directory / "applied.yaml"
         path.write_text(yaml.safe_dump_all(documents))
-        self.kubectl("red", "apply", "-f", str(path))
+        self.kubectl(self.cluster, "apply", "-f", str(path))
 
     def run(self, name: str, *command: str, labels: Mapping[str, str] | None = None, **options: Any) -> str:
         """What a pod printed that ran to its end."""
-        image = options.pop("image", "python:3")
+        image, namespace = options.pop("image", "python:3"), options.pop("namespace", "default")
         spec = {
             "restartPolicy": "Never",
             "terminationGracePeriodSeconds": 0,
@@ -109,16 +160,17 @@ class Pods(Clusters):
             {
                 "apiVersion": "v1",
                 "kind": "Pod",
-                "metadata": {"name": name, "namespace": "default", "labels": dict(labels or {})},
+                "metadata": {"name": name, "namespace": namespace, "labels": dict(labels or {})},
                 "spec": spec,
             }
         )
-        self.kubectl("red", "wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s")
-        return self.kubectl("red", "logs", name).strip()
+        until = ["--for=jsonpath={.status.phase}=Succeeded", "--timeout=60s"]
+        self.kubectl(self.cluster, "-n", namespace, "wait", f"pod/{name}", *until)
+        return self.kubectl(self.cluster, "-n", namespace, "logs", name).strip()
 
-    def token(self, name: str, labels: Mapping[str, str], **named: Any) -> str:
+    def token(self, name: str, labels: Mapping[str, str], *, namespace: str = "default", **named: Any) -> str:
         """The client id in the token that a pod with *labels* gets, or the refusal."""
-        return self.run(name, "python", "-c", TOKEN, json.dumps(named), labels=labels)
+        return self.run(name, "python", "-c", TOKEN, json.dumps(named), labels=labels, namespace=namespace)
 
 
 def _object(kind: str, name: str, namespace: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,6 +190,29 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
         if shutil.which("iptables", path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
             pytest.skip("NMI needs iptables, which this machine lacks: install the package iptables")
         yield found
+    finally:
+        stop(paths)
+        delete(paths)
+
+
+def test_as_plain_processes_pods_get_none_and_are_told_so(tmp_path: Path) -> None:
+    paths = LabPaths.of("plain", home=tmp_path)
+    start(paths, home=tmp_path, runtime="plain")
+    try:
+        pods = Pods(RunningLab(paths, tmp_path), tmp_path)
+        pods.make("red")
+        pods.kubeconfig("red")
+        pods.register_feature()
+        assert pods.profile()["provisioningState"] == "Succeeded"
+        notes = pods.lab.control.status()["notes"]
+        assert [note for note in notes if "pods get no pod identity: as plain processes" in note]
+        reason = "{.items[*].status.containerStatuses[*].state.waiting.message}"
+        pods.kubectl(
+            *("red", "-n", "kube-system", "wait", "pod", "--all", "--timeout=60s"),
+            "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=CreateContainerError",
+        )
+        said = pods.kubectl("red", "-n", "kube-system", "get", "pods", "-o", f"jsonpath={reason}")
+        assert "it needs the sandbox" in said
     finally:
         stop(paths)
         delete(paths)
@@ -216,3 +291,48 @@ def test_a_pod_under_an_exception_reaches_the_metadata_service_itself(nmi: Pods)
     assert nmi.token("excepted", {"app": "trusted"}, client_id=nmi.client_id("orders")) == nmi.client_id("orders")
     said = json.loads(nmi.run("tenant", "python", "-c", ONCE, "/metadata/identity/info?api-version=2018-02-01"))
     assert said == {"tenantId": nmi.lab.endpoints.tenant_id}
+
+
+def test_the_addon_makes_what_the_profile_says_and_keeps_it(lab: RunningLab) -> None:
+    pods = Pods(lab, lab.home, cluster="blue")
+    made = pods.make("blue")["blue"]
+    pods.make_identities("orders")
+    pods.kubeconfig("blue")
+    pods.register_feature()
+    pods.let_assign("orders", made["identity"]["principalId"])
+    assert pods.profile()["provisioningState"] == "Succeeded"
+    selected = {"bindingSelector": "web"}
+    entry = {"name": "vote", "namespace": "shop", "identity": {"resourceId": pods.identities["orders"]["id"]}}
+    exception = {"name": "trusted", "namespace": "shop", "podLabels": {"app": "trusted"}}
+    found = pods.profile(userAssignedIdentities=[entry | selected], userAssignedIdentityExceptions=[exception])
+    assert found["podIdentityProfile"]["userAssignedIdentities"][0]["provisioningState"] == "Assigned"
+    pods.kubectl("blue", "-n", "kube-system", "rollout", "status", "daemonset", "nmi", "--timeout=80s")
+    assert pods.named() == {
+        "azureidentity.aadpodidentity.k8s.io/vote",
+        "azureidentitybinding.aadpodidentity.k8s.io/vote-binding",
+        "azurepodidentityexception.aadpodidentity.k8s.io/trusted",
+        "azurepodidentityexception.aadpodidentity.k8s.io/aks-addon-exception",
+    }
+    labels = {"aadpodidbinding": "web"}
+    assert pods.token("voter", labels, namespace="shop") == pods.client_id("orders")
+    # What people change or delete by hand comes back.
+    pods.kubectl("blue", "-n", "shop", "delete", "azureidentity", "vote")
+    change = '{"spec":{"selector":"mine"}}'
+    pods.kubectl("blue", "-n", "shop", "patch", "azureidentitybinding", "vote-binding", "--type=merge", "-p", change)
+    options = ["--for=jsonpath={.spec.selector}=web", "--timeout=30s"]
+    pods.kubectl("blue", "-n", "shop", "wait", "azureidentitybinding/vote-binding", *options)
+    options = ["--for=jsonpath={.spec.type}=0", "--timeout=30s"]
+    pods.kubectl("blue", "-n", "shop", "wait", "--for=create", "azureidentity/vote", "--timeout=30s")
+    pods.kubectl("blue", "-n", "shop", "wait", "azureidentity/vote", *options)
+    # It goes on after a restart, and is as before in between.
+    stop(lab.paths)
+    start(lab.paths, home=lab.home)
+    pods.kubectl("blue", "-n", "shop", "delete", "azureidentitybinding", "vote-binding")
+    pods.kubectl("blue", "-n", "shop", "wait", "--for=create", "azureidentitybinding/vote-binding", "--timeout=30s")
+    # An entry that goes takes its objects along, the add-on all that is its own.
+    pods.profile(userAssignedIdentities=[], userAssignedIdentityExceptions=[exception])
+    assert {name.partition("/")[2] for name in pods.named()} == {"trusted", "aks-addon-exception"}
+    pods.profile(enabled=False)
+    assert pods.kubectl("blue", "get", "crd", "-o", "name") == ""
+    assert pods.kubectl("blue", "-n", "kube-system", "get", "daemonset", "-o", "name") == ""
+    assert pods.kubectl("blue", "get", "namespace", "shop", "-o", "name") == "namespace/shop\n"

@@ -1,10 +1,11 @@
 """An embedded cluster, whole: the API server on its doors, the controllers, the webhook, the nodes."""
 
 import asyncio
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from podpass.kube.client import Client
 from podpass.kube.config import Access, StaticToken
@@ -21,6 +22,7 @@ from podpass.lab.journal import within
 from podpass.lab.kubeconfigs import kubeconfig
 from podpass.lab.listeners import LOOPBACK, port_of
 from podpass.lab.node.addresses import API_ADDRESS, API_PORT, DOORS, NodeNetwork
+from podpass.lab.node.driver import tool_path
 from podpass.lab.node.images import Catalogue
 from podpass.lab.node.images.kept import Kept
 from podpass.lab.node.loop import Node
@@ -32,6 +34,9 @@ from podpass.lab.scheduler.loop import Scheduler
 from podpass.lab.services.loop import ServiceLoop
 from podpass.lab.supervision import Supervision
 from podpass.lab.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from podpass.lab.pod_identity.addon import PodIdentity
 from podpass.serving.asgi import App, Receive, Scope, Send
 from podpass.serving.server import serving
 
@@ -73,6 +78,7 @@ class EmbeddedCluster:
         self._kept_nodes, self._keep_nodes = nodes, keep_nodes
         self._nodes: Nodes | None = None
         self._services: ServiceLoop | None = None
+        self._pod_identity: PodIdentity | None = None
         self._of_nodes = AsyncExitStack()
         self._node_clients: dict[str, Client] = {}
         """What the nodes call with; one that is switched on again has its former one."""
@@ -194,7 +200,21 @@ class EmbeddedCluster:
                 "the nodes share this machine's network, as their pods are plain processes: 127.0.0.1 is the address"
                 " of every node and pod, and a port is there once for all of them"
             )
+        if self._pod_identity is not None and self._pod_identity.is_wanted:
+            notes += self._pod_identity_notes()
         return notes
+
+    def _pod_identity_notes(self) -> list[str]:
+        if self._opened.runtime.kind == "plain":
+            return [
+                "pods get no pod identity: as plain processes they have no network of their own, by which NMI could"
+                " tell one from another"
+            ]
+        if shutil.which("iptables", path=tool_path()) is None:
+            return [
+                "pods get no pod identity: NMI needs iptables, which this machine lacks: install the package iptables"
+            ]
+        return []
 
     @property
     def nodes(self) -> NodeSet:
@@ -212,7 +232,7 @@ class EmbeddedCluster:
         scheduler = Scheduler(await self._client(self._cluster.token_of_scheduler()), lab.clock)
         # Entered after the clients, so that the loops end before what they call with. Nodes come and go.
         await lab.stack.enter_async_context(self._of_nodes)
-        supervision = Supervision(lab.log)
+        supervision = self._supervision = Supervision(lab.log)
         webhook = self.webhook = EmbeddedWebhook(lab, kube, supervision, tenant_id=tenant_id)
         lab.stack.push_async_callback(webhook.close)
         await lab.stack.enter_async_context(supervision)
@@ -238,6 +258,26 @@ class EmbeddedCluster:
             for node in started:
                 await node.ready.wait()
         return supervision
+
+    def keep_pod_identity(self, profile: Mapping[str, Any] | None) -> None:
+        """Keep the objects of *profile*, which were made before this start, as they are to be."""
+        if profile is not None:
+            self._made_pod_identity().keep(profile)
+
+    async def use_pod_identity(self, profile: Mapping[str, Any] | None) -> None:
+        """Make the cluster's objects of pod identity those of *profile*, from now on; None takes all away.
+
+        Raises ApiError, Unreachable, TimeoutError.
+        """
+        await self._made_pod_identity().use(profile)
+
+    def _made_pod_identity(self) -> "PodIdentity":
+        # Few clusters need it.
+        from podpass.lab.pod_identity.addon import PodIdentity
+
+        if self._pod_identity is None:
+            self._pod_identity = PodIdentity(self.kube, self._supervision)
+        return self._pod_identity
 
     @property
     def keys(self) -> SigningKeys:

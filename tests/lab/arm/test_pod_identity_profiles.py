@@ -38,10 +38,11 @@ async def enabled(world: World, host: ClusterHost) -> str:
     return str(found["identity"]["principalId"])
 
 
-async def keep(world: World, **profile: Any) -> Reply:
-    """Send the profile in the whole object, and let time pass."""
+async def keep(world: World, host: ClusterHost, **profile: Any) -> Reply:
+    """Send the profile in the whole object, and let time pass and the host do what it means for the cluster."""
     answer = await update(world, podIdentityProfile={"enabled": True, **profile})
     world.clock.advance(5)
+    host.settle()
     return answer
 
 
@@ -73,9 +74,9 @@ async def test_kubenet_needs_consent(world: World, host: ClusterHost) -> None:
     )
     await create(world, host, networkProfile=kubenet)
     assert (await update(world, podIdentityProfile={"enabled": True})).status == 400
-    assert (await keep(world, allowNetworkPluginKubenet=True)).status == 200
+    assert (await keep(world, host, allowNetworkPluginKubenet=True)).status == 200
     # Consent is remembered.
-    assert (await keep(world)).status == 200
+    assert (await keep(world, host)).status == 200
     assert await profile(world) == {"enabled": True, "allowNetworkPluginKubenet": True}
 
 
@@ -106,7 +107,7 @@ async def test_identities_come_after_the_cluster(world: World, host: ClusterHost
 async def test_an_identity_that_the_cluster_may_assign_is_on_every_scale_set(world: World, host: ClusterHost) -> None:
     identity, principal = world.identity("vote"), await enabled(world, host)
     world.arm.seed.put_role_assignment(identity.id, "Managed Identity Operator", principal)
-    answer = await keep(world, userAssignedIdentities=[entry(identity, bindingSelector="votes")])
+    answer = await keep(world, host, userAssignedIdentities=[entry(identity, bindingSelector="votes")])
     assert (await follow(world, answer))["status"] == "Succeeded"
     (shown,) = (await profile(world))["userAssignedIdentities"]
     assert shown == {
@@ -126,7 +127,7 @@ async def test_an_identity_that_the_cluster_may_assign_is_on_every_scale_set(wor
     scale_sets = (await world.call("GET", SCALE_SETS)).body["value"]
     assert len(scale_sets) == 2
     assert all(identity.id in one["identity"]["userAssignedIdentities"] for one in scale_sets)
-    assert (await keep(world, userAssignedIdentities=[])).status == 200
+    assert (await keep(world, host, userAssignedIdentities=[])).status == 200
     scale_sets = (await world.call("GET", SCALE_SETS)).body["value"]
     assert not any(identity.id in one["identity"]["userAssignedIdentities"] for one in scale_sets)
     assert await profile(world) == {"enabled": True, "allowNetworkPluginKubenet": False}
@@ -134,7 +135,7 @@ async def test_an_identity_that_the_cluster_may_assign_is_on_every_scale_set(wor
 
 async def test_without_the_role_the_change_fails_until_it_is_given(world: World, host: ClusterHost) -> None:
     identity, principal = world.identity("vote"), await enabled(world, host)
-    answer = await keep(world, userAssignedIdentities=[entry(identity)])
+    answer = await keep(world, host, userAssignedIdentities=[entry(identity)])
     assert answer.status == 200
     ended = await follow(world, answer)
     assert (ended["status"], ended["error"]["code"]) == ("Failed", "PodIdentityAddonIdentitiesAssignmentError")
@@ -149,6 +150,7 @@ async def test_without_the_role_the_change_fails_until_it_is_given(world: World,
     world.arm.seed.put_role_assignment(identity.id, "Managed Identity Operator", principal)
     again = await update(world)
     world.clock.advance(5)
+    host.settle()
     assert (await follow(world, again))["status"] == "Succeeded"
     (shown,) = (await profile(world))["userAssignedIdentities"]
     assert shown["provisioningState"] == "Assigned"
@@ -157,23 +159,25 @@ async def test_without_the_role_the_change_fails_until_it_is_given(world: World,
 async def test_an_identity_that_was_deleted_keeps_its_entry_and_fails(world: World, host: ClusterHost) -> None:
     identity, principal = world.identity("vote"), await enabled(world, host)
     world.arm.seed.put_role_assignment(identity.id, "Managed Identity Operator", principal)
-    await keep(world, userAssignedIdentities=[entry(identity)])
+    await keep(world, host, userAssignedIdentities=[entry(identity)])
     await world.call("DELETE", identity.id)
     answer = await update(world)
     world.clock.advance(5)
+    host.settle()
     assert (await follow(world, answer))["error"]["code"] == "PodIdentityAddonIdentitiesAssignmentError"
-    assert (await keep(world, userAssignedIdentities=[])).status == 200
+    assert (await keep(world, host, userAssignedIdentities=[])).status == 200
     assert (await show(world))["properties"]["provisioningState"] == "Succeeded"
 
 
 async def test_what_is_not_named_is_kept_and_disabling_drops_all(world: World, host: ClusterHost) -> None:
     identity, principal = world.identity("vote"), await enabled(world, host)
     world.arm.seed.put_role_assignment(identity.id, "Managed Identity Operator", principal)
-    await keep(world, userAssignedIdentities=[entry(identity)], userAssignedIdentityExceptions=[exception()])
+    await keep(world, host, userAssignedIdentities=[entry(identity)], userAssignedIdentityExceptions=[exception()])
     before = await profile(world)
-    await keep(world)
+    await keep(world, host)
     assert await profile(world) == before
     await update(world, podIdentityProfile={"enabled": False})
+    host.settle()
     assert await profile(world) == {"enabled": False}
     (scale_set,) = (await world.call("GET", SCALE_SETS)).body["value"]
     assert identity.id not in scale_set["identity"]["userAssignedIdentities"]
@@ -183,7 +187,7 @@ async def test_an_entry_without_a_name_gets_one(world: World, host: ClusterHost)
     identity, principal = world.identity("Vote_1"), await enabled(world, host)
     world.arm.seed.put_role_assignment(identity.id, "Managed Identity Operator", principal)
     for _ in range(2):
-        await keep(world, userAssignedIdentities=[entry(identity, name="")])
+        await keep(world, host, userAssignedIdentities=[entry(identity, name="")])
         (shown,) = (await profile(world))["userAssignedIdentities"]
         assert shown["name"].startswith("vote-1-")
 
@@ -211,7 +215,7 @@ async def test_what_is_no_profile_is_refused(
     world.arm.seed.put_role_assignment(identity.id, "Managed Identity Operator", principal)
     ((member, changes),) = change.items()
     whole = entry(identity) if member == "userAssignedIdentities" else exception()
-    refused = await keep(world, **{member: [{**whole, **one} for one in changes]})
+    refused = await keep(world, host, **{member: [{**whole, **one} for one in changes]})
     assert (refused.status, refused.code) == (400, code), refused.body
     assert "userAssignedIdentities" not in await profile(world)
 
@@ -221,6 +225,7 @@ async def test_two_hundred_are_not_too_many(world: World, host: ClusterHost) -> 
     world.arm.seed.put_role_assignment(identity.id, "Managed Identity Operator", principal)
     answer = await keep(
         world,
+        host,
         userAssignedIdentities=[entry(identity, name=f"i{n}") for n in range(200)],
         userAssignedIdentityExceptions=[exception(name=f"e{n}") for n in range(200)],
     )

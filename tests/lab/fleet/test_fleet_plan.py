@@ -15,6 +15,7 @@ from podpass.lab.fleet.plan import (
     Rotate,
     Start,
     Stop,
+    UsePodIdentity,
     UseWebhook,
     Withdraw,
     after,
@@ -35,6 +36,7 @@ CLUSTER = HostedCluster(
 AS_WANTED = Applied.at_first(CLUSTER)
 STOPPED = replace(CLUSTER, running=False)
 LEAVING = replace(CLUSTER, leaving=True)
+PROFILE = {"enabled": True}
 NOW = 1_000_000.0
 
 
@@ -55,6 +57,15 @@ NOW = 1_000_000.0
         ),
         pytest.param(
             replace(CLUSTER, workload_identity=False), AS_WANTED, True, [UseWebhook(False)], id="without-tokens"
+        ),
+        pytest.param(
+            replace(CLUSTER, pod_identity=PROFILE), AS_WANTED, True, [UsePodIdentity(PROFILE)], id="pod-identity"
+        ),
+        pytest.param(
+            CLUSTER, replace(AS_WANTED, pod_identity=PROFILE), True, [UsePodIdentity(None)], id="without-pod-identity"
+        ),
+        pytest.param(
+            replace(CLUSTER, pod_identity=PROFILE), replace(AS_WANTED, pod_identity=PROFILE), True, [], id="has-them"
         ),
         pytest.param(replace(CLUSTER, key_generation=1), AS_WANTED, True, [Rotate(1)], id="rotation"),
         pytest.param(replace(CLUSTER, key_generation=2), AS_WANTED, True, [Rotate(1), Rotate(2)], id="two-rotations"),

@@ -113,3 +113,9 @@ async def test_what_can_not_start(plain, pod, image, output, volume, argv, mount
     with pytest.raises(CannotStart, match=message):
         await run(plain, made, output)
     await output.text()
+
+
+async def test_what_would_change_this_machine_s_network_is_not_started(plain, pod, image, output) -> None:
+    made = process(pod, image, "sh", "-c", "exit 0", capabilities=("CAP_NET_ADMIN",))
+    with pytest.raises(CannotStart, match="it needs the sandbox"):
+        await run(plain, made, output)

@@ -4,9 +4,9 @@ Resource Manager keeps what is wanted; the host makes it so, at its own pace and
 cluster has settled. Neither calls the other within a transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +25,8 @@ class HostedCluster:
     node_count: int
     workload_identity: bool
     """Whether the webhook that projects tokens into labelled pods is installed."""
+    pod_identity: Mapping[str, Any] | None = None
+    """The profile of pod identities as Resource Manager shows it; None where the add-on is not installed."""
     key_generation: int = 0
     """Raised by each rotation of the keys that sign service account tokens."""
     running: bool = True

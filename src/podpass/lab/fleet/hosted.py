@@ -16,7 +16,19 @@ from podpass.lab.fleet.doors import Doors
 from podpass.lab.fleet.kept import AppliedRecords
 from podpass.lab.fleet.machines import Cloud, Machines
 from podpass.lab.fleet.nodes import resize
-from podpass.lab.fleet.plan import Action, Applied, Remove, Resize, Rotate, Start, Stop, UseWebhook, Withdraw, after
+from podpass.lab.fleet.plan import (
+    Action,
+    Applied,
+    Remove,
+    Resize,
+    Rotate,
+    Start,
+    Stop,
+    UsePodIdentity,
+    UseWebhook,
+    Withdraw,
+    after,
+)
 from podpass.lab.journal import within
 from podpass.lab.listeners import PodSockets, bind_cluster
 from podpass.lab.node.addresses import API_ADDRESS, DOORS
@@ -38,6 +50,8 @@ async def change(embedded: EmbeddedCluster, action: Action, guid: str, records: 
             await embedded.webhook.ready()
         case UseWebhook(False):
             await embedded.webhook.end()
+        case UsePodIdentity(profile):
+            await embedded.use_pod_identity(profile)
         case Rotate():
             await keys.rotate(embedded.keys, applied, lambda begun: records.put(guid, begun))
             await embedded.webhook.renew_token()
@@ -142,6 +156,7 @@ class Hosted:
                 )
             )
             await embedded.start(cluster.tenant_id)
+            embedded.keep_pod_identity(applied.pod_identity)
             stack.push_async_callback(embedded.close_watches)
             self._doors.open(cluster, embedded)
             stack.callback(self._doors.close, cluster)

@@ -41,6 +41,8 @@ class Own:
             # It was there before Resource Manager heard of it.
             seen = Applied(node_count=nodes_of(cluster), workload_identity=True, key_generation=cluster.key_generation)
             self._records.put(cluster.guid, seen)
+        elif kept := self._records.get(cluster.guid):
+            embedded.keep_pod_identity(kept.pod_identity)
         doors.open(cluster, embedded)
 
     @property

@@ -1,6 +1,8 @@
 """What is to be done to one managed cluster, so that it is as it is wanted. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from podpass.lab.arm.hosting import HostedCluster
 
@@ -17,6 +19,8 @@ class Applied:
     node_count: int
     workload_identity: bool
     key_generation: int
+    pod_identity: dict[str, Any] | None = None
+    """The profile whose objects are there."""
     older_key_until: float = 0.0
     """When the key before the present one is withdrawn, in seconds since the epoch; 0 where there is none."""
     rotating: str = ""
@@ -67,6 +71,17 @@ class UseWebhook:
 
 
 @dataclass(frozen=True, slots=True)
+class UsePodIdentity:
+    profile: Mapping[str, Any] | None
+
+    def __str__(self) -> str:
+        if self.profile is None:
+            return "take pod identity away"
+        count = len(self.profile.get("userAssignedIdentities") or ())
+        return f"give pods the identities of {count} {'entry' if count == 1 else 'entries'}"
+
+
+@dataclass(frozen=True, slots=True)
 class Rotate:
     generation: int
 
@@ -80,7 +95,7 @@ class Withdraw:
         return "withdraw the older key of tokens"
 
 
-Action = Start | Stop | Remove | Resize | UseWebhook | Rotate | Withdraw
+Action = Start | Stop | Remove | Resize | UseWebhook | UsePodIdentity | Rotate | Withdraw
 
 
 def plan(wanted: HostedCluster, applied: Applied | None, *, runs: bool, now: float) -> list[Action]:
@@ -102,6 +117,8 @@ def plan(wanted: HostedCluster, applied: Applied | None, *, runs: bool, now: flo
     actions += [Rotate(generation) for generation in rotations]
     if applied.workload_identity != wanted.workload_identity:
         actions.append(UseWebhook(wanted.workload_identity))
+    if applied.pod_identity != wanted.pod_identity:
+        actions.append(UsePodIdentity(wanted.pod_identity))
     if applied.node_count != nodes_of(wanted):
         actions.append(Resize(nodes_of(wanted)))
     return actions
@@ -114,6 +131,8 @@ def after(applied: Applied, action: Action, *, now: float) -> Applied:
             return replace(applied, node_count=nodes)
         case UseWebhook(wanted):
             return replace(applied, workload_identity=wanted)
+        case UsePodIdentity(profile):
+            return replace(applied, pod_identity=None if profile is None else dict(profile))
         case Rotate(generation):
             return replace(applied, key_generation=generation, older_key_until=now + OVERLAP_SECONDS, rotating="")
         case Withdraw():

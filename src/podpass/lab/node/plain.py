@@ -87,6 +87,13 @@ class PlainRuntime(FabricRuntime):
                 "CreateContainerError",
                 f"image {process.image.reference} has a root of its own, which needs the sandbox",
             )
+        if "CAP_NET_ADMIN" in process.capabilities:
+            # Its node's network is this machine's: rules made there would lead this machine's own programs astray.
+            raise CannotStart(
+                "CreateContainerError",
+                "the container wants to change its node's network (NET_ADMIN), which is this machine's where pods are"
+                " plain processes: it needs the sandbox",
+            )
         root = _root(process)
         _lay_out(root, process.mounts)
         environment, directory = self._surroundings(process)

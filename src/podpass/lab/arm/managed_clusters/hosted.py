@@ -177,6 +177,7 @@ def _wanted(estate: Estate, resource: Resource) -> HostedCluster:
     tenant_id, guid = estate.subscription_of(resource).tenant_id, resource.hidden["guid"]
     properties = resource.properties
     security = properties["securityProfile"].get("workloadIdentity") or {}
+    profile = properties.get("podIdentityProfile") or {}
     return HostedCluster(
         guid=guid,
         resource_id=resource.id,
@@ -187,6 +188,7 @@ def _wanted(estate: Estate, resource: Resource) -> HostedCluster:
         fqdn=properties["fqdn"],
         node_count=sum(pool["count"] for pool in _pools(resource)),
         workload_identity=bool(security.get("enabled")),
+        pod_identity=profile if profile.get("enabled") else None,
         key_generation=resource.hidden["key_generation"],
         running=properties["powerState"]["code"] == "Running",
     )

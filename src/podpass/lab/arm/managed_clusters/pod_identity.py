@@ -1,6 +1,6 @@
 """The profile of pod identities: what it may say, and whether the cluster may assign what it names.
 
-The objects that it stands for in the cluster are not made here.
+The objects that it stands for in the cluster are made by whoever runs it.
 Contract: pod identity, sections 6, 6.1 and 6.2; walkthroughs, W2.2, W3.1, W3.5 and W3.8.
 """
 
