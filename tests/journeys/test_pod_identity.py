@@ -18,7 +18,7 @@ import yaml
 from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.demo.client import Operator
 from podpass.lab.environment import LabPaths
-from tests.journeys.test_managed_clusters import VERSION, Clusters
+from tests.journeys.test_fleet_journey import VERSION, Clusters
 from tests.running_lab import RunningLab
 
 DEPLOY = Path(__file__).parents[2] / "deploy/pod-identity"

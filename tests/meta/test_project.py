@@ -101,7 +101,8 @@ def test_the_wheel_holds_the_package_its_data_and_nothing_else(wheel: Path) -> N
         if path.is_file()
         if "__pycache__" not in path.parts
     }
-    assert inside == source
+    manifests = {f"podpass/podidentity/manifests/{path.name}" for path in (ROOT / "deploy/pod-identity").iterdir()}
+    assert inside == source | manifests
     assert "podpass/py.typed" in inside
 
 
