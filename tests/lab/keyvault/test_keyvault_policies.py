@@ -204,6 +204,17 @@ async def test_a_certificate_is_renewed_at_four_fifths_of_its_life(shop: Shop) -
     assert told(shop) == ["certificate a"]
 
 
+async def test_a_certificate_that_was_restored_is_renewed_as_before(shop: Shop) -> None:
+    await shop("POST", "certificates/a/create", {"policy": SELF_SIGNED})
+    blob = (await shop("POST", "certificates/a/backup")).body
+    await shop("DELETE", "certificates/a")
+    await shop("DELETE", "deletedcertificates/a")
+    assert shop.world.store.items("keyvault", "due") == []
+    assert (await shop("POST", "certificates/restore", blob)).status == 200
+    shop.world.clock.advance(330 * DAY)
+    assert len(await versions(shop, "certificates/a")) == 2
+
+
 async def test_contacts_are_told_of_a_certificate_that_is_not_renewed(shop: Shop) -> None:
     await shop("PUT", "certificates/contacts", {"contacts": [{"email": "ops@shop.example"}]})
     action = {"trigger": {"days_before_expiry": 30}, "action": {"action_type": "EmailContacts"}}

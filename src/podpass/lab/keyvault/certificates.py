@@ -48,10 +48,8 @@ from podpass.lab.store import Store
 
 _REPLANNED = frozenset(
     (
-        CertificateOperation.CREATE,
         CertificateOperation.IMPORT,
         CertificateOperation.MERGE,
-        CertificateOperation.UPDATE,
         CertificateOperation.UPDATE_POLICY,
         CertificateOperation.DELETE,
         CertificateOperation.RECOVER,
@@ -363,7 +361,9 @@ class Certificates(Objects[CertificateBody]):
                 body = shelf.get(vault, name, present.version).body
                 shelf.change(vault, name, present.version, updated(body, attributes, wanted.tags, now=now))
             body = updated(present.body, attributes, wanted.tags, now=now)
-            return self.shelf.change(vault, name, present.version, body)
+            changed = self.shelf.change(vault, name, present.version, body)
+            self._renewals.plan(vault, name)
+            return changed
 
     def policy(self, vault: Vault, name: str) -> Policy | None:
         """The policy of a certificate, without the times that the service adds."""
@@ -414,6 +414,7 @@ class Certificates(Objects[CertificateBody]):
                 if shelf.restore(given.vault, blob).name != restored.name:
                     raise errors.bad_parameter("The backup blob holds objects of several names.")
             self._records.keep_policy(given.vault, restored.name, backup.policy)
+            self._renewals.plan(given.vault, restored.name)
         return Result(self.bundle(restored, given))
 
     # Policies and operations
