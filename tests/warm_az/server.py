@@ -68,6 +68,8 @@ def run(asked: socket.socket, command: dict, files: list[int]) -> None:
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
+    # Modules of az that took the server's own streams when they were imported write to those; the files are the same.
+    streams = [sys.stdout, sys.stderr]
     for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         setattr(sys, stream, open(("stdin", "stdout", "stderr").index(stream), mode, closefd=False))  # noqa: SIM115
     os.chdir(command["directory"])
@@ -81,7 +83,7 @@ def run(asked: socket.socket, command: dict, files: list[int]) -> None:
     except SystemExit as ended:
         code = 0 if ended.code is None else ended.code
     finally:
-        for stream in (sys.stdout, sys.stderr):
+        for stream in (*streams, sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
                 stream.flush()
         asked.sendall(str(code if isinstance(code, int) else 1).encode())
