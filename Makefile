@@ -22,7 +22,7 @@ test: $(READY) ## Run the tests
 	@$(BIN)/pytest -q -n auto --dist worksteal
 
 test-az: $(READY) ## Run the tests that need the stock Azure CLI; gets it first
-	@scripts/az && $(BIN)/pytest -q -n auto --dist worksteal -m az
+	@scripts/az && $(BIN)/pytest -q -n auto --dist worksteal -m az tests/az tests/walkthroughs tests/meta
 
 record-az: $(READY) ## Take down anew what the stock Azure CLI sends, for the tests that replay it
 	@scripts/az && PODPASS_RECORD=1 $(BIN)/pytest -q tests/az/test_az_recorded.py
