@@ -23,6 +23,7 @@ from tests.running_lab import RunningLab
 
 DEPLOY = Path(__file__).parents[2] / "deploy/pod-identity"
 OPERATOR_ROLE = "f1a07417-d97a-45cb-824c-7a7467783830"
+MACHINE_CONTRIBUTOR = "9980e02c-c2be-4d73-94e8-173b1dc7cf3c"
 IDENTITIES, COMPUTE = "2023-01-31", "2024-07-01"
 TOKEN = textwrap.dedent(
     """
@@ -105,9 +106,12 @@ class Pods(Clusters):
 
     def let_assign(self, name: str, principal_id: str) -> None:
         """Make the cluster *Managed Identity Operator* of an identity, as `az aks pod-identity add` does."""
+        self.give_role(OPERATOR_ROLE, self.identities[name]["id"], principal_id)
+
+    def give_role(self, role: str, scope: str, principal_id: str) -> None:
         subscription = self.group.partition("/resourceGroups")[0]
-        role = f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{OPERATOR_ROLE}"
-        place = f"{self.identities[name]['id']}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
+        role = f"{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"
+        place = f"{scope}/providers/Microsoft.Authorization/roleAssignments/{uuid.uuid4()}"
         properties = {"roleDefinitionId": role, "principalId": principal_id, "principalType": "ServicePrincipal"}
 
         async def work(operator: Operator) -> None:
@@ -336,3 +340,31 @@ def test_the_addon_makes_what_the_profile_says_and_keeps_it(lab: RunningLab) -> 
     assert pods.kubectl("blue", "get", "crd", "-o", "name") == ""
     assert pods.kubectl("blue", "-n", "kube-system", "get", "daemonset", "-o", "name") == ""
     assert pods.kubectl("blue", "get", "namespace", "shop", "-o", "name") == "namespace/shop\n"
+
+
+def test_mic_assigns_in_standard_mode(lab: RunningLab) -> None:
+    pods = Pods(lab, lab.home, cluster="green")
+    kubelet = pods.make("green")["green"]["properties"]["identityProfile"]["kubeletidentity"]
+    pods.kubeconfig("green")
+    pods.make_identities("orders")
+    pods.let_assign("orders", kubelet["objectId"])
+    pods.give_role(MACHINE_CONTRIBUTOR, pods.scale_sets.partition("/providers")[0], kubelet["objectId"])
+    for name in ("00-crds.yaml", "10-nmi-rbac.yaml", "60-nmi-standard.yaml", "40-mic-rbac.yaml", "50-mic.yaml"):
+        pods.kubectl("green", "apply", "-f", str(DEPLOY / name))
+    pods.bind("orders", "web")
+    for workload in ("daemonset/nmi", "deployment/mic"):
+        pods.kubectl("green", "-n", "kube-system", "rollout", "status", workload, "--timeout=80s")
+    assert pods.token("web", {"aadpodidbinding": "web"}) == pods.client_id("orders")
+    # With its last pod the identity leaves the scale set.
+    pods.kubectl("green", "delete", "pod", "web")
+
+    async def identities(operator: Operator) -> set[str]:
+        async with asyncio.timeout(60):
+            while True:
+                (found,) = (await operator.arm("GET", pods.scale_sets, COMPUTE))["value"]
+                assigned = {name.rpartition("/")[2] for name in found["identity"]["userAssignedIdentities"]}
+                if "orders" not in assigned:
+                    return assigned
+                await asyncio.sleep(0.2)
+
+    assert lab.operate(identities) == {"green-agentpool"}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from podpass.importing import for_good, without_system_roots
+from podpass.importing import for_good
 
 app = App(name="mic", help="The controller of pod identity, for any cluster.", help_format="markdown")
 
@@ -84,7 +84,7 @@ def mic(
     log_level:
         info, debug, trace or all.
     """
-    with for_good(), without_system_roots():
+    with for_good():
         from podpass.kube.lease import LeadershipLost
         from podpass.mic.process import run_process
         from podpass.mic.settings import Settings

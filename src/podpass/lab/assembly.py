@@ -6,7 +6,7 @@ The same class runs in the daemon of `podpass lab up`, in users' tests, and in o
 import asyncio
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -453,10 +453,13 @@ class Lab:
         def machines(guid: str) -> Sequence[str]:
             return self._arm.hosted.machines(guid)
 
+        def config(guid: str) -> Mapping[str, Any]:
+            return self._arm.hosted.cloud_config(guid)
+
         def metadata(machine: str) -> App:
             return self._instance("pod", self._entra, lambda: self._arm.machine(machine))
 
-        return Cloud(machines=machines, metadata=metadata)
+        return Cloud(machines=machines, config=config, metadata=metadata)
 
     def _instance(self, who: str, entra: Entra, machine: Callable[[], tuple[Resource, str] | None]) -> App:
         """The metadata service of *machine*, for *who*."""

@@ -4,9 +4,11 @@ Contract: pod identity, sections 3.8, 3.10 and 9 (17, 26).
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Any, Self
 
@@ -122,6 +124,7 @@ class Upstream:
                 data=dict(form),
                 headers={"User-Agent": self._user_agent, "Accept": "application/json"},
                 allow_redirects=False,
+                ssl=self._roots,
             ) as answer:
                 body = await _bounded(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -145,6 +148,14 @@ class Upstream:
                 raise NotReached(f"{self._base} gave no answer: {type(error).__name__}") from error
             async with answer:
                 yield Passed(answer.status, _handed_on(answer.headers), answer.content.iter_chunked(65_536))
+
+    @cached_property
+    def _roots(self) -> ssl.SSLContext:
+        """The machine's root certificates, read when a login service is asked for the first time.
+
+        NMI is started without them: most nodes have managed identities only, whose tokens come without TLS.
+        """
+        return ssl.create_default_context()
 
     @property
     def _opened(self) -> aiohttp.ClientSession:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from podpass.kube import objects
 from podpass.kube.client import Client
@@ -26,6 +27,8 @@ class Cloud:
 
     machines: Callable[[str], Sequence[str]]
     """From a cluster's guid to the resource ids of its machines."""
+    config: Callable[[str], Mapping[str, Any]]
+    """From a cluster's guid to what its nodes' `azure.json` says."""
     metadata: Callable[[str], App]
     """From a machine's resource id to its metadata service."""
 
@@ -69,7 +72,7 @@ class Machines:
                 app = self._cloud.metadata(found)
                 await stack.enter_async_context(serving(app, [bind_unix(path)], grace_seconds=_STOP_SECONDS))
                 stack.callback(path.unlink, missing_ok=True)
-            self._given[name] = VirtualMachine(found, path)
+            self._given[name] = VirtualMachine(found, path, self._cloud.config(self._guid))
             return self._given[name]
 
     def _socket(self, node: str) -> Path:

@@ -134,7 +134,7 @@ class Node:
     async def run(self) -> None:
         """Until cancelled; then every container is ended before this returns."""
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await asyncio.to_thread(furnish, self._directory / "root")
+        await asyncio.to_thread(furnish, self._directory / "root", self._virtual_machine)
         metadata = self._virtual_machine.metadata if self._virtual_machine else None
         await self._runtime.add_node(self._network, metadata=metadata)
         # Read before any pod can add to it.

@@ -1,7 +1,12 @@
 """The machine of the cloud that a node is, and the files that every node's machine has."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+from podpass.lab.private_files import replace_file
 
 _DIRECTORIES = ("run", "etc/default", "etc/kubernetes")
 
@@ -14,6 +19,9 @@ class VirtualMachine:
     metadata: Path | None
     """The unix socket on which its metadata service answers; None where its network can't be told from others."""
 
+    cloud_config: Mapping[str, Any] = field(default_factory=dict)
+    """What the node's programs use the cloud with: the content of `/etc/kubernetes/azure.json`."""
+
     @property
     def provider_id(self) -> str:
         """As the node names it to the cluster."""
@@ -24,7 +32,9 @@ def provider_id(resource_id: str) -> str:
     return f"azure://{resource_id}"
 
 
-def furnish(root: Path) -> None:
-    """Make what is on any node's disk, below *root*: the directories that its agents' hostPath volumes count on."""
+def furnish(root: Path, machine: VirtualMachine | None) -> None:
+    """Make what is on a node's disk, below *root*: the files and directories that hostPath volumes count on."""
     for directory in _DIRECTORIES:
         (root / directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+    if machine is not None and machine.cloud_config:
+        replace_file(root / "etc/kubernetes/azure.json", json.dumps(machine.cloud_config, indent=2).encode())

@@ -13,6 +13,7 @@ from podpass.lab.arm import compute, long_running
 from podpass.lab.arm.estate import DELETING, SERVICE, Estate, parsed_id
 from podpass.lab.arm.hosting import HostedCluster
 from podpass.lab.arm.managed_clusters import names, node_group
+from podpass.lab.arm.managed_clusters.identities import KUBELET
 from podpass.lab.arm.managed_clusters.names import TYPE
 from podpass.lab.arm.model import Resource
 
@@ -33,12 +34,35 @@ class Hosted:
 
     def machines(self, guid: str) -> list[str]:
         """The resource ids of the machines in the cluster's scale sets; none where it is not known."""
-        document = self._estate.store.get(SERVICE, _KIND, guid)
-        resource = self._resource(HostedCluster(**document["wanted"])) if document is not None else None
+        resource = self._known(guid)
         if resource is None:
             return []
         sets = [(node_group.scale_set_of(self._estate, resource, pool), pool["count"]) for pool in _pools(resource)]
         return [compute.instance_id(str(found), number) for found, count in sets for number in range(count)]
+
+    def cloud_config(self, guid: str) -> dict[str, Any]:
+        """What the cluster's nodes have in `azure.json`; nothing where it is not known."""
+        resource = self._known(guid)
+        if resource is None:
+            return {}
+        kubelet = (resource.properties.get("identityProfile") or {}).get(KUBELET) or {}
+        group = node_group.group_of(self._estate, resource)
+        return {
+            "cloud": "AzurePublicCloud",
+            "tenantId": self._estate.subscription_of(resource).tenant_id,
+            "subscriptionId": group.subscription,
+            "resourceGroup": group.group,
+            "location": resource.location,
+            "vmType": "vmss",
+            "aadClientId": "msi",
+            "aadClientSecret": "msi",
+            "useManagedIdentityExtension": True,
+            "userAssignedIdentityID": kubelet.get("clientId", ""),
+        }
+
+    def _known(self, guid: str) -> Resource | None:
+        document = self._estate.store.get(SERVICE, _KIND, guid)
+        return self._resource(HostedCluster(**document["wanted"])) if document is not None else None
 
     def settled(self, cluster: HostedCluster, *, refused: str = "") -> None:
         """*cluster* is as it was wanted, or gone; what has been wanted since makes it count for nothing."""
