@@ -569,6 +569,9 @@ def test_the_labs_own_cluster_stands_for_a_managed_one(tmp_path: Path) -> None:
         assert clusters.make("red", nodes=2)["red"]["properties"]["provisioningState"] == "Succeeded"
         assert len(clusters.kubectl("red", "get", "nodes", "-o", "name").split()) == 2
         assert len(lab.kubectl("get", "nodes", "-o", "name").split()) == 2
+        # Its nodes are machines of its scale set, as those of any managed cluster.
+        machines = lab.kubectl("get", "nodes", "-o", "jsonpath={.items[*].spec.providerID}").split()
+        assert [machine.rpartition("/")[2] for machine in machines] == ["0", "1"]
         assert lab.control.add_node()["name"] == "lab-node-3"
         clusters.make("blue", nodes=2)
         assert len(lab.kubectl("get", "nodes", "-o", "name").split()) == 3
