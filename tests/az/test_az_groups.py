@@ -50,7 +50,7 @@ def test_tags_are_set_merged_replaced_and_deleted(az: Shell) -> None:
 
 
 def test_resources_are_found_shown_tagged_and_deleted(az: Shell) -> None:
-    az("az group create -n things -l eastus")
+    az("az group create -n things -l norwayeast")
     kind = "--resource-type Microsoft.ManagedIdentity/userAssignedIdentities"
     made = az.json(f"az resource create -g things -n one {kind} --properties '{{}}'")
     assert made["properties"]["tenantId"] == az.lab.endpoints.tenant_id
@@ -58,7 +58,7 @@ def test_resources_are_found_shown_tagged_and_deleted(az: Shell) -> None:
     assert az.json("az resource list --tag kind=thing --query '[].id'") == [made["id"]]
     assert az.json("az resource list --tag kind --query '[].id'") == [made["id"]]
     assert az.json("az resource list -g things --query '[].name'") == ["one"]
-    assert az.json(f"az resource list {kind} --location eastus --query '[].name'") == ["one"]
+    assert az.json(f"az resource list {kind} --location norwayeast --query '[].name'") == ["one"]
     assert az.json(f"az resource show --ids {made['id']} --query tags") == {"kind": "thing"}
     az(f"az resource update -g things -n one {kind} --set tags.more=1")
     assert az.json(f"az resource show -g things -n one {kind} --query tags.more") == "1"
