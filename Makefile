@@ -3,6 +3,8 @@
 .PHONY: help demo lab test test-az record-az check bench docs lock clean
 BIN := .venv/bin
 READY := .venv/.ready
+# Many tests wait for the processes that they start: with one worker a core, half of the machine would rest.
+WORKERS := $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 PIN := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header
 
@@ -19,10 +21,10 @@ lab: $(READY) ## Start a lab and say how to use it
 	@$(BIN)/podpass lab up
 
 test: $(READY) ## Run the tests
-	@$(BIN)/pytest -q -n auto --dist worksteal
+	@$(BIN)/pytest -q -n $(WORKERS) --dist worksteal
 
 test-az: $(READY) ## Run the tests that need the stock Azure CLI; gets it first
-	@scripts/az && $(BIN)/pytest -q -n auto --dist worksteal -m az tests/az tests/walkthroughs tests/meta
+	@scripts/az && $(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m az tests/az tests/walkthroughs tests/meta
 
 record-az: $(READY) ## Take down anew what the stock Azure CLI sends, for the tests that replay it
 	@scripts/az && PODPASS_RECORD=1 $(BIN)/pytest -q tests/az/test_az_recorded.py

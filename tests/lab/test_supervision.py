@@ -54,8 +54,8 @@ async def test_a_loop_sees_the_context_of_where_its_owner_was_made_whoever_start
     journal = Journal(Store.open(None), LabClock())
 
     async def loop() -> None:
-        event = journal.record(Hop(who="kubelet", whom="node", what="run", outcome="done"))
-        told.put_nowait(event.cluster)
+        journal.record(Hop(who="kubelet", whom="node", what="run", outcome="done"))
+        told.put_nowait(journal.events()[-1].cluster)
         await asyncio.Event().wait()
 
     with within("red"):
