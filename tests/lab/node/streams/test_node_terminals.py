@@ -1,5 +1,10 @@
 """Terminals of programs in containers, on both runtimes and both event loops."""
 
+import signal
+from collections.abc import Iterator
+
+import pytest
+
 from tests.lab.node.streams.client import Client
 from tests.lab.node.streams.conftest import Start
 
@@ -14,6 +19,15 @@ async def test_a_terminal_shows_everything_to_the_last_line(start: Start) -> Non
     await client.leave()
 
 
+@pytest.fixture
+def _started_in_the_background() -> Iterator[None]:
+    """As a shell starts what stands before `&`."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_started_in_the_background")
 async def test_what_is_typed_is_read_and_signals(start: Start) -> None:
     run = await start()
     client = Client(await run.execute(["sh", "-c", "read x; echo got $x; exec sleep 60"], stdin=True, tty=True))

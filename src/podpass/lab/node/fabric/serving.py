@@ -102,6 +102,10 @@ async def serve(connection: socket.socket, *, sandboxed: bool) -> None:
     os.close(nowhere)
     loop.add_signal_handler(signal.SIGCHLD, processes.reap)
     loop.add_signal_handler(signal.SIGTERM, gone.set)
+    # A lab that was started with `&` or nohup ignores these, and its containers' programs would inherit that: what
+    # has a handler here is as usual for them.
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: None)
     loop.add_reader(connection, readable)
     channel.send({"ready": True})
     await gone.wait()
