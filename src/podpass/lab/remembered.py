@@ -68,9 +68,15 @@ class Remembered:
 
     @property
     def scenario(self) -> Scenario | None:
-        """The tenants, subscriptions and clusters that the lab was filled with, None before the first time."""
+        """The tenants, subscriptions and clusters that the lab was filled with, None before the first time.
+
+        Raises msgspec.ValidationError for what no lab of this version kept.
+        """
         kept = self._store.get(_SERVICE, "scenario", "applied")
-        return None if kept is None else msgspec.convert({name: kept[name] for name in _KEPT}, Scenario)
+        if kept is None:
+            return None
+        named = {name: kept[name] for name in _KEPT if name in kept} if isinstance(kept, dict) else kept
+        return msgspec.convert(named, Scenario)
 
     def keep_scenario(self, scenario: Scenario) -> None:
         # Everything else is in the services, and may hold secrets.
