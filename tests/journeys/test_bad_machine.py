@@ -176,6 +176,14 @@ def test_a_scenario_without_an_end_is_refused(paths: LabPaths, tmp_path: Path) -
         assert reason in refused.cause
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Tests that were started in the background ignore an interrupt, and what they start would inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("number", "after"),
     [
@@ -185,6 +193,7 @@ def test_a_scenario_without_an_end_is_refused(paths: LabPaths, tmp_path: Path) -
         (signal.SIGHUP, "The pod, hop by hop"),
     ],
 )
+@pytest.mark.usefixtures("_interruptible")
 def test_a_demo_cut_short_leaves_no_lab_behind(tmp_path: Path, number: signal.Signals, after: str) -> None:
     environ = {**os.environ, "PODPASS_HOME": str(tmp_path)}
     with subprocess.Popen(
