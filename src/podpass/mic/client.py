@@ -13,7 +13,7 @@ import aiohttp
 import msgspec
 
 from podpass.azure.scopes import scope_for_resource
-from podpass.imds.requests import TOKEN_PATH
+from podpass.imds.requests import OLDEST_TOKEN_VERSION, TOKEN_PATH
 from podpass.mic.cloud import ClientSecret, CloudConfig, FederatedToken, ManagedIdentity
 from podpass.mic.metrics import MicMetrics
 from podpass.mic.targets import Target
@@ -175,7 +175,7 @@ class Compute:
         resource = config.cloud.resource_manager
         match config.credential:
             case ManagedIdentity(client_id):
-                query = {"api-version": "2018-02-01", "resource": resource}
+                query = {"api-version": OLDEST_TOKEN_VERSION, "resource": resource}
                 if client_id:
                     query["client_id"] = client_id
                 url = f"{self._metadata_host}{TOKEN_PATH}"

@@ -106,7 +106,7 @@ class Copies:
         self._assigned: Reflector[Obj] = Reflector(
             client,
             ASSIGNED_IDENTITIES,
-            indexers={_POD: _pod_of},
+            indexers={_POD: _pod_of, _NODE: _node_of},
             on_change=self._assigned_changed,
             on_failure=on_failure,
         )
@@ -176,6 +176,12 @@ class Copies:
         found = (self.read_assigned(obj) for obj in self._assigned.items())
         return [each for each in found if not isinstance(each, Unusable)]
 
+    def assigned_on(self, target: Target) -> list[AssignedIdentity]:
+        """What pods on the nodes of *target* are said to have."""
+        nodes = [node for node, found in self._targets.items() if found == target]
+        read = (self.read_assigned(obj) for node in nodes for obj in self._assigned.indexed(_NODE, node))
+        return [each for each in read if not isinstance(each, Unusable)]
+
     def target(self, node: str) -> Target | None:
         """Where the identities of the node's pods belong, also after it went; None for one that was never seen."""
         return self._targets.get(node)
@@ -225,10 +231,19 @@ class Copies:
 
 
 def _pod_key(obj: Obj) -> list[PodKey]:
-    spec = {name.lower(): value for name, value in objects.spec(obj).items()}
-    pod, namespace = spec.get("pod"), spec.get("podnamespace")
-    return [(namespace, pod)] if isinstance(pod, str) and isinstance(namespace, str) else []
+    pod, namespace = _member(obj, "pod"), _member(obj, "podnamespace")
+    return [(namespace, pod)] if pod is not None and namespace is not None else []
 
 
 def _pod_of(obj: Obj) -> list[str]:
     return ["/".join(key) for key in _pod_key(obj)]
+
+
+def _node_of(obj: Obj) -> list[str]:
+    node = _member(obj, "nodename")
+    return [node] if node is not None else []
+
+
+def _member(obj: Obj, name: str) -> str | None:
+    found = next((value for key, value in objects.spec(obj).items() if key.lower() == name), None)
+    return found if isinstance(found, str) else None

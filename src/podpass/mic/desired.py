@@ -5,7 +5,7 @@ Contract: pod identity, sections 1.3, 2.2, 2.3 and 9 (16, 23).
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from podpass.podidentity.objects import Binding, PodIdentity, Unusable
 from podpass.podidentity.resources import BINDING_LABEL
@@ -95,7 +95,7 @@ def desired(
         present = found.get(wanted.key)
         if present is not None and present.identity.key != granted.key:
             # Identities of one name in two namespaces: the second one's object needs a name of its own.
-            wanted = _renamed(wanted)
+            wanted = renamed(wanted)
         found.setdefault(wanted.key, wanted)
     return list(found.values())
 
@@ -108,14 +108,8 @@ def object_name(pod: Pod, identity: PodIdentity) -> str:
 
 def renamed(wanted: Wanted) -> Wanted:
     """The same under a name that is its alone, as the plain one is another's."""
-    return _renamed(wanted)
-
-
-def _renamed(wanted: Wanted) -> Wanted:
-    name = _hashed(f"{wanted.pod.name}-{wanted.pod.namespace}-{wanted.identity.name}", wanted.pod, wanted.identity)
-    return Wanted(
-        name=name, namespace=wanted.namespace, pod=wanted.pod, binding=wanted.binding, identity=wanted.identity
-    )
+    name = f"{wanted.pod.name}-{wanted.pod.namespace}-{wanted.identity.name}"
+    return replace(wanted, name=_hashed(name, wanted.pod, wanted.identity))
 
 
 def _hashed(name: str, pod: Pod, identity: PodIdentity) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 from podpass.mic.desired import PodKey, Wanted
 from podpass.mic.targets import Target
-from podpass.podidentity.objects import IdentityType
 
 
 class Ledger:
@@ -45,4 +44,4 @@ class Ledger:
 
 
 def _ids(wanted: Iterable[Wanted]) -> set[str]:
-    return {each.identity.resource_id.lower() for each in wanted if each.identity.type is IdentityType.USER_ASSIGNED}
+    return {each.identity.managed_id for each in wanted if each.identity.managed_id}

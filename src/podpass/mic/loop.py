@@ -24,7 +24,7 @@ from podpass.mic.settings import Settings
 from podpass.mic.worker import Worker
 from podpass.problems import PodpassError
 from podpass.serving.component import kept, serving_status, telling_failures
-from podpass.telemetry.health import Check, Health, flag
+from podpass.telemetry.health import Health, all_read, flag
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 
@@ -158,7 +158,7 @@ async def _work(
         retry_seconds=settings.retry_seconds,
     )
     controller = Controller(settings, copies, ledger, assigned, worker, metrics, log)
-    health.ready["objects"] = _read(copies)
+    health.ready["objects"] = all_read(copies.missing)
     async with asyncio.TaskGroup() as group:
         group.create_task(kept("copies", copies.run, metrics.failed_turns, log))
         group.create_task(kept("events", events.run, metrics.failed_turns, log))
@@ -166,14 +166,6 @@ async def _work(
         await copies.complete()
         if ready is not None:
             ready.set()
-
-
-def _read(copies: Copies) -> Check:
-    async def check() -> str | None:
-        missing = copies.missing()
-        return f"not all read yet: {', '.join(missing)}" if missing else None
-
-    return check
 
 
 def _stamp(path: Path) -> tuple[int, int]:

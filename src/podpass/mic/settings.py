@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from podpass.settings import values
-from podpass.settings.options import Option, Reader
+from podpass.settings.options import Option, Reader, flagged
 from podpass.settings.values import Address
 
 
@@ -68,39 +68,35 @@ class Settings:
         return settings
 
 
-def _flag(key: str, default: str, text: str, *, variable: str = "", switch: bool = False) -> Option:
-    return Option(key, variable, default, text, f"--{key}", switch=switch)
-
-
 OPTIONS: tuple[Option, ...] = (
-    _flag("cloudconfig", "", "The node's azure.json; without it the environment says which cloud it is."),
-    _flag(
+    flagged("cloudconfig", "", "The node's azure.json; without it the environment says which cloud it is."),
+    flagged(
         "forceNamespaced",
         "false",
         "Give pods identities of their own namespace only.",
         variable="FORCENAMESPACED",
         switch=True,
     ),
-    _flag(
+    flagged(
         "keep-for-ended-pods",
         "false",
         "Leave pods that have ended their identities until they are deleted, as the original does.",
         switch=True,
     ),
-    _flag("syncRetryDuration", "3600s", "How often everything is looked at again."),
-    _flag("identity-assignment-reconcile-interval", "3m", "How often identities that machines lost are added again."),
-    _flag("createDeleteBatch", "20", "How many objects are written at a time, for one machine."),
-    _flag("immutable-user-msis", "", "Client ids, with commas between, of identities never taken from a machine."),
-    _flag("update-user-msi-max-retry", "2", "How often a change is tried again without the identities that failed."),
-    _flag("update-user-msi-retry-interval", "1s", "How long is waited before that."),
-    _flag("leader-election-instance", "", "The name of this replica; the host's name by default."),
-    _flag("leader-election-namespace", "default", "Where the Lease lies."),
-    _flag("leader-election-name", "aad-pod-identity-mic", "The name of the Lease."),
-    _flag("leader-election-duration", "15s", "How long a claim to lead counts."),
-    _flag("metadata-host", "http://169.254.169.254", "Where tokens of managed identities come from."),
-    _flag("http-probe-port", "8080", "Where /healthz and /readyz are answered."),
-    _flag("prometheus-port", "8888", "Where /metrics is answered."),
-    _flag("log-level", "", "info, debug, trace or all."),
+    flagged("syncRetryDuration", "3600s", "How often everything is looked at again."),
+    flagged("identity-assignment-reconcile-interval", "3m", "How often identities that machines lost are added again."),
+    flagged("createDeleteBatch", "20", "How many objects are written at a time, for one machine."),
+    flagged("immutable-user-msis", "", "Client ids, with commas between, of identities never taken from a machine."),
+    flagged("update-user-msi-max-retry", "2", "How often a change is tried again without the identities that failed."),
+    flagged("update-user-msi-retry-interval", "1s", "How long is waited before that."),
+    flagged("leader-election-instance", "", "The name of this replica; the host's name by default."),
+    flagged("leader-election-namespace", "default", "Where the Lease lies."),
+    flagged("leader-election-name", "aad-pod-identity-mic", "The name of the Lease."),
+    flagged("leader-election-duration", "15s", "How long a claim to lead counts."),
+    flagged("metadata-host", "http://169.254.169.254", "Where tokens of managed identities come from."),
+    flagged("http-probe-port", "8080", "Where /healthz and /readyz are answered."),
+    flagged("prometheus-port", "8888", "Where /metrics is answered."),
+    flagged("log-level", "", "info, debug, trace or all."),
 )
 
 

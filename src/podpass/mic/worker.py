@@ -23,7 +23,7 @@ from podpass.mic.desired import PodKey, Wanted
 from podpass.mic.ledger import Ledger
 from podpass.mic.metrics import MicMetrics
 from podpass.mic.targets import Target, target_of
-from podpass.podidentity.objects import AssignedIdentity, IdentityType
+from podpass.podidentity.objects import AssignedIdentity
 from podpass.podidentity.resources import BINDINGS
 from podpass.telemetry.logging import Logger
 
@@ -143,9 +143,9 @@ class Worker:
     # The machine
 
     async def _assign(self, target: Target, turn: Turn, *, restore: bool) -> Ended:
-        add = {self._id(wanted.identity): None for wanted, _ in turn.applied if self._id(wanted.identity)}
+        add = {wanted.identity.managed_id: None for wanted, _ in turn.applied if wanted.identity.managed_id}
         remove = [
-            each.identity.resource_id.lower()
+            each.identity.managed_id
             for each in (*turn.leaving, *turn.replaced)
             if each.status == "Assigned" and self._may_go(target, each)
         ]
@@ -164,12 +164,9 @@ class Worker:
                 present = await self._as_it_is(target)
         return await self._told(target, turn, waiting, present, error)
 
-    def _id(self, identity: Any) -> str:
-        return str(identity.resource_id).lower() if identity.type is IdentityType.USER_ASSIGNED else ""
-
     def _may_go(self, target: Target, each: AssignedIdentity) -> bool:
         """Whether the machine may lose the identity: no pod on it is to have it, and it is not to be kept."""
-        resource_id = self._id(each.identity)
+        resource_id = each.identity.managed_id
         return (
             bool(resource_id)
             and not self._ledger.is_needed(target, resource_id)
@@ -179,9 +176,9 @@ class Worker:
 
     def _lasting(self, target: Target) -> list[str]:
         return [
-            self._id(each.identity)
-            for each in self._copies.every_assigned()
-            if each.status == "Assigned" and self._id(each.identity) and self.target_of(each.node) == target
+            each.identity.managed_id
+            for each in self._copies.assigned_on(target)
+            if each.status == "Assigned" and each.identity.managed_id
         ]
 
     async def _changed(self, target: Target, add: list[str], remove: list[str]) -> Present | None:
@@ -226,7 +223,7 @@ class Worker:
         """*present* is the machine after a failure; None after success, and where it can't be read."""
         work = []
         for wanted, made in turn.applied:
-            resource_id = self._id(wanted.identity)
+            resource_id = wanted.identity.managed_id
             has = not resource_id or (present is not None and resource_id in present.ids)
             if has or (error is None and resource_id not in waiting):
                 work.append(self._applied(turn, target, wanted, made))
@@ -241,9 +238,9 @@ class Worker:
             work.append(self._removed(turn, each))
         await self._bounded(work)
         again = [
-            self._backoff.waits_seconds((target, self._id(wanted.identity)))
+            self._backoff.waits_seconds((target, wanted.identity.managed_id))
             for wanted, _ in turn.applied
-            if self._id(wanted.identity) in waiting or error is not None
+            if wanted.identity.managed_id in waiting or error is not None
         ]
         if error is not None:
             shortest = min((each for each in again if each), default=0.0)
@@ -254,7 +251,7 @@ class Worker:
         """Whether the object may go although the change failed."""
         if not self._may_go(target, each) or each.status != "Assigned":
             return True
-        return present is not None and self._id(each.identity) not in present.ids
+        return present is not None and each.identity.managed_id not in present.ids
 
     async def _applied(self, turn: Turn, target: Target, wanted: Wanted, made: AssignedIdentity) -> None:
         try:

@@ -17,7 +17,7 @@ import msgspec
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from podpass.imds.requests import TOKEN_PATH
+from podpass.imds.requests import OLDEST_TOKEN_VERSION, TOKEN_PATH
 from podpass.nmi.tokens import Outcome, Pace, Refused, Token, Unavailable
 from podpass.settings.values import Address
 
@@ -28,7 +28,6 @@ TOKENS_A_SECOND, TOKENS_AT_ONCE = 20, 5
 MAX_TOKEN_BODY = 256 * 1024
 MAX_PASSED = 64
 ANSWER_SECONDS = 30.0
-_API_VERSION = "2018-02-01"
 _AGAIN = frozenset({404, 408, 410, 429})
 _HOP_BY_HOP = frozenset(
     {
@@ -92,7 +91,11 @@ class Upstream:
 
     async def metadata_token(self, resource: str, client_id: str = "") -> Outcome:
         """A token of the node's identity with that client id; without one the metadata service chooses."""
-        query = {"api-version": _API_VERSION, **({"client_id": client_id} if client_id else {}), "resource": resource}
+        query = {
+            "api-version": OLDEST_TOKEN_VERSION,
+            **({"client_id": client_id} if client_id else {}),
+            "resource": resource,
+        }
         endpoint = f"{self._base}{TOKEN_PATH}"
         outcome: Outcome = Unavailable("not tried")
         for wait in (0.0, *WAITS_SECONDS):

@@ -19,7 +19,7 @@ from podpass.nmi.redirection import Redirection
 from podpass.nmi.settings import Settings
 from podpass.serving.component import kept, serving_status, telling_failures
 from podpass.serving.server import bind_tcp, serving
-from podpass.telemetry.health import Check, Health, flag
+from podpass.telemetry.health import Health, all_read, flag
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 
@@ -58,7 +58,7 @@ async def run(
         objects = Objects(client, settings, on_failure=telling_failures(metrics.failed_turns, log))
         if rules is None and settings.install_rules:
             rules = Rules(Redirection(settings.metadata, settings.listen), log)
-        health.ready["objects"] = _read(objects)
+        health.ready["objects"] = all_read(objects.missing)
         if rules is not None:
             health.ready["rules"] = flag(rules.installed, "the rules of redirection are not installed")
         status = serving_status(
@@ -103,11 +103,3 @@ async def _kept(rules: Rules, settings: Settings, metrics: NmiMetrics, log: Logg
             await asyncio.sleep(wait)
     finally:
         await asyncio.shield(rules.remove())
-
-
-def _read(objects: Objects) -> Check:
-    async def check() -> str | None:
-        missing = objects.missing()
-        return f"not all read yet: {', '.join(missing)}" if missing else None
-
-    return check

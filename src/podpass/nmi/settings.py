@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from podpass.settings import values
-from podpass.settings.options import Option, Reader
+from podpass.settings.options import Option, Reader, flagged
 from podpass.settings.values import Address
 
 
@@ -97,52 +97,48 @@ class Settings:
         return settings
 
 
-def _flag(key: str, default: str, text: str, *, variable: str = "", switch: bool = False) -> Option:
-    return Option(key, variable, default, text, f"--{key}", switch=switch)
-
-
 OPTIONS: tuple[Option, ...] = (
-    _flag("node", "", "The name of the node. Required.", variable="NODE_NAME"),
-    _flag("operation-mode", "standard", "Who decides: standard (MIC) or managed (the bindings themselves)."),
-    _flag(
+    flagged("node", "", "The name of the node. Required.", variable="NODE_NAME"),
+    flagged("operation-mode", "standard", "Who decides: standard (MIC) or managed (the bindings themselves)."),
+    flagged(
         "forceNamespaced",
         "false",
         "Give pods identities of their own namespace only; required in managed mode.",
         variable="FORCENAMESPACED",
         switch=True,
     ),
-    _flag("nmi-listen-address", "127.0.0.1", "The address to answer on."),
-    _flag("nmi-port", "2579", "The port to answer on."),
-    _flag("metadata-ip", "169.254.169.254", "Where the metadata service is, and what is redirected."),
-    _flag("metadata-port", "80", "The port of the metadata service."),
-    _flag("retry-attempts-for-created", "16", "Intervals to wait for MIC to create an assigned identity."),
-    _flag("retry-attempts-for-assigned", "4", "Further intervals to wait for it to be assigned."),
-    _flag("find-identity-retry-interval", "5", "The length of such an interval, in seconds."),
-    _flag("ipt-update-interval-sec", "60", "How often the rules of redirection are looked at, in seconds."),
-    _flag("skip-iptables", "false", "Install no rules: somebody else leads pods here.", switch=True),
-    _flag(
+    flagged("nmi-listen-address", "127.0.0.1", "The address to answer on."),
+    flagged("nmi-port", "2579", "The port to answer on."),
+    flagged("metadata-ip", "169.254.169.254", "Where the metadata service is, and what is redirected."),
+    flagged("metadata-port", "80", "The port of the metadata service."),
+    flagged("retry-attempts-for-created", "16", "Intervals to wait for MIC to create an assigned identity."),
+    flagged("retry-attempts-for-assigned", "4", "Further intervals to wait for it to be assigned."),
+    flagged("find-identity-retry-interval", "5", "The length of such an interval, in seconds."),
+    flagged("ipt-update-interval-sec", "60", "How often the rules of redirection are looked at, in seconds."),
+    flagged("skip-iptables", "false", "Install no rules: somebody else leads pods here.", switch=True),
+    flagged(
         "enable-conntrack-deletion",
         "true",
         "Cut connections to the metadata service that are older than the rules.",
         switch=True,
     ),
-    _flag("block-instance-metadata", "false", "Keep the instance document from pods.", switch=True),
-    _flag("metadata-header-required", "true", "Refuse requests without the header Metadata: true.", switch=True),
-    _flag(
+    flagged("block-instance-metadata", "false", "Keep the instance document from pods.", switch=True),
+    flagged("metadata-header-required", "true", "Refuse requests without the header Metadata: true.", switch=True),
+    flagged(
         "set-retry-after-header",
         "false",
         "Answer 503 with Retry-After where a pod has no identity yet, in place of 404.",
         switch=True,
     ),
-    _flag("json-errors", "false", "Answer errors as the metadata service does, in JSON.", switch=True),
-    _flag("enableScaleFeatures", "true", "Read the assigned identities of this node only.", switch=True),
-    _flag(
+    flagged("json-errors", "false", "Answer errors as the metadata service does, in JSON.", switch=True),
+    flagged("enableScaleFeatures", "true", "Read the assigned identities of this node only.", switch=True),
+    flagged(
         "allow-network-plugin-kubenet", "false", "Start on nodes whose network lets pods pose as others.", switch=True
     ),
-    _flag("kubelet-config", "/etc/default/kubelet", "The file that tells which network plug-in the node has."),
-    _flag("http-probe-port", "8080", "Where /healthz and /readyz are answered."),
-    _flag("prometheus-port", "9090", "Where /metrics is answered."),
-    _flag("log-level", "", "info, debug, trace or all."),
+    flagged("kubelet-config", "/etc/default/kubelet", "The file that tells which network plug-in the node has."),
+    flagged("http-probe-port", "8080", "Where /healthz and /readyz are answered."),
+    flagged("prometheus-port", "9090", "Where /metrics is answered."),
+    flagged("log-level", "", "info, debug, trace or all."),
 )
 
 

@@ -55,6 +55,11 @@ class PodIdentity:
     def key(self) -> tuple[str, str]:
         return self.namespace, self.name
 
+    @property
+    def managed_id(self) -> str:
+        """The ARM id by which machines have it, in lower case; empty for a service principal, which they don't need."""
+        return self.resource_id.lower() if self.type is IdentityType.USER_ASSIGNED else ""
+
 
 @dataclass(frozen=True, slots=True)
 class Unusable:

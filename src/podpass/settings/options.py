@@ -28,6 +28,11 @@ class Option:
     switch: bool = False
 
 
+def flagged(key: str, default: str, text: str, *, variable: str = "", switch: bool = False) -> Option:
+    """An option whose flag is its key."""
+    return Option(key, variable, default, text, f"--{key}", switch=switch)
+
+
 @dataclass(frozen=True, slots=True)
 class BadValue:
     source: str

@@ -62,6 +62,16 @@ def flag(event: asyncio.Event, reason: str) -> Check:
     return check
 
 
+def all_read(missing: Callable[[], list[str]]) -> Check:
+    """A check that fails while there are names in what *missing* gives, of copies that are not complete."""
+
+    async def check() -> str | None:
+        names = missing()
+        return f"not all read yet: {', '.join(names)}" if names else None
+
+    return check
+
+
 async def _report(checks: Mapping[str, Check]) -> Report:
     async def one(check: Check) -> str:
         try:
