@@ -6,6 +6,8 @@ NMI runs from the manifests, as an ordinary DaemonSet; its own rules lead pods t
 import asyncio
 import json
 import shutil
+import subprocess
+import sys
 import textwrap
 import uuid
 from collections.abc import Iterator, Mapping
@@ -172,6 +174,20 @@ class Pods(Clusters):
         self.kubectl(self.cluster, "-n", namespace, "wait", f"pod/{name}", *until)
         return self.kubectl(self.cluster, "-n", namespace, "logs", name).strip()
 
+    def followed(self, name: str, *, until: str) -> list[str]:
+        """The log of a pod as `kubectl logs --follow` prints it, up to the line that says *until*."""
+        kubectl = [str(Path(sys.executable).parent / "kubectl"), "logs", name, "--follow", "--pod-running-timeout=30s"]
+        surroundings = self.lab.environment | {"KUBECONFIG": str(self.file(self.cluster))}
+        lines: list[str] = []
+        with subprocess.Popen(kubectl, stdout=subprocess.PIPE, text=True, env=surroundings) as following:
+            assert following.stdout is not None
+            for line in following.stdout:
+                lines.append(line.rstrip("\n"))
+                if until in line:
+                    break
+            following.kill()
+        return lines
+
     def token(self, name: str, labels: Mapping[str, str], *, namespace: str = "default", **named: Any) -> str:
         """The client id in the token that a pod with *labels* gets, or the refusal."""
         return self.run(name, "python", "-c", TOKEN, json.dumps(named), labels=labels, namespace=namespace)
@@ -282,6 +298,39 @@ def test_a_pod_with_two_identities_names_the_one_it_wants(nmi: Pods, named: str)
         options = {"identity_config": {"resource_id": nmi.identities["billing"]["id"]}}
     found = nmi.token(f"by-{named.replace('_', '-')}", {"aadpodidbinding": "both"}, **options)
     assert found == nmi.client_id("billing")
+
+
+def test_the_demo_pod_makes_its_checks(nmi: Pods) -> None:
+    pods, group = nmi, nmi.scale_sets.partition("/providers")[0]
+    pods.give_role(MACHINE_CONTRIBUTOR, group, str(pods.identities["orders"]["properties"]["principalId"]))
+    flags = {
+        "subscriptionid": group.split("/")[2],
+        "clientid": pods.client_id("orders"),
+        "resourcegroup": group.split("/")[4],
+    }
+    fields = {"NAME": "metadata.name", "NAMESPACE": "metadata.namespace", "IP": "status.podIP"}
+    container = {
+        "name": "demo",
+        "image": "mcr.microsoft.com/oss/azure/aad-pod-identity/demo:v1.6.3",
+        "args": [f"--{name}={value}" for name, value in flags.items()],
+        "env": [
+            {"name": f"MY_POD_{name}", "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in fields.items()
+        ],
+    }
+    metadata = {"name": "demo", "labels": {"aadpodidbinding": "orders"}}
+    spec = {"containers": [container], "nodeSelector": {"kubernetes.io/os": "linux"}}
+    pods.apply({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    pods.kubectl("red", "wait", "pod/demo", "--for=condition=Ready", "--timeout=30s")
+    lines = [line.partition("] ")[2] for line in pods.followed("demo", until="instance metadata")]
+    endpoint = "http://169.254.169.254/metadata/identity/oauth2/token"
+    assert lines[0].startswith("starting demo pod default/demo 10.")
+    assert lines[1:4] == [
+        "successfully counted VM from ARM: 0",
+        f"successfully acquired a token using the MSI, msiEndpoint({endpoint})",
+        f"successfully acquired a token, userAssignedID MSI, msiEndpoint({endpoint}) clientID({flags['clientid']})",
+    ]
+    assert lines[4].startswith('successfully made GET on instance metadata, {"compute":{')
+    pods.kubectl("red", "delete", "pod", "demo", "--grace-period=1")
 
 
 def test_a_pod_gets_no_identity_but_that_of_its_bindings(nmi: Pods) -> None:

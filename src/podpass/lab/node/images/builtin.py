@@ -21,6 +21,16 @@ BUILTIN: tuple[Image, ...] = (
     Image("redis", command=("redis-server",), needs="redis-server", remedy="install redis-server on this machine"),
     Image("nginx", command=("nginx", "-g", "daemon off;"), needs="nginx", remedy="install nginx on this machine"),
     Image("smallstep/step-cli", command=("/bin/bash",), needs="step", stand_in=_STAND_INS / "step"),
+    # The flags of pod identity's demo program changed with v1.8.
+    *(
+        Image(
+            f"mcr.microsoft.com/oss/azure/aad-pod-identity/demo:{tags}",
+            entrypoint=("pod-identity-demo", generation),
+            needs="pod-identity-demo",
+            stand_in=_STAND_INS / "pod-identity-demo",
+        )
+        for tags, generation in (("v1.[5-7]*", "v1.6"), ("*", "v1.8"))
+    ),
     Image("*/kubectl", entrypoint=("kubectl",), needs="kubectl", remedy="install kubectl on this machine"),
     Image("mcr.microsoft.com/azure-cli", command=("bash",), needs="az", remedy=_AZURE_CLI),
 )
