@@ -1,15 +1,16 @@
 # The front door. `make` lists what there is.
 .DEFAULT_GOAL := help
-.PHONY: help demo lab test test-az record-az check bench docs lock clean
+.PHONY: help demo lab extension test test-az record-az check bench docs lock clean
 BIN := .venv/bin
 READY := .venv/.ready
+EXTENSION := dist/podpass_aks_pod_identity-0.1.0-py3-none-any.whl
 # Many tests wait for the processes that they start: with one worker a core, half of the machine would rest.
 WORKERS := $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 PIN := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-annotate --no-header
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): requirements/dev.txt pyproject.toml scripts/setup
 	@scripts/setup && touch $@
@@ -19,6 +20,14 @@ demo: $(READY) ## A pod reads its secret with the stock SDK; every hop is shown
 
 lab: $(READY) ## Start a lab and say how to use it
 	@$(BIN)/podpass lab up
+
+extension: $(EXTENSION) ## Build the Azure CLI's extension for pod identity
+
+# In one step, because somebody may be installing what is there.
+$(EXTENSION): $(READY) $(shell find extensions/az -name '*.py' -o -name '*.toml' -o -name '*.json' -o -name '*.md')
+	@mkdir -p dist && place=$$(mktemp -d dist/.extension.XXXXXX) && trap 'rm -r "$$place"' EXIT && \
+	  (cd extensions/az && ../../$(BIN)/python -m hatchling build -t wheel -d "../../$$place" >/dev/null) && \
+	  mv "$$place"/*.whl $@ && echo "built $@; add it with: az extension add --yes --source $@"
 
 test: $(READY) ## Run the tests
 	@$(BIN)/pytest -q -n $(WORKERS) --dist worksteal

@@ -5,7 +5,6 @@ NMI runs from the manifests, as an ordinary DaemonSet; its own rules lead pods t
 
 import asyncio
 import json
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -21,6 +20,7 @@ from podpass.lab.control.starting import delete, start, stop
 from podpass.lab.demo.client import Operator
 from podpass.lab.environment import LabPaths
 from tests.journeys.test_fleet_journey import VERSION, Clusters
+from tests.pod_networks import require_pod_identity
 from tests.running_lab import RunningLab
 
 DEPLOY = Path(__file__).parents[2] / "deploy/pod-identity"
@@ -200,16 +200,12 @@ def _object(kind: str, name: str, namespace: str, spec: Mapping[str, Any]) -> di
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    require_pod_identity()
     home = tmp_path_factory.mktemp("identities")
     paths = LabPaths.of("identities", home=home)
     start(paths, home=home)
     try:
-        found = RunningLab(paths, home)
-        if found.control.status()["runtime"]["name"] != "sandbox":
-            pytest.skip("pods have no network of their own here, so nothing can be led to NMI")
-        if shutil.which("iptables", path="/usr/sbin:/sbin:/usr/bin:/bin") is None:
-            pytest.skip("NMI needs iptables, which this machine lacks: install the package iptables")
-        yield found
+        yield RunningLab(paths, home)
     finally:
         stop(paths)
         delete(paths)

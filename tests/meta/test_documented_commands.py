@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.guides import BLOCK, HOW_TO, ROOT, environment_of, run, script_of
-from tests.stock_az import IS_HERE, needs_az, warm_az
+from tests.guides import BLOCK, HOW_TO, ROOT, environment_of, run, script_of, with_az
+from tests.stock_az import needs_az
 
 # The walkthroughs' own tests follow the guides named after them, and look at what they print.
 GUIDES = [one for one in sorted(HOW_TO.glob("*.md")) if not one.stem.startswith("walk-through-")]
@@ -28,11 +28,6 @@ def test_the_guides_commands_work(guide: Path, tmp_path: Path) -> None:
     if not script:
         pytest.skip("the guide has no commands for a shell")
     environment = environment_of(tmp_path)
-    with contextlib.ExitStack() as stack:
-        if _marks(guide) and IS_HERE:
-            # As `podpass lab env` will say it; with its imports done once, az takes a quarter of the time.
-            config = {"AZURE_CONFIG_DIR": str(tmp_path / "labs" / "default" / "azure")}
-            directory = stack.enter_context(warm_az({**environment, **config}))
-            environment["PATH"] = f"{directory}:{environment['PATH']}"
+    with with_az(environment) if _marks(guide) else contextlib.nullcontext(environment) as environment:
         done = run(script, environment)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -1,123 +1,98 @@
-"""Walkthrough 3, what az itself does of it: everything but the pod-identity extension's own commands.
-
-In place of those stands what they send: the whole cluster, with another profile, by `az rest`.
-"""
+"""Walkthrough 3 in managed mode: the guide's commands with the stock az and its extension, and what they show."""
 
 import json
-import shlex
-from collections.abc import Iterator
-from typing import Any
+import re
 
 import pytest
 
-from tests.shell import SIGN_IN, Shell, shell_in_a_lab
-from tests.stock_az import needs_az, warm_az
+from tests.guides import HOW_TO, Followed, followed_once
+from tests.pod_networks import require_pod_identity
+from tests.stock_az import needs_az
 
 pytestmark = [*needs_az]
 
-FEATURE = "--namespace Microsoft.ContainerService --name EnablePodIdentityPreview"
-VERSION = "api-version=2024-09-02-preview"
+GUIDE = HOW_TO / "walk-through-pod-identity-with-az.md"
+GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+REFUSED = "refused, as it should be\n"
 
 
 @pytest.fixture(scope="module")
-def az(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A cluster `myAKSCluster` in a subscription where the feature is registered."""
-    with shell_in_a_lab(tmp_path_factory.mktemp("w3")) as shell, warm_az(shell.environment) as directory:
-        shell.put_first(directory)
-        shell(SIGN_IN)
-        assert shell.json(f"az feature register {FEATURE} --query properties.state") == "Registering"
-        shell(f'until [ "$(az feature show {FEATURE} --query properties.state -o tsv)" = Registered ]; do :; done')
-        shell("az provider register --namespace Microsoft.ContainerService")
-        shell("az group create --name myResourceGroup --location eastus")
-        create = "az aks create --resource-group myResourceGroup --node-count 1 --generate-ssh-keys"
-        shell(f"{create} --name myAKSCluster --network-plugin azure")
-        shell("az identity create --resource-group myResourceGroup --name application-identity")
-        yield shell
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Followed:
+    require_pod_identity()
+    return followed_once(GUIDE, tmp_path_factory)
 
 
-def cluster_of(az: Shell, name: str = "myAKSCluster") -> dict[str, Any]:
-    return az.json(f"az rest --url '/subscriptions/{{subscriptionId}}/{_path(name)}'")
+def test_the_extension_is_added_to_the_stock_az(shown: Followed) -> None:
+    assert shown.printed[""].endswith("\npodpass-aks-pod-identity\n")
 
 
-def put(cluster: dict[str, Any], profile: dict[str, Any]) -> str:
-    """The line that writes the cluster with this profile of pod identities and waits until that has ended."""
-    whole = {**cluster, "properties": {**cluster["properties"], "podIdentityProfile": profile}}
-    body = shlex.quote(json.dumps(whole))
-    name = cluster["name"]
-    return (
-        f"az rest --method put --url '/subscriptions/{{subscriptionId}}/{_path(name)}' --body {body} --query name"
-        f" && az aks wait --resource-group myResourceGroup --name {name} --updated --interval 1"
-    )
+def test_step_2_the_feature_is_registered_for_a_while(shown: Followed) -> None:
+    assert json.loads(shown[2]) == "Registering"
 
 
-def _path(name: str) -> str:
-    return f"resourceGroups/myResourceGroup/providers/Microsoft.ContainerService/managedClusters/{name}?{VERSION}"
-
-
-def test_step_2_the_feature_is_taken_back_and_registered_again(az: Shell) -> None:
-    assert az.json(f"az feature unregister {FEATURE} --query properties.state") in ("Unregistering", "Unregistered")
-    az(f"az feature register {FEATURE}")
-    az(f'until [ "$(az feature show {FEATURE} --query properties.state -o tsv)" = Registered ]; do :; done')
-
-
-def test_step_4_pod_identity_is_enabled_and_shown(az: Shell) -> None:
-    az(put(cluster_of(az), {"enabled": True}))
-    assert az.json("az aks show -g myResourceGroup -n myAKSCluster --query podIdentityProfile.enabled") is True
-    az("az aks update --resource-group myResourceGroup --name myAKSCluster --tags a=b")
-    assert az.json("az aks show -g myResourceGroup -n myAKSCluster --query podIdentityProfile.enabled") is True
-
-
-def test_step_5_kubenet_takes_a_consent_of_its_own(az: Shell) -> None:
-    create = "az aks create --resource-group myResourceGroup --node-count 1 --no-ssh-key --network-plugin kubenet"
-    az(f"{create} --name kubenet")
-    said = az.refused(put(cluster_of(az, "kubenet"), {"enabled": True}), 1)
-    assert "Network plugin kubenet is not supported to use with PodIdentity addon." in said
-    az(put(cluster_of(az, "kubenet"), {"enabled": True, "allowNetworkPluginKubenet": True}))
-    az("az aks delete --resource-group myResourceGroup --name kubenet --yes")
-
-
-def test_steps_6_and_7_the_identity_may_manage_the_nodes(az: Shell) -> None:
-    identity = "--resource-group myResourceGroup --name application-identity"
-    client = az(f"az identity show {identity} --query clientId -otsv").strip()
-    assert az(f"az identity show {identity} --query id -otsv").strip().endswith("/application-identity")
-    group = az("az aks show -g myResourceGroup -n myAKSCluster --query nodeResourceGroup -otsv").strip()
-    assert group == "MC_myResourceGroup_myAKSCluster_eastus"
-    scope = az(f"az group show -n {group} -o tsv --query id").strip()
-    az(f'az role assignment create --role "Virtual Machine Contributor" --assignee "{client}" --scope {scope}')
-    assert az.json(f"az role assignment list --scope {scope} --assignee {client} --query '[].roleDefinitionName'") == [
-        "Virtual Machine Contributor"
+def test_step_4_the_add_on_is_there_with_its_exception(shown: Followed) -> None:
+    text = shown[4][shown[4].index("}\n") :].splitlines()[1:]
+    assert text[:2] == ["true", "azurepodidentityexception.aadpodidentity.k8s.io/aks-addon-exception"]
+    assert 'daemon set "nmi" successfully rolled out' in text
+    assert [line.split() for line in text[-3:]] == [
+        ["Name", "Namespace", "PodLabels"],
+        ["-------", "-----------", "----------------------"],
+        ["trusted", "my-app", "app=trusted", "tier=inner"],
     ]
 
 
-def test_steps_8_to_11_a_pod_identity_is_assigned_and_taken_away(az: Shell) -> None:
-    identity = az.json("az identity show -g myResourceGroup -n application-identity")
-    cluster = cluster_of(az)
-    # The extension gives this role to the cluster first, so that it may hand the identity on.
-    az(
-        'az role assignment create --role "Managed Identity Operator" --assignee-principal-type ServicePrincipal'
-        f" --assignee-object-id {cluster['identity']['principalId']} --scope {identity['id']}"
-    )
-    wanted = {
-        "name": "my-pod-identity",
-        "namespace": "my-app",
-        "identity": {
-            "resourceId": identity["id"],
-            "clientId": identity["clientId"],
-            "objectId": identity["principalId"],
-        },
-    }
-    refused = put(cluster, {"enabled": True, "userAssignedIdentities": [{**wanted, "name": "My_Pod_Identity"}]})
-    assert "Bad Request({" in az.refused(refused, 1)
-    az(put(cluster, {"enabled": True, "userAssignedIdentities": [wanted]}))
-    (shown,) = az.json(
-        "az aks show -g myResourceGroup -n myAKSCluster --query podIdentityProfile.userAssignedIdentities"
-    )
-    assert (shown["name"], shown["namespace"], shown["provisioningState"]) == ("my-pod-identity", "my-app", "Assigned")
-    group = "MC_myResourceGroup_myAKSCluster_eastus"
-    (held,) = az.json(f"az vmss list -g {group} --query '[].keys(identity.userAssignedIdentities)'")
-    assert identity["id"].lower() in [one.lower() for one in held]
-    az(put(cluster_of(az), {"enabled": False}))
-    assert not az.json("az aks show -g myResourceGroup -n myAKSCluster --query podIdentityProfile.enabled")
-    (held,) = az.json(f"az vmss list -g {group} --query '[].keys(identity.userAssignedIdentities)'")
-    assert identity["id"].lower() not in [one.lower() for one in held]
-    az(f'az role assignment delete --role "Managed Identity Operator" --scope {identity["id"]}')
+def test_step_5_kubenet_takes_a_consent_of_its_own(shown: Followed) -> None:
+    assert shown[5] == REFUSED
+
+
+def test_steps_6_and_7_the_identity_may_manage_the_nodes(shown: Followed) -> None:
+    assert json.loads(shown[7]) == ["Virtual Machine Contributor"]
+
+
+def test_step_8_what_is_added_is_listed_in_azure_and_in_the_cluster(shown: Followed) -> None:
+    lines = [line.split() for line in shown[8].splitlines()]
+    assert lines[0] == ["Name", "Namespace", "ProvisioningState", "Identity"]
+    assert lines[2][:3] == ["my-pod-identity", "my-app", "Assigned"]
+    assert lines[2][3].endswith("/userAssignedIdentities/application-identity")
+    assert lines[3] == ["NAME", "TYPE", "CLIENTID", "AGE"]
+    assert lines[4][:2] == ["my-pod-identity", "0"]
+    assert lines[5] == ["NAME", "AZUREIDENTITY", "SELECTOR", "AGE"]
+    assert lines[6][:3] == ["my-pod-identity-binding", "my-pod-identity", "my-pod-identity"]
+    held = {line[0].rpartition("/")[2] for line in lines[7:9]}
+    assert held == {"myAKSCluster-agentpool", "application-identity"}
+
+
+def test_steps_8_and_1_bad_names_and_other_pools_are_refused(shown: Followed) -> None:
+    assert shown[8].endswith(REFUSED * 2)
+
+
+def test_step_9_the_demo_pod_makes_its_four_checks(shown: Followed) -> None:
+    lines = [line.partition("] ")[2] for line in shown[9].splitlines() if line.startswith("I")]
+    endpoint = re.escape("msiEndpoint(http://169.254.169.254/metadata/identity/oauth2/token)")
+    for line, pattern in zip(
+        lines,
+        (
+            r"starting demo pod my-app/demo 10\.[\d.]+",
+            "successfully counted VM from ARM: 0",
+            f"successfully acquired a token using the MSI, {endpoint}",
+            rf"successfully acquired a token, userAssignedID MSI, {endpoint} clientID\({GUID}\)",
+            r"successfully made GET on instance metadata, \{.*\}",
+        ),
+        strict=True,
+    ):
+        assert re.fullmatch(pattern, line)
+
+
+def test_step_10_a_pod_names_the_identity_that_it_wants(shown: Followed) -> None:
+    cli, first, second = shown[10].splitlines()[-3:]
+    assert re.fullmatch(f"MSIClient-{GUID}", cli)
+    assert re.fullmatch(f"got a token for {GUID}", first)
+    assert second == cli.replace("MSIClient-", "got a token for ")
+
+
+def test_step_11_nothing_is_left(shown: Followed) -> None:
+    lines = shown[11].splitlines()
+    assert lines[0] == 'pod "demo" deleted from my-app namespace'
+    # Neither objects nor definitions.
+    assert lines[1] == "false"
+    assert lines[2] in ('"Unregistering"', '"Unregistered"')
