@@ -287,11 +287,14 @@ def test_a_pod_gets_the_identity_of_its_binding(nmi: Pods) -> None:
     assert nmi.token("default-identity", labels, client_id=None) == nmi.client_id("orders")
 
 
-@pytest.mark.parametrize("named", ["client_id", "resource_id"])
+@pytest.mark.parametrize("named", ["client_id", "resource_id", "object_id"])
 def test_a_pod_with_two_identities_names_the_one_it_wants(nmi: Pods, named: str) -> None:
-    options: dict[str, Any] = {"client_id": nmi.client_id("billing")}
-    if named == "resource_id":
-        options = {"identity_config": {"resource_id": nmi.identities["billing"]["id"]}}
+    billing = nmi.identities["billing"]
+    options: dict[str, Any] = {
+        "client_id": {"client_id": nmi.client_id("billing")},
+        "resource_id": {"identity_config": {"resource_id": billing["id"]}},
+        "object_id": {"identity_config": {"object_id": billing["properties"]["principalId"]}},
+    }[named]
     found = nmi.token(f"by-{named.replace('_', '-')}", {"aadpodidbinding": "both"}, **options)
     assert found == nmi.client_id("billing")
 

@@ -6,7 +6,7 @@ Pods are known by the loopback address that their requests come from: every addr
 import asyncio
 import contextlib
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,11 @@ class Metadata:
     """Set when a client hung up while its answer was kept back."""
     url: str = ""
     port: int = 0
+    token_of: Callable[[Mapping[str, str]], str | Response] = field(init=False)
+    """The token for a query, or another answer to it."""
+
+    def __post_init__(self) -> None:
+        self.token_of = self._plain
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         request = request_of(scope, await read_body(scope, receive, limit=4096))
@@ -66,8 +71,11 @@ class Metadata:
         if request.path != TOKEN:
             body = {"path": request.raw_path, "query": request.query_string, "headers": dict(request.headers)}
             return json_response(200, body, (("Server", "IMDS/1"),))
-        client_id = request.query.get("client_id", "(chosen)")
-        return token_answer(f"token of {client_id} {len(self.requests)}", request.query["resource"])
+        found = self.token_of(request.query)
+        return found if isinstance(found, Response) else token_answer(found, request.query["resource"])
+
+    def _plain(self, query: Mapping[str, str]) -> str:
+        return f"token of {query.get('client_id', '(chosen)')} {len(self.requests)}"
 
     @property
     def token_requests(self) -> list[Request]:

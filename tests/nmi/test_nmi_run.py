@@ -1,15 +1,20 @@
 """The node agent over real sockets: who asks is where the request comes from."""
 
 import asyncio
+import base64
 import dataclasses
+import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from nmi_node import NOW, TOKEN, NmiNode, nmi_node, token_answer
 
 from podpass.kube.resources import PODS, SECRETS
+from podpass.nmi.holders import object_id_of
 from podpass.nmi.settings import Mode
 from podpass.podidentity.resources import ASSIGNED_IDENTITIES
 from podpass.serving.asgi import Response, json_response, text_response
@@ -105,7 +110,8 @@ async def test_what_a_pod_says_of_itself_does_not_count(node: NmiNode) -> None:
         (f"{TOKEN}?resource=r", {"metadata": "True"}, 400, "Required metadata header not specified"),
         (TOKEN, {}, 400, "parameter resource cannot be empty"),
         (f"{TOKEN}?resource=r&client_id=a&msi_res_id=b", {}, 400, "only one of the parameters"),
-        (f"{TOKEN}?resource=r&object_id=a", {}, 400, "object_id is not supported"),
+        (f"{TOKEN}?resource=r&client_id=a&object_id=b", {}, 400, "only one of the parameters"),
+        (f"{TOKEN}?resource=r&object_id=a&mi_res_id=b", {}, 400, "only one of the parameters"),
         ("/metadata/identity\\oauth2\\token?resource=r", {}, 400, "Invalid request"),
         ("/metadata/%69dentity/oauth2/token?resource=r", {}, 400, "Invalid request"),
         ("/metadata/instance/../identity/oauth2/token?resource=r", {}, 400, "Invalid request"),
@@ -359,3 +365,80 @@ async def test_a_pod_with_an_ipv6_address(tmp_path: Path) -> None:
         )
         assert (await reader.read()).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+def token_of(object_id: str) -> str:
+    """What looks like a token of the holder with that object id."""
+    parts = ({"alg": "none"}, {"oid": object_id})
+    head, claims = (base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=").decode() for part in parts)
+    return f"{head}.{claims}.AAEC"
+
+
+@pytest.fixture
+async def several(node: NmiNode) -> NmiNode:
+    """Pod `web-0` is bound to two identities, whose holders are `oid-one` and `oid-two`."""
+    await node.cluster.identity("two")
+    await node.cluster.binding("c", "two", "web")
+    node.metadata.token_of = lambda query: token_of(query.get("client_id", "chosen").replace("client-", "oid-"))
+    return node
+
+
+@pytest.mark.parametrize("object_id", ["oid-one", "oid-two", "OID-Two"])
+async def test_an_identity_is_found_by_its_object_id(several: NmiNode, object_id: str) -> None:
+    for _ in range(2):
+        reply = await several.token(source=WEB, object_id=object_id)
+        assert (reply.status, reply.json["access_token"]) == (200, token_of(object_id.lower()))
+    # Its own token is found among the kept ones the second time.
+    assert len(several.metadata.token_requests) <= 2
+    assert all("object_id" not in asked.query for asked in several.metadata.token_requests)
+
+
+async def test_another_identity_never_stands_in_for_an_object_id(several: NmiNode) -> None:
+    await several.cluster.identity("foreign")
+    reply = await several.token(source=WEB, object_id="oid-foreign")
+    assert (reply.status, reply.text) == (
+        404,
+        "no azure identity found for request objectID oid-##### REDACTED #####eign; shop/web-0 has others\n",
+    )
+    assert {asked.query["client_id"] for asked in several.metadata.token_requests} == {"client-one", "client-two"}
+
+
+async def test_an_object_id_is_not_said_to_be_unknown_when_an_identity_gave_no_token(several: NmiNode) -> None:
+    def one_is_refused(query: Mapping[str, str]) -> str | Response:
+        if query["client_id"] == "client-one":
+            return json_response(400, {"error": "invalid_request", "error_description": "Identity not found"})
+        return token_of("oid-two")
+
+    several.metadata.token_of = one_is_refused
+    assert (await several.token(source=WEB, object_id="oid-two")).status == 200
+    reply = await several.token(source=WEB, object_id="oid-one")
+    assert reply.status == 403
+    assert "Identity not found" in reply.text
+
+
+async def test_a_token_that_tells_no_object_id_is_nobody_s(node: NmiNode) -> None:
+    assert (await node.token(source=WEB, object_id="client-one")).status == 404
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("client_id", "c"), ("msi_res_id", "/subscriptions/s"), ("object_id", "o")]
+)
+async def test_an_excepted_pod_s_request_names_the_identity_to_the_metadata_service(
+    node: NmiNode, name: str, value: str
+) -> None:
+    await node.exception("trusted", {"app": "trusted"})
+    await node.pod("trusted", API, labels={"app": "trusted"})
+    assert (await node.token(source=API, **{name: value})).status == 200
+    (asked,) = node.metadata.token_requests
+    assert {name: value}.items() <= asked.query.items()
+    assert not {"client_id", "msi_res_id", "object_id"} - {name} & asked.query.keys()
+
+
+@given(st.text() | st.binary().map(lambda text: f"a.{base64.urlsafe_b64encode(text).decode()}.b"))
+def test_whose_token_it_is_can_be_asked_of_any_text(text: str) -> None:
+    assert object_id_of(text) == ""
+
+
+def test_deeply_nested_claims_are_nobody_s() -> None:
+    claims = base64.urlsafe_b64encode(b"[" * 20_000).decode()
+    assert object_id_of(f"a.{claims}.b") == ""

@@ -120,7 +120,7 @@ def test_a_refusal_shows_no_whole_id() -> None:
         ({}, "parameter resource cannot be empty"),
         ({"resource": ""}, "parameter resource cannot be empty"),
         ({"resource": "r", "client_id": "c", "msi_res_id": "m"}, "only one of the parameters"),
-        ({"resource": "r", "object_id": "o"}, "object_id is not supported"),
+        ({"resource": "r", "object_id": "o", "mi_res_id": "m"}, "only one of the parameters"),
         ({"resource": "r" * 3000}, "too long"),
     ],
 )
@@ -134,7 +134,7 @@ def test_requests_that_cant_be_answered(query: dict[str, str], why: str) -> None
     ("query", "expected"),
     [
         ({"resource": "r"}, Asked("r")),
-        ({"resource": "r", "client_id": "c", "object_id": "o"}, Asked("r", client_id="c")),
+        ({"resource": "r", "object_id": "o"}, Asked("r", object_id="o")),
         ({"resource": "r", "msi_res_id": "m"}, Asked("r", resource_id="m")),
         ({"resource": "r", "mi_res_id": "m", "api-version": "2018-02-01"}, Asked("r", resource_id="m")),
     ],

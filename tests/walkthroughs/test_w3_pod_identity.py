@@ -1,8 +1,13 @@
 """Walkthrough 3, the cluster's part: the custom resources of pod identity, and the demo pod."""
 
-import pytest
+from pathlib import Path
 
-from tests.shell import Shell
+import pytest
+import yaml
+
+from tests.shell import ROOT, Shell
+
+DEPLOY = ROOT / "deploy"
 
 IDENTITY = "/subscriptions/S/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/demo"
 OBJECTS = f"""
@@ -104,6 +109,27 @@ def test_step_9_the_demo_pod_knows_itself_and_its_log_is_followed(cluster: Shell
         "ended",
     ]
     assert cluster("kubectl get pods -n my-app -l aadpodidbinding=my-pod-identity -o name") == "pod/demo\n"
+
+
+# The webhook is the lab's own already, in a form that its manifests don't merge with.
+@pytest.mark.parametrize("directory", sorted({path.parent.name for path in DEPLOY.rglob("*.yaml")} - {"webhook"}))
+def test_every_manifest_passes_a_dry_run_of_the_server(cluster: Shell, directory: str) -> None:
+    paths = sorted((DEPLOY / directory).glob("*.yaml"))
+    documents = [one for path in paths for one in yaml.safe_load_all(path.read_text()) if one]
+    for namespace in {one["metadata"].get("namespace", "default") for one in documents}:
+        cluster.run(f"kubectl create namespace {namespace}")
+    done = cluster(f"kubectl apply --dry-run=server {' '.join(f'-f {path}' for path in paths)}")
+    assert len(done.splitlines()) == len(documents)
+    assert all(line.endswith("(server dry run)") for line in done.splitlines())
+
+
+@pytest.mark.parametrize("path", sorted(DEPLOY.rglob("*.yaml")), ids=lambda path: path.name)
+def test_no_manifest_gives_more_rights_than_are_named(path: Path) -> None:
+    for document in yaml.safe_load_all(path.read_text()):
+        for rule in document.get("rules", ()) if document["kind"] in ("Role", "ClusterRole") else ():
+            assert "*" not in {*rule["verbs"], *rule.get("resources", ()), *rule.get("apiGroups", ())}
+        if document["kind"] in ("RoleBinding", "ClusterRoleBinding"):
+            assert document["roleRef"]["name"] not in ("cluster-admin", "admin", "edit")
 
 
 def test_a_definition_takes_its_objects_along(cluster: Shell) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from podpass.nmi.answers import Answers, host_token_answer, token_answer
 from podpass.nmi.client import NotReached, Upstream
-from podpass.nmi.decide import Denied, Granted, Waiting, decide, decide_for, peer_address
+from podpass.nmi.decide import Decision, Denied, Granted, OneOf, Waiting, decide, decide_for, peer_address
 from podpass.nmi.issuing import Issued, Issuing
 from podpass.nmi.metrics import NmiMetrics
 from podpass.nmi.objects import Objects
@@ -20,7 +20,7 @@ from podpass.nmi.requests import Asked, BadRequest, asked
 from podpass.nmi.routes import Handler, route
 from podpass.nmi.selection import Pod
 from podpass.nmi.settings import Settings
-from podpass.nmi.tokens import Refused
+from podpass.nmi.tokens import Refused, Unavailable
 from podpass.serving.asgi import (
     BodyTooLarge,
     ClientGone,
@@ -38,7 +38,7 @@ from podpass.telemetry.logging import Logger
 MAX_BODY = 64 * 1024
 _LOOPBACK = ("127.0.0.1", "::1")
 
-Look = Callable[[], Granted | Denied | Waiting]
+Look = Callable[[], Decision]
 
 
 @dataclass(slots=True)
@@ -115,12 +115,12 @@ class Nmi:
         told.resource = wanted.resource
         address = peer_address(request.peer)
 
-        def look() -> Granted | Denied | Waiting:
+        def look() -> Decision:
             return decide(address, wanted, self._objects, self._settings)
 
         found = look()
         if isinstance(found, Granted):
-            kept = self._issuing.kept(found.identity, wanted.resource, wanted.client_id)
+            kept = self._issuing.kept(found.identity, wanted)
             if kept is not None:
                 told.pod, told.why = found.pod, found.why
                 return self._token(kept)
@@ -133,10 +133,13 @@ class Nmi:
                 retry = decision.retry and self._settings.retry_after_header
                 return self._answers.not_selected(decision.why, retry_later=retry)
             return self._answers.error(decision.status, decision.why)
-        issued = await self._issuing.issue(decision.identity, wanted.resource, wanted.client_id)
+        issued = await self._issued(decision, wanted)
+        if isinstance(issued, Denied):
+            told.why = issued.why
+            return self._answers.not_selected(issued.why, retry_later=False)
         if isinstance(issued, Issued):
             return self._token(issued)
-        if decision.identity is None:
+        if isinstance(decision, Granted) and decision.identity is None:
             reason = issued.body if isinstance(issued, Refused) else issued.why
             return self._answers.error(403, f"failed to get service principal token, error: {reason}")
         return self._answers.no_token(issued)
@@ -156,7 +159,7 @@ class Nmi:
         return self._host_token_in_time(namespace, name, wanted, told)
 
     async def _host_token_in_time(self, namespace: str, name: str, wanted: Asked, told: _Told) -> Response:
-        def look() -> Granted | Denied | Waiting:
+        def look() -> Decision:
             seen = self._objects.pod(namespace, name)
             if seen is None:
                 return Denied(404, f"no pod {namespace[:63]}/{name[:253]} on this node")
@@ -165,13 +168,21 @@ class Nmi:
         decision = await self._settled(look, told)
         if isinstance(decision, Denied):
             return self._answers.error(404, decision.why)
-        issued = await self._issuing.issue(decision.identity, wanted.resource, wanted.client_id)
+        issued = await self._issued(decision, wanted)
+        if isinstance(issued, Denied):
+            return self._answers.error(404, issued.why)
         if not isinstance(issued, Issued):
             return self._answers.no_token(issued)
-        client_id = decision.identity.client_id if decision.identity is not None else ""
-        return host_token_answer(issued.tokens[0], client_id, now=int(self._now()))
+        return host_token_answer(issued.tokens[0], issued.client_id, now=int(self._now()))
 
-    async def _settled(self, look: Look, told: _Told) -> Granted | Denied:
+    async def _issued(self, decision: Granted | OneOf, wanted: Asked) -> Issued | Refused | Unavailable | Denied:
+        """The tokens that the pod may have, or why there are none."""
+        if isinstance(decision, Granted):
+            return await self._issuing.issue(decision.identity, wanted)
+        issued = await self._issuing.issue_to_holder(decision.identities, wanted)
+        return decision.otherwise if issued is None else issued
+
+    async def _settled(self, look: Look, told: _Told) -> Granted | OneOf | Denied:
         """What *look* finds once it waits for nothing more."""
         began = time.monotonic()
         while isinstance(found := look(), Waiting):
@@ -179,7 +190,8 @@ class Nmi:
             if left <= 0 or not await self._objects.changed(left):
                 found = found.otherwise
                 break
-        told.pod, told.why = found.pod, found.why
+        told.pod = found.pod
+        told.why = "by its object id" if isinstance(found, OneOf) else found.why
         return found
 
     def _token(self, issued: Issued) -> Response:

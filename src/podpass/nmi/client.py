@@ -18,6 +18,7 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from podpass.imds.requests import OLDEST_TOKEN_VERSION, TOKEN_PATH
+from podpass.nmi.requests import Asked
 from podpass.nmi.tokens import Outcome, Pace, Refused, Token, Unavailable
 from podpass.settings.values import Address
 
@@ -89,11 +90,13 @@ class Upstream:
 
     # Tokens
 
-    async def metadata_token(self, resource: str, client_id: str = "") -> Outcome:
-        """A token of the node's identity with that client id; without one the metadata service chooses."""
+    async def metadata_token(self, asked: Asked) -> Outcome:
+        """A token of the node's identity that is *asked* for; where none is named, the metadata service chooses."""
+        resource = asked.resource
+        named = {"client_id": asked.client_id, "msi_res_id": asked.resource_id, "object_id": asked.object_id}
         query = {
             "api-version": OLDEST_TOKEN_VERSION,
-            **({"client_id": client_id} if client_id else {}),
+            **{name: value for name, value in named.items() if value},
             "resource": resource,
         }
         endpoint = f"{self._base}{TOKEN_PATH}"

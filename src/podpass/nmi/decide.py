@@ -10,7 +10,16 @@ from functools import lru_cache
 from typing import Protocol
 
 from podpass.nmi.requests import Asked
-from podpass.nmi.selection import NotSelected, Pod, Selected, redacted, select_assigned, select_bound
+from podpass.nmi.selection import (
+    Candidates,
+    NotSelected,
+    Pod,
+    Selected,
+    not_named,
+    redacted,
+    select_assigned,
+    select_bound,
+)
 from podpass.nmi.settings import Mode, Settings
 from podpass.podidentity.exceptions import excepting
 from podpass.podidentity.objects import AssignedIdentity, Binding, PodException, PodIdentity
@@ -48,6 +57,15 @@ class Granted:
 
 
 @dataclass(frozen=True, slots=True)
+class OneOf:
+    """The pod may have a token of that of *identities* whose object id it named; *otherwise*, when it is none's."""
+
+    pod: Pod
+    identities: tuple[PodIdentity, ...]
+    otherwise: "Denied"
+
+
+@dataclass(frozen=True, slots=True)
 class Denied:
     """No token. *pod* is known unless that is what went wrong; *retry*: asking again later may help."""
 
@@ -65,7 +83,10 @@ class Waiting:
     otherwise: Denied
 
 
-def decide(address: str, asked: Asked, known: Known, settings: Settings) -> Granted | Denied | Waiting:
+Decision = Granted | OneOf | Denied | Waiting
+
+
+def decide(address: str, asked: Asked, known: Known, settings: Settings) -> Decision:
     """For a request from *address*. Nothing that the request says of itself but *asked* counts."""
     if not address:
         return Denied(500, "request remote address is empty")
@@ -82,7 +103,7 @@ def decide(address: str, asked: Asked, known: Known, settings: Settings) -> Gran
     return decide_for(pod, asked, known, settings)
 
 
-def decide_for(pod: Pod, asked: Asked, known: Known, settings: Settings) -> Granted | Denied | Waiting:
+def decide_for(pod: Pod, asked: Asked, known: Known, settings: Settings) -> Decision:
     """For a pod that is known."""
     if settings.mode is Mode.MANAGED:
         selected = select_bound(pod, asked, known.bindings(pod.namespace), known.identity)
@@ -90,6 +111,8 @@ def decide_for(pod: Pod, asked: Asked, known: Known, settings: Settings) -> Gran
         selected = select_assigned(pod, asked, known.assigned(pod), forced_namespaced=settings.forced_namespaced)
     if isinstance(selected, Selected):
         return Granted(pod, selected.identity, _matched(selected, asked))
+    if isinstance(selected, Candidates):
+        return OneOf(pod, selected.identities, Denied(404, not_named(asked, f"{pod.namespace}/{pod.name}"), pod))
     if not selected.may_come:
         return Denied(404, selected.why, pod, retry=selected.reason != "not-named")
     seconds = settings.created_seconds + (settings.assigned_seconds if selected.reason == "not-assigned" else 0.0)

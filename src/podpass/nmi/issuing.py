@@ -3,8 +3,9 @@
 Contract: pod identity, sections 3.6, 3.10 and 9 (17).
 """
 
+import asyncio
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,8 +13,10 @@ from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
 from podpass.kube.credentials import CredentialsFailed
 from podpass.kube.resources import SECRETS
 from podpass.nmi.client import Upstream
+from podpass.nmi.holders import object_id_of
 from podpass.nmi.metrics import NmiMetrics
 from podpass.nmi.principals import Unusable, token_calls
+from podpass.nmi.requests import Asked
 from podpass.nmi.tokens import Fetch, Outcome, Refused, Token, TokenCache, Unavailable
 from podpass.podidentity.objects import IdentityType, PodIdentity
 
@@ -25,6 +28,8 @@ class Issued:
     tokens: tuple[Token, ...]
     are_listed: bool = False
     """Whether the answer is a list, as it is for an identity with auxiliary tenants."""
+    client_id: str = ""
+    """Of the identity whose tokens they are; empty where the metadata service chose one."""
 
 
 class Issuing:
@@ -36,38 +41,58 @@ class Issuing:
         self._upstream, self._client, self._metrics, self._now = upstream, client, metrics, now
         self._cache = TokenCache(now=now)
 
-    def kept(self, identity: PodIdentity | None, resource: str, client_id: str) -> Issued | None:
+    def kept(self, identity: PodIdentity | None, asked: Asked) -> Issued | None:
         """What `issue` would give without asking anybody; None when it would have to."""
         if identity is not None and identity.type is not IdentityType.USER_ASSIGNED:
             return None
-        token = self._cache.fresh(_metadata_key(identity, resource, client_id))
+        token = self._cache.fresh(_metadata_key(identity, asked))
         return Issued((token,)) if token is not None else None
 
-    async def issue(
-        self, identity: PodIdentity | None, resource: str, client_id: str
-    ) -> Issued | Refused | Unavailable:
-        """The tokens of *identity*; without one, what the metadata service gives for *client_id* or by itself."""
+    async def issue(self, identity: PodIdentity | None, asked: Asked) -> Issued | Refused | Unavailable:
+        """The tokens of *identity*; without one, what the metadata service gives for what is *asked*."""
+        resource = asked.resource
         if identity is None or identity.type is IdentityType.USER_ASSIGNED:
-            wanted = identity.client_id if identity is not None else client_id
+            key = _metadata_key(identity, asked)
             operation = "adal_token_msi" if identity is None else "adal_token_msi_userassignedid"
-            outcome = await self._cache.get(
-                _metadata_key(identity, resource, client_id), partial(self._metadata, operation, resource, wanted)
-            )
-            return Issued((outcome,)) if isinstance(outcome, Token) else outcome
+            outcome = await self._cache.get(key, partial(self._metadata, operation, Asked(*key)))
+            client_id = identity.client_id if identity is not None else ""
+            return Issued((outcome,), client_id=client_id) if isinstance(outcome, Token) else outcome
         tokens: list[Token] = []
         for position in range(1 + len(identity.auxiliary_tenant_ids)):
             # A changed identity may have another credential, so its version is part of the key.
-            key = ("principal", identity.key, identity.resource_version, position, resource)
+            tenant_key = ("principal", identity.key, identity.resource_version, position, resource)
             fetch: Fetch = partial(self._principal, identity, resource, position)
-            outcome = await self._cache.get(key, fetch)
+            outcome = await self._cache.get(tenant_key, fetch)
             if not isinstance(outcome, Token):
                 return outcome
             tokens.append(outcome)
-        return Issued(tuple(tokens), are_listed=len(tokens) > 1)
+        return Issued(tuple(tokens), are_listed=len(tokens) > 1, client_id=identity.client_id)
 
-    async def _metadata(self, operation: str, resource: str, client_id: str) -> Outcome:
+    async def issue_to_holder(
+        self, identities: Iterable[PodIdentity], asked: Asked
+    ) -> Issued | Refused | Unavailable | None:
+        """The tokens of that of *identities* whose object id is *asked* for; None when it is none of them.
+
+        When one gave no token, it may have been that one: then why it gave none.
+        """
+        asking = [asyncio.create_task(self.issue(identity, asked)) for identity in identities]
+        failed: Refused | Unavailable | None = None
+        try:
+            # Together, so that an identity without an answer doesn't hold up the one that is meant.
+            for next_answer in asyncio.as_completed(asking):
+                issued = await next_answer
+                if not isinstance(issued, Issued):
+                    failed = failed or issued
+                elif object_id_of(issued.tokens[0].access_token) == asked.object_id.lower():
+                    return issued
+        finally:
+            for task in asking:
+                task.cancel()
+        return failed
+
+    async def _metadata(self, operation: str, asked: Asked) -> Outcome:
         started = time.perf_counter()
-        outcome = await self._upstream.metadata_token(resource, client_id)
+        outcome = await self._upstream.metadata_token(asked)
         self._metrics.fetched(operation, time.perf_counter() - started, failed=not isinstance(outcome, Token))
         return outcome
 
@@ -90,5 +115,8 @@ class Issuing:
         return outcome
 
 
-def _metadata_key(identity: PodIdentity | None, resource: str, client_id: str) -> Hashable:
-    return ("metadata", (identity.client_id if identity is not None else client_id).lower(), resource)
+def _metadata_key(identity: PodIdentity | None, asked: Asked) -> tuple[str, str, str, str]:
+    """What is asked of the metadata service, as the members of Asked, in the one form of all that mean the same."""
+    if identity is not None:
+        return asked.resource, identity.client_id.lower(), "", ""
+    return asked.resource, asked.client_id.lower(), asked.resource_id.lower(), asked.object_id.lower()

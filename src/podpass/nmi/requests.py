@@ -12,14 +12,16 @@ MAX_QUERY, MAX_VALUE = 8_192, 2_048
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A token for *resource*; of the identity with this client id or ARM id, or of any when neither is given."""
+    """A token for *resource*; of the identity with this client, ARM or object id, or of any when none is given."""
 
     resource: str
     client_id: str = ""
     resource_id: str = ""
+    object_id: str = ""
 
     @property
     def names_identity(self) -> bool:
+        """Whether the identity is named in a way that its AzureIdentity tells; an object id is not."""
         return bool(self.client_id or self.resource_id)
 
 
@@ -51,9 +53,7 @@ def _asked(query_string: str) -> Asked | BadRequest:
         return BadRequest("parameter resource cannot be empty")
     client_id = query.get("client_id", "")
     resource_id = query.get("msi_res_id", "") or query.get("mi_res_id", "")
-    if client_id and resource_id:
-        return BadRequest("only one of the parameters client_id and msi_res_id can be given")
-    if query.get("object_id") and not (client_id or resource_id):
-        # The objects that users write hold no object ids, and another identity must not stand in for the named one.
-        return BadRequest("parameter object_id is not supported, use client_id or msi_res_id")
-    return Asked(resource, client_id, resource_id)
+    object_id = query.get("object_id", "")
+    if sum(map(bool, (client_id, resource_id, object_id))) > 1:
+        return BadRequest("only one of the parameters client_id, object_id and msi_res_id can be given")
+    return Asked(resource, client_id, resource_id, object_id)

@@ -34,6 +34,13 @@ class Selected:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidates:
+    """The identities among which the one with the object id may be, in the order in which they count."""
+
+    identities: tuple[PodIdentity, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NotSelected:
     """No identity: *reason* for programs, *why* for people. *may_come*: MIC may still be at work."""
 
@@ -46,7 +53,9 @@ Identities = Callable[[str, str], PodIdentity | None]
 """The usable identity of a namespace and name."""
 
 
-def select_bound(pod: Pod, asked: Asked, bindings: Iterable[Binding], identities: Identities) -> Selected | NotSelected:
+def select_bound(
+    pod: Pod, asked: Asked, bindings: Iterable[Binding], identities: Identities
+) -> Selected | Candidates | NotSelected:
     """Managed mode: by the bindings and identities of the pod's own namespace."""
     where = f"{pod.namespace}/{pod.name}"
     if not pod.binding_label:
@@ -72,7 +81,7 @@ def select_bound(pod: Pod, asked: Asked, bindings: Iterable[Binding], identities
 
 def select_assigned(
     pod: Pod, asked: Asked, assigned: Iterable[AssignedIdentity], *, forced_namespaced: bool
-) -> Selected | NotSelected:
+) -> Selected | Candidates | NotSelected:
     """Standard mode: by what MIC assigned to the pod. *assigned* may hold other pods' objects."""
     where = f"{pod.namespace}/{pod.name}"
     own = [each for each in assigned if each.pod == (pod.namespace, pod.name) and each.status != "Unassigned"]
@@ -93,11 +102,18 @@ def select_assigned(
     return _first([Selected(each.identity, each.binding) for each in allowed], asked, where)
 
 
-def _first(found: list[Selected], asked: Asked, where: str) -> Selected | NotSelected:
+def _first(found: list[Selected], asked: Asked, where: str) -> Selected | Candidates | NotSelected:
+    if asked.object_id:
+        return Candidates(tuple(each.identity for each in found))
     for each in found:
         if not asked.names_identity or _is_named(each.identity, asked):
             return each
-    return NotSelected("not-named", f"no azure identity found for request{_named(asked)}; {where} has others")
+    return NotSelected("not-named", not_named(asked, where))
+
+
+def not_named(asked: Asked, where: str) -> str:
+    """Why the pod gets none, though it has identities."""
+    return f"no azure identity found for request{_named(asked)}; {where} has others"
 
 
 def _is_named(identity: PodIdentity, asked: Asked) -> bool:
@@ -109,6 +125,8 @@ def _is_named(identity: PodIdentity, asked: Asked) -> bool:
 def _named(asked: Asked) -> str:
     if asked.client_id:
         return f" clientID {redacted(asked.client_id)}"
+    if asked.object_id:
+        return f" objectID {redacted(asked.object_id)}"
     return f" resourceID {redacted(asked.resource_id)}" if asked.resource_id else ""
 
 
