@@ -398,6 +398,9 @@ async def test_a_node_that_vanished_leaves_nothing_behind(estate: Estate) -> Non
         await estate.become({"web-0-shop-one": "Assigned"})
         await estate.kube.delete(resources.NODES, "node-a")
         await estate.become({})
+        said = await estate.event("binding removed")
+        assert (said["type"], said["involvedObject"]["name"]) == ("Normal", "one-binding")
+        assert said["message"] == "Binding one-binding removed from node node-a for pod web-0"
 
 
 async def test_only_one_replica_works(estate: Estate) -> None:
@@ -419,18 +422,50 @@ async def _waiting(estate: Estate) -> None:
         pass
 
 
-async def test_its_own_account_s_rights_are_enough(estate: Estate) -> None:
+@pytest.mark.parametrize(
+    ("verb", "reason", "kind"),
+    [
+        ("patch", "status update error", "AzureAssignedIdentity"),
+        ("create", "binding apply error", "AzureIdentityBinding"),
+        ("delete", "binding remove error", "AzureIdentityBinding"),
+    ],
+)
+async def test_what_the_server_refuses_is_told_at_the_object(estate: Estate, verb: str, reason: str, kind: str) -> None:
+    async with own_account(estate, without=verb) as client, estate.mic(client, election_namespace="kube-system"):
+        await estate.bound("one")
+        await estate.pod("web-0")
+        if verb == "delete":
+            await estate.become({"web-0-shop-one": "Assigned"})
+            await estate.kube.delete(resources.NODES, "node-a")
+        said = await estate.event(reason)
+    assert (said["type"], said["involvedObject"]["kind"]) == ("Warning", kind)
+    assert "forbidden" in said["message"]
+
+
+@contextlib.asynccontextmanager
+async def own_account(estate: Estate, *, without: str = "") -> AsyncIterator[Client]:
+    """A client with the rights of MIC's own account, but for one verb on assigned identities."""
     kubectl = str(Path(sys.executable).parent / "kubectl")
     await estate.cluster.api.kubectl(kubectl, "create", "namespace", "kube-system")
     for name in ("40-mic-rbac.yaml", "50-mic.yaml"):
         applied = await estate.cluster.api.kubectl(kubectl, "apply", "-f", str(CRDS.parent / name))
         assert applied.code == 0, applied.err
+    role = await estate.kube.get(resources.CLUSTERROLES, "aad-pod-id-mic-role")
+    for rule in role["rules"]:
+        if rule["resources"] == ["azureassignedidentities"]:
+            rule["verbs"] = [verb for verb in rule["verbs"] if verb != without]
+    await estate.kube.replace(resources.CLUSTERROLES, role)
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
     account = "aad-pod-id-mic-service-account"
     answer = await estate.kube.create_subresource(resources.SERVICEACCOUNTS, account, "token", review, "kube-system")
     access = estate.kube.access
     own = Access(server=access.server, ca_pem=access.ca_pem, credential=StaticToken(answer["status"]["token"]))
-    async with Client(own) as client, estate.mic(client, election_namespace="kube-system"):
+    async with Client(own) as client:
+        yield client
+
+
+async def test_its_own_account_s_rights_are_enough(estate: Estate) -> None:
+    async with own_account(estate) as client, estate.mic(client, election_namespace="kube-system"):
         await estate.bound("one")
         await estate.pod("web-0")
         await estate.become({"web-0-shop-one": "Assigned"})

@@ -53,7 +53,7 @@ def examples() -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 1 failed, 2 wrong usage, 3 problems found, 130 interrupted."""
     try:
-        result = app(list(arguments))
+        result = _as_the_original(arguments) if arguments[:1] in (["mic"], ["nmi"]) else app(list(arguments))
         sys.stdout.flush()
     except CycloptsError as error:
         print_error(str(error), hint="podpass --help")
@@ -72,6 +72,21 @@ def run(arguments: Sequence[str]) -> int:
         _discard_output()
         return FAILED
     return result if isinstance(result, int) else DONE
+
+
+def _as_the_original(arguments: Sequence[str]) -> object:
+    """Run a component that takes the original's place, and so its command lines."""
+    from podpass.settings import original_flags
+
+    component, *flags = arguments
+    unused = original_flags.MIC if component == "mic" else original_flags.NMI
+    found = original_flags.understood(flags, unused)
+    if found.asks_version:
+        sys.stdout.write(f"MIC Version: {__version__} - NMI Version: {__version__} - Commit: none - Date: none\n")
+        return DONE
+    for note in found.notes:
+        sys.stderr.write(f"podpass: {note}\n")
+    return app([component, *found.arguments])
 
 
 def main() -> None:

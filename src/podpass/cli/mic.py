@@ -36,6 +36,7 @@ def mic(
     http_probe_port: str | None = None,
     prometheus_port: str | None = None,
     log_level: str | None = None,
+    custom_user_agent: str | None = None,
 ) -> int:
     """Put identities onto the machines whose pods need them, and say in the cluster which pod has which.
 
@@ -83,6 +84,8 @@ def mic(
         Where /metrics is answered (8888).
     log_level:
         info, debug, trace or all.
+    custom_user_agent:
+        What requests say of their sender besides its name.
     """
     with for_good():
         from podpass.kube.lease import LeadershipLost
@@ -108,6 +111,7 @@ def mic(
         "http-probe-port": http_probe_port,
         "prometheus-port": prometheus_port,
         "log-level": log_level,
+        "custom-user-agent": custom_user_agent,
     }
     settings = Settings.read(os.environ, flags, config)
     try:

@@ -38,6 +38,7 @@ def nmi(
     http_probe_port: str | None = None,
     prometheus_port: str | None = None,
     log_level: str | None = None,
+    custom_user_agent: str | None = None,
 ) -> int:
     """Answer the pods of a node that ask for tokens, by what their bindings give them.
 
@@ -97,6 +98,8 @@ def nmi(
         Where /metrics is answered (9090).
     log_level:
         info, debug, trace or all.
+    custom_user_agent:
+        What requests say of their sender besides its name.
     """
     with for_good(), without_system_roots():
         from podpass.nmi.process import run_process
@@ -127,6 +130,7 @@ def nmi(
         "http-probe-port": http_probe_port,
         "prometheus-port": prometheus_port,
         "log-level": log_level,
+        "custom-user-agent": custom_user_agent,
     }
     settings = Settings.read(os.environ, flags, config)
     event_loop.run(run_process(settings, kubeconfig=kubeconfig))

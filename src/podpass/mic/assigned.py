@@ -105,7 +105,10 @@ class AssignedIdentities:
         self._metrics.written("deletion", time.perf_counter() - started)
 
     def _body(self, wanted: Wanted, stored: Obj | None) -> Obj | None:
-        identity, binding = self._copies.identity_object(wanted.identity), self._copies.binding_object(wanted.binding)
+        identity, binding = (
+            self._copies.identity_object(wanted.identity),
+            self._copies.binding_object(*wanted.binding.key),
+        )
         if identity is None or binding is None:
             return None
         if stored is None:

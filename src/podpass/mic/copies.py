@@ -151,8 +151,8 @@ class Copies:
     def bindings(self, selector: str) -> list[Binding]:
         return [self._binding(obj) for obj in self._bindings.indexed(_SELECTOR, selector)] if selector else []
 
-    def binding_object(self, binding: Binding) -> Obj | None:
-        return self._bindings.get(binding.namespace, binding.name)
+    def binding_object(self, namespace: str, name: str) -> Obj | None:
+        return self._bindings.get(namespace, name)
 
     def identity(self, namespace: str, name: str) -> PodIdentity | Unusable | None:
         found = self._identities.get(namespace, name)

@@ -23,8 +23,8 @@ from podpass.mic.metrics import MicMetrics
 from podpass.mic.settings import Settings
 from podpass.mic.worker import Worker
 from podpass.problems import PodpassError
-from podpass.serving.component import kept, serving_status, telling_failures
-from podpass.telemetry.health import Health, all_read, flag
+from podpass.serving.component import kept, serving_status, telling_failures, user_agent
+from podpass.telemetry.health import Health, active, all_read, flag
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 
@@ -107,13 +107,21 @@ async def run(
         election = Election(
             client, candidate, on_failure=lambda error: log.warning("election.failed", reason=str(error))
         )
+        health.state = active(election.leads)
         health.ready["leader"] = flag(election.leads, "another replica leads")
         status = serving_status(
             health, registry, health_listener or settings.health, metrics_listener or settings.metrics
         )
         await stack.enter_async_context(status)
         compute = await stack.enter_async_context(
-            Compute(config, metrics, metadata_host=settings.metadata_host, retry_seconds=cloud_retry_seconds, now=now)
+            Compute(
+                config,
+                metrics,
+                metadata_host=settings.metadata_host,
+                retry_seconds=cloud_retry_seconds,
+                user_agent=user_agent("mic", settings.user_agent),
+                now=now,
+            )
         )
 
         async def lead() -> None:

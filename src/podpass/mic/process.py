@@ -19,4 +19,6 @@ async def run_process(settings: Settings, *, kubeconfig: Path | None = None) -> 
         await run(settings, client, log=log)
 
     ports = {settings.health.port: "--http-probe-port", settings.metrics.port: "--prometheus-port"}
-    await run_component("mic", work, log_level=settings.log_level, port_options=ports, kubeconfig=kubeconfig)
+    await run_component(
+        "mic", work, log_level=settings.log_level, port_options=ports, kubeconfig=kubeconfig, told=settings.user_agent
+    )

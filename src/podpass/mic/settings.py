@@ -37,6 +37,8 @@ class Settings:
     health: Address = Address("", 8080)
     metrics: Address = Address("", 8888)
     log_level: str = ""
+    user_agent: str = ""
+    """What requests say of their sender besides its name."""
 
     @classmethod
     def read(
@@ -63,6 +65,7 @@ class Settings:
             health=Address("", reader.value("http-probe-port", values.port) or 0),
             metrics=Address("", reader.value("prometheus-port", values.port) or 0),
             log_level=reader.value("log-level", values.log_level) or "",
+            user_agent=reader.value("custom-user-agent", values.header_text) or "",
         )
         reader.check()
         return settings
@@ -97,6 +100,7 @@ OPTIONS: tuple[Option, ...] = (
     flagged("http-probe-port", "8080", "Where /healthz and /readyz are answered."),
     flagged("prometheus-port", "8888", "Where /metrics is answered."),
     flagged("log-level", "", "info, debug, trace or all."),
+    flagged("custom-user-agent", "", "What requests say of their sender besides its name."),
 )
 
 

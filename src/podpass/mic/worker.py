@@ -11,7 +11,7 @@ from typing import Any
 
 from podpass.kube.client import AnswerUnusable, ApiError, Unreachable
 from podpass.kube.credentials import CredentialsFailed
-from podpass.kube.events import EventRecorder
+from podpass.kube.events import EventRecorder, EventType
 from podpass.kube.objects import Obj
 from podpass.mic.assigned import AssignedIdentities
 from podpass.mic.assignment import Present, difference, erroneous, patches
@@ -24,7 +24,7 @@ from podpass.mic.ledger import Ledger
 from podpass.mic.metrics import MicMetrics
 from podpass.mic.targets import Target, target_of
 from podpass.podidentity.objects import AssignedIdentity
-from podpass.podidentity.resources import BINDINGS
+from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDINGS
 from podpass.telemetry.logging import Logger
 
 ApiFailed = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
@@ -134,7 +134,7 @@ class Worker:
             turn.failed = True
             self._metrics.api_errors.labels("assigned_identity_addition").inc()
             self._say(
-                wanted,
+                wanted.binding.key,
                 "Warning",
                 "binding apply error",
                 f"the assigned identity {wanted.name} was not written: {error}",
@@ -230,7 +230,7 @@ class Worker:
             else:
                 reason = str(error) if error is not None else "it failed lately and is tried again later"
                 text = f"Applying binding {wanted.binding.name} node {wanted.pod.node} for pod {wanted.pod.name}"
-                self._say(wanted, "Warning", "binding apply error", f"{text} resulted in error {reason}")
+                self._say(wanted.binding.key, "Warning", "binding apply error", f"{text} resulted in error {reason}")
         for each in turn.leaving:
             if error is not None and not self._is_off(target, each, present):
                 turn.failed = True
@@ -260,9 +260,17 @@ class Worker:
             turn.failed = True
             self._metrics.api_errors.labels("update_azure_assigned_identity_status").inc()
             self._log.warning("status.failed", object=made.name, reason=str(error))
+            involved = {
+                "apiVersion": ASSIGNED_IDENTITIES.api_version,
+                "kind": ASSIGNED_IDENTITIES.kind,
+                "namespace": made.namespace,
+                "name": made.name,
+            }
+            text = f"Updating assigned identity {made.name} status to Assigned failed: {error}"
+            self._events.record(involved, "Warning", "status update error", text)
             return
         self._say(
-            wanted,
+            wanted.binding.key,
             "Normal",
             "binding applied",
             f"Binding {wanted.binding.name} applied on node {wanted.pod.node} for assigned identity {made.name}",
@@ -270,13 +278,20 @@ class Worker:
         self._log.info("identity.assigned", pod="/".join(wanted.pod.key), target=str(target), object=made.name)
 
     async def _removed(self, turn: Turn, each: AssignedIdentity) -> None:
+        # Pods come and go; that a machine did, people hear of.
+        is_gone = not self._copies.node_is_there(each.node)
+        text = f"Binding {each.binding[1]} removed from node {each.node} for pod {each.pod[1]}"
         try:
             await self._assigned.delete(each)
         except ApiFailed as error:
             turn.failed = True
             self._metrics.api_errors.labels("assigned_identity_deletion").inc()
             self._log.warning("deletion.failed", object=each.name, reason=str(error))
+            if is_gone:
+                self._say(each.binding, "Warning", "binding remove error", f"{text} resulted in error {error}")
             return
+        if is_gone:
+            self._say(each.binding, "Normal", "binding removed", text)
         self._log.info("identity.released", pod="/".join(each.pod), object=each.name)
 
     async def _bounded(self, work: list[Coroutine[Any, Any, None]]) -> None:
@@ -290,11 +305,12 @@ class Worker:
             for each in work:
                 group.create_task(one(each))
 
-    def _say(self, wanted: Wanted, kind: Any, reason: str, message: str) -> None:
-        found: Obj = self._copies.binding_object(wanted.binding) or {
+    def _say(self, binding: tuple[str, str], kind: EventType, reason: str, message: str) -> None:
+        namespace, name = binding
+        found: Obj = self._copies.binding_object(namespace, name) or {
             "apiVersion": BINDINGS.api_version,
             "kind": BINDINGS.kind,
-            "namespace": wanted.binding.namespace,
-            "name": wanted.binding.name,
+            "namespace": namespace,
+            "name": name,
         }
         self._events.record(found, kind, reason, message)

@@ -17,9 +17,9 @@ from podpass.nmi.network import Rules, RulesFailed
 from podpass.nmi.objects import Objects
 from podpass.nmi.redirection import Redirection
 from podpass.nmi.settings import Settings
-from podpass.serving.component import kept, serving_status, telling_failures
+from podpass.serving.component import kept, serving_status, telling_failures, user_agent
 from podpass.serving.server import bind_tcp, serving
-from podpass.telemetry.health import Health, all_read, flag
+from podpass.telemetry.health import Health, active, all_read, flag
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 
@@ -60,12 +60,15 @@ async def run(
             rules = Rules(Redirection(settings.metadata, settings.listen), log)
         health.ready["objects"] = all_read(objects.missing)
         if rules is not None:
+            health.state = active(rules.installed)
             health.ready["rules"] = flag(rules.installed, "the rules of redirection are not installed")
         status = serving_status(
             health, registry, health_listener or settings.health, metrics_listener or settings.metrics
         )
         await stack.enter_async_context(status)
-        upstream = await stack.enter_async_context(Upstream(settings.metadata))
+        upstream = await stack.enter_async_context(
+            Upstream(settings.metadata, user_agent=user_agent("nmi", settings.user_agent))
+        )
         issuing = Issuing(upstream, client, metrics, now=now)
         nmi = Nmi(settings, objects, upstream, issuing, metrics, log, now=now)
         async with asyncio.TaskGroup() as group:

@@ -23,4 +23,6 @@ async def run_process(settings: Settings, *, kubeconfig: Path | None = None) -> 
         settings.health.port: "--http-probe-port",
         settings.metrics.port: "--prometheus-port",
     }
-    await run_component("nmi", work, log_level=settings.log_level, port_options=ports, kubeconfig=kubeconfig)
+    await run_component(
+        "nmi", work, log_level=settings.log_level, port_options=ports, kubeconfig=kubeconfig, told=settings.user_agent
+    )

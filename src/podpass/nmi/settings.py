@@ -48,6 +48,8 @@ class Settings:
     health: Address = Address("", 8080)
     metrics: Address = Address("", 9090)
     log_level: str = ""
+    user_agent: str = ""
+    """What requests say of their sender besides its name."""
 
     @property
     def created_seconds(self) -> float:
@@ -92,6 +94,7 @@ class Settings:
             health=Address("", reader.value("http-probe-port", values.port) or 0),
             metrics=Address("", reader.value("prometheus-port", values.port) or 0),
             log_level=reader.value("log-level", values.log_level) or "",
+            user_agent=reader.value("custom-user-agent", values.header_text) or "",
         )
         reader.check()
         return settings
@@ -139,6 +142,7 @@ OPTIONS: tuple[Option, ...] = (
     flagged("http-probe-port", "8080", "Where /healthz and /readyz are answered."),
     flagged("prometheus-port", "9090", "Where /metrics is answered."),
     flagged("log-level", "", "info, debug, trace or all."),
+    flagged("custom-user-agent", "", "What requests say of their sender besides its name."),
 )
 
 

@@ -79,6 +79,10 @@ class Binding:
     selector: str
     """A literal value of the label, not an expression. An empty one matches no pod."""
 
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.namespace, self.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignedIdentity:

@@ -35,10 +35,12 @@ async def run_component(
     log_level: str,
     port_options: Mapping[int, str],
     kubeconfig: Path | None = None,
+    told: str = "",
 ) -> None:
     """Do *work* in the cluster of *kubeconfig*, else of KUBECONFIG, else of this pod, until SIGTERM or SIGINT.
 
-    *port_options* names the option by which each port was chosen. Raises PodpassError where the user can mend what
+    *port_options* names the option by which each port was chosen, *told* is what the user wants its User-Agent to say
+    too. Raises PodpassError where the user can mend what
     is wrong.
     """
     log = make_logger(name, level=log_level)
@@ -47,7 +49,7 @@ async def run_component(
     try:
         async with (
             _stopped_by_signals(),
-            Client(load(os.environ, path=kubeconfig), user_agent=f"podpass-{name}") as client,
+            Client(load(os.environ, path=kubeconfig), user_agent=user_agent(name, told)) as client,
         ):
             await work(client, log)
     except CredentialsFailed as error:
@@ -57,6 +59,11 @@ async def run_component(
         raise PodpassError("PP101", str(error), host=error.host, port=error.port, option=option) from error
     finally:
         logging.getLogger().removeHandler(handler)
+
+
+def user_agent(name: str, told: str = "") -> str:
+    """How a component calls itself to the servers that it asks: by its name, then what the user adds."""
+    return f"podpass-{name} {told}".rstrip()
 
 
 @contextlib.asynccontextmanager

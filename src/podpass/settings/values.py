@@ -82,3 +82,10 @@ def log_level(given: str) -> str:
     if level not in LOG_LEVELS:
         raise ValueError(f"{given!r} is not one of info, debug, trace, all")
     return level
+
+
+def header_text(text: str) -> str:
+    """What may stand in a header of HTTP."""
+    if not text.isascii() or not text.isprintable():
+        raise ValueError("must be of printable ASCII characters")
+    return text.strip()

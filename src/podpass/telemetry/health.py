@@ -45,6 +45,8 @@ class Health:
 
     live: dict[str, Check] = field(default_factory=dict)
     ready: dict[str, Check] = field(default_factory=dict)
+    state: Callable[[], str] = lambda: "ok"
+    """What a good /healthz says; some programs look for a word of their own."""
 
     async def liveness(self) -> Report:
         return await _report(self.live)
@@ -60,6 +62,11 @@ def flag(event: asyncio.Event, reason: str) -> Check:
         return None if event.is_set() else reason
 
     return check
+
+
+def active(event: asyncio.Event) -> Callable[[], str]:
+    """The state of a component of pod identity, by whether *event* is set. Contract: sections 2.10 and 3.1."""
+    return lambda: "Active" if event.is_set() else "Not Active"
 
 
 def all_read(missing: Callable[[], list[str]]) -> Check:
@@ -86,7 +93,7 @@ async def _report(checks: Mapping[str, Check]) -> Report:
 
 
 def health_app(health: Health, registry: CollectorRegistry | None) -> _App:
-    """The ASGI app of /healthz and /readyz (200 `ok`, else 500 with the reasons) and, given a registry, /metrics.
+    """The ASGI app of /healthz and /readyz (200 and a word, else 500 with the reasons) and, given a registry, /metrics.
 
     `?verbose` lists the checks in a good answer too.
     """
@@ -97,7 +104,8 @@ def health_app(health: Health, registry: CollectorRegistry | None) -> _App:
             report = await (health.liveness() if path == "/healthz" else health.readiness())
             if not report.passed:
                 return 500, report.text().encode(), text
-            return 200, report.text().encode() if b"verbose" in query else b"ok", text
+            word = health.state() if path == "/healthz" else "ok"
+            return 200, report.text().encode() if b"verbose" in query else word.encode(), text
         if path == "/metrics" and registry is not None:
             return 200, metrics.render(registry), metrics.CONTENT_TYPE
         return 404, b"not found\n", text

@@ -1,9 +1,14 @@
 """Counters and histograms of one run. Each run has a registry of its own, so that two in one process don't mix."""
 
+import re
+
 from prometheus_client import GC_COLLECTOR, CollectorRegistry, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+# The library ends the name of each counter in `_total`. Those that dashboards of AAD Pod Identity read end in `_count`.
+_ORIGINAL = re.compile(rb"^((?:# (?:HELP|TYPE) )?aadpodidentity_\w+_count)_total\b", re.MULTILINE)
 
 
 def make_registry(*, process: bool = True) -> CollectorRegistry:
@@ -19,4 +24,4 @@ def make_registry(*, process: bool = True) -> CollectorRegistry:
 
 def render(registry: CollectorRegistry) -> bytes:
     """The metrics in the Prometheus text format."""
-    return generate_latest(registry)
+    return _ORIGINAL.sub(rb"\1", generate_latest(registry))
