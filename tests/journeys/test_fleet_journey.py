@@ -49,6 +49,8 @@ EXCHANGE = textwrap.dedent(
 class Clusters:
     """The managed clusters of one lab, as its operator sees them."""
 
+    network_plugin = "azure"
+
     def __init__(self, lab: RunningLab, directory: Path) -> None:
         self.lab, self.directory = lab, directory
         self.group = f"/subscriptions/{lab.endpoints.subscription_id}/resourceGroups/shop"
@@ -62,6 +64,7 @@ class Clusters:
         properties = {
             "dnsPrefix": name,
             "agentPoolProfiles": [pool],
+            "networkProfile": {"networkPlugin": self.network_plugin},
             "oidcIssuerProfile": {"enabled": True},
             "securityProfile": {"workloadIdentity": {"enabled": tokens}},
         }

@@ -50,7 +50,8 @@ class EmbeddedCluster:
     *host_paths* are what hostPath volumes may show of this machine. *nodes* are those it begins with; *keep_nodes*
     makes another set of them durable. *webhook* says whether pods get tokens for Azure, *operator* whether it has the
     account that the lab's operator application trusts. The journal tells what happens in it as of *recorded_as*, and
-    of no cluster when that is empty. *machines* tells which machine of the cloud a node is.
+    of no cluster when that is empty. *machines* tells which machine of the cloud a node is. *shares_segment*: pods
+    of a node can pose as each other, as on kubenet.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class EmbeddedCluster:
         operator: bool = True,
         recorded_as: str = "",
         machines: Machines | None = None,
+        shares_segment: bool = False,
     ) -> None:
         self._lab = lab
+        self._shares_segment = shares_segment
         self._machines = machines
         self._recorded_as = recorded_as
         self._wants_webhook, self._wants_operator = webhook, operator
@@ -96,6 +99,7 @@ class EmbeddedCluster:
                     ca_bundle=self._lab.paths.ca_bundle,
                     hidden=(self._lab.home, self._lab.paths.sockets),
                     plain_environment=self._lab.pod_variables,
+                    shares_segment=self._shares_segment,
                 )
             )
             cluster = opening.create_task(self._open_cluster())

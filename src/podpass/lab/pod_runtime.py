@@ -29,10 +29,12 @@ async def open_runtime(
     ca_bundle: Path,
     hidden: Iterable[Path],
     plain_environment: Mapping[str, str],
+    shares_segment: bool = False,
 ) -> OpenedRuntime:
     """Start the runtime that is *wanted*: auto, sandbox or plain. It keeps its files in *directory*.
 
-    Raises PodpassError PP109 when the sandbox was asked for and can't be had. *hidden* are directories no pod may see.
+    Raises PodpassError PP109 when the sandbox was asked for and can't be had. *hidden* are directories no pod may see;
+    *shares_segment* has the pods of a node on one segment of the sandbox's network, as kubenet has.
     """
     why = "it was asked for"
     if wanted != "plain":
@@ -44,6 +46,7 @@ async def open_runtime(
             dns_socket=sockets.dns,
             relays=sockets.relays,
             hidden=hidden,
+            shares_segment=shares_segment,
         )
         try:
             # Trying it is the quickest probe; only a failure is worth finding out about.
@@ -54,7 +57,10 @@ async def open_runtime(
             if wanted == "sandbox":
                 raise PodpassError("PP109", reason=why, remedy="podpass lab up --runtime plain") from error
         else:
-            return OpenedRuntime(sandbox, "each pod has its own namespaces and no way out of the lab")
+            why = "each pod has its own namespaces and no way out of the lab"
+            if shares_segment:
+                why += "; the pods of a node share a segment, as kubenet's do, so one can pose as another"
+            return OpenedRuntime(sandbox, why)
     plain = PlainRuntime(directory=directory, environment=plain_environment)
     await plain.start()
     return OpenedRuntime(plain, f"{why}; {plain.note}")

@@ -27,6 +27,8 @@ class HostedCluster:
     """Whether the webhook that projects tokens into labelled pods is installed."""
     pod_identity: Mapping[str, Any] | None = None
     """The profile of pod identities as Resource Manager shows it; None where the add-on is not installed."""
+    kubenet: bool = False
+    """Whether the pods of a node share a segment, on which one can pose as another."""
     key_generation: int = 0
     """Raised by each rotation of the keys that sign service account tokens."""
     running: bool = True

@@ -144,6 +144,7 @@ class Hosted:
                 operator=False,
                 recorded_as=cluster.name,
                 machines=Machines(self._cloud, self._guid, lab.paths.sockets),
+                shares_segment=cluster.kubenet,
             )
             await embedded.open()
             await stack.enter_async_context(

@@ -312,8 +312,8 @@ async def make_hub(fabric: Fabric, *, relays: Sequence[tuple[str, int, str]] = (
     )
 
 
-async def make_node(fabric: Fabric, node: NodeNetwork) -> None:
-    """Make a node's network. Raises FabricFailed."""
+async def make_node(fabric: Fabric, node: NodeNetwork, *, shares_segment: bool = False) -> None:
+    """Make a node's network, in which pods are kept apart unless they share a segment. Raises FabricFailed."""
     await fabric.request(
         "node",
         number=node.number,
@@ -324,6 +324,7 @@ async def make_node(fabric: Fabric, node: NodeNetwork) -> None:
         pod_prefix=POD_PREFIX,
         hub=DOORS,
         routes=[PODS_RANGE, SERVICES_RANGE],
+        shares_segment=shares_segment,
     )
 
 
@@ -348,7 +349,8 @@ async def make_pod(fabric: Fabric, pod: str, address: str, *, metadata: bool = F
         "pod",
         pod=pod,
         number=node.number,
-        address="" if address == node.address else f"{address}/{POD_PREFIX}",
+        address="" if address == node.address else address,
+        prefix=POD_PREFIX,
         gateway=node.gateway,
         routes=[PODS_RANGE, SERVICES_RANGE, NODES_RANGE, *([METADATA_ADDRESS] if metadata else ())],
     )

@@ -28,7 +28,8 @@ class SandboxRuntime(FabricRuntime):
 
     *gateway_socket* answers TLS on 443 of the gateway's address, *api_socket* is the API server, *dns_socket* speaks
     DNS with TCP's length prefix; *relays* are further addresses and ports with the socket that answers there. *hidden*
-    are directories that no container may see even where an image shows their parents.
+    are directories that no container may see even where an image shows their parents. *shares_segment*: the pods of a
+    node are on one segment, as kubenet's are, where one can pose as another.
     """
 
     kind: RuntimeKind = "sandbox"
@@ -44,8 +45,9 @@ class SandboxRuntime(FabricRuntime):
         dns_socket: Path | None = None,
         relays: Iterable[tuple[str, int, Path]] = (),
         hidden: Iterable[Path] = (),
+        shares_segment: bool = False,
     ) -> None:
-        self._ca_bundle = ca_bundle
+        self._ca_bundle, self._shares_segment = ca_bundle, shares_segment
         self._relays = [
             (address, port, str(path))
             for address, port, path in (
@@ -70,7 +72,7 @@ class SandboxRuntime(FabricRuntime):
         await make_hub(self.fabric, relays=self._relays, dns=self._dns)
         # The first one always: the container that is tried belongs to it.
         for node in {FIRST.number: FIRST, **self._nodes}.values():
-            await make_node(self.fabric, node)
+            await make_node(self.fabric, node, shares_segment=self._shares_segment)
             if node.number in self._metadata:
                 await serve_metadata(self.fabric, node, self._metadata[node.number])
         for service, ports in self._served.items():
@@ -83,7 +85,7 @@ class SandboxRuntime(FabricRuntime):
 
     async def add_node(self, node: NodeNetwork, *, metadata: Path | None = None) -> None:
         if node.number not in self._nodes:
-            await make_node(self.fabric, node)
+            await make_node(self.fabric, node, shares_segment=self._shares_segment)
             self._nodes[node.number] = node
         if metadata is not None:
             await serve_metadata(self.fabric, node, metadata)

@@ -213,6 +213,7 @@ def _wanted(estate: Estate, resource: Resource) -> HostedCluster:
         node_count=sum(pool["count"] for pool in _pools(resource)),
         workload_identity=bool(security.get("enabled")),
         pod_identity=profile if profile.get("enabled") else None,
+        kubenet=properties["networkProfile"]["networkPlugin"] == "kubenet",
         key_generation=resource.hidden["key_generation"],
         running=properties["powerState"]["code"] == "Running",
     )

@@ -1,5 +1,8 @@
 """Networks inside: the one that joins the nodes, each node's, and each pod's behind a veth pair.
 
+A pod has a line of its own to its node, on which nothing passes that is not of its own address. Where the pods of a
+node share a segment, as kubenet's do, one that may send raw packets can pose as another.
+
 The process itself stays in the network that joins the nodes: the relays to the lab and those of Services listen
 there. What a node's pods send to other nodes, and to Services, passes through their node.
 """
@@ -22,10 +25,11 @@ _NODES_BRIDGE, _PODS_BRIDGE = "nodes", "pods"
 
 
 class Node(NamedTuple):
-    """A node's network: a descriptor of its namespace, and its own address."""
+    """A node's network: a descriptor of its namespace, its own address, and whether its pods share a segment."""
 
     network: int
     address: str
+    shares_segment: bool
 
 
 class Networks:
@@ -63,7 +67,7 @@ class Networks:
             self._servers.append(transport)
 
     def make_node(self, request: dict[str, Any]) -> None:
-        """Make a node's network: its address among the nodes, and a bridge for its pods."""
+        """Make a node's network: its address among the nodes, and a bridge that its pods may share."""
         number, address, hub = request["number"], request["address"], request["hub"]
         if number in self.nodes:
             return
@@ -90,7 +94,7 @@ class Networks:
         except BaseException:
             os.close(network)
             raise
-        self.nodes[number] = Node(network, address)
+        self.nodes[number] = Node(network, address, request["shares_segment"])
 
     async def serve_metadata(self, request: dict[str, Any]) -> None:
         """Have the metadata service of a node's machine answer inside the node's network, and nowhere else.
@@ -103,7 +107,7 @@ class Networks:
             return
         with self.inside_node(number):
             _ip(f"addr replace {address}/32 dev lo")
-            _set(f"conf/{_PODS_BRIDGE}/route_localnet", "1")
+            _set("conf/all/route_localnet", "1")
             listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -140,20 +144,25 @@ class Networks:
         link = f"pod{self._links}"
         network = self._new_network()
         try:
+            pair = f"link add {link} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{network}"
+            address, gateway = request["address"], request["gateway"]
             with self._inside(node.network):
-                _ip(
-                    f"link add {link} type veth peer name eth0 netns /proc/{os.getpid()}/fd/{network}",
-                    f"link set {link} master {_PODS_BRIDGE} up",
-                )
+                if node.shares_segment:
+                    _ip(pair, f"link set {link} master {_PODS_BRIDGE} up")
+                else:
+                    _ip(pair, f"link set {link} up", f"route add {address}/32 dev {link}")
+                    # What comes in must be of the address that this line leads to.
+                    _set(f"conf/{link}/rp_filter", "1")
             with self._inside(network):
                 # As containerd does: a program that is not root may listen on port 80 of its own pod.
                 with contextlib.suppress(OSError):
                     _set("ip_unprivileged_port_start", "0")
                 _ip(
                     "link set lo up",
-                    f"addr add {request['address']} dev eth0",
+                    f"addr add {address}/{request['prefix'] if node.shares_segment else 32} dev eth0",
                     "link set eth0 up",
-                    *(f"route add {found} via {request['gateway']}" for found in request["routes"]),
+                    *(() if node.shares_segment else (f"route add {gateway} dev eth0",)),
+                    *(f"route add {found} via {gateway}" for found in request["routes"]),
                 )
         except BaseException:
             os.close(network)
