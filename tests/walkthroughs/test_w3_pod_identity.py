@@ -114,7 +114,8 @@ def test_step_9_the_demo_pod_knows_itself_and_its_log_is_followed(cluster: Shell
 # The webhook is the lab's own already, in a form that its manifests don't merge with.
 @pytest.mark.parametrize("directory", sorted({path.parent.name for path in DEPLOY.rglob("*.yaml")} - {"webhook"}))
 def test_every_manifest_passes_a_dry_run_of_the_server(cluster: Shell, directory: str) -> None:
-    paths = sorted((DEPLOY / directory).glob("*.yaml"))
+    # Gatekeeper's kinds are there only where it is.
+    paths = [path for path in sorted((DEPLOY / directory).glob("*.yaml")) if "gatekeeper" not in path.name]
     documents = [one for path in paths for one in yaml.safe_load_all(path.read_text()) if one]
     for namespace in {one["metadata"].get("namespace", "default") for one in documents}:
         cluster.run(f"kubectl create namespace {namespace}")
