@@ -35,7 +35,7 @@ def pods(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         pods.make_identities("orders")
         pods.assign("orders")
         pods.register_feature()
-        pods.profile(allowNetworkPluginKubenet=True)
+        pods.profile(allowNetworkPluginKubenet=request.param == "kubenet")
         pods.kubectl("red", "-n", "kube-system", "rollout", "status", "daemonset", "nmi", "--timeout=80s")
         pods.bind("orders", "orders")
         command = ["run", "victim", "--image=busybox", "--labels=aadpodidbinding=orders", "--command", "--", "sleep"]
@@ -66,6 +66,19 @@ def test_a_pod_that_poses_as_another(pods: Pods) -> None:
     payload = document["access_token"].split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     assert claims["appid"] == pods.client_id("orders")
+
+
+def test_the_doctor_names_the_pods_that_could(pods: Pods) -> None:
+    done = pods.lab.run(
+        "podpass", "doctor", "-o", "json", check=False, KUBECONFIG=str(pods.file("red")), PATH=pods.lab.path
+    )
+    found = json.loads(done.stdout)
+    if pods.network_plugin == "azure":
+        assert (done.returncode, found["network"]["kind"], found["findings"]) == (0, "unknown", [])
+        return
+    assert done.returncode == 3
+    assert found["network"]["kind"] == "kubenet"
+    assert {each["pod"]: each["identities"] for each in found["findings"]} == {"victim": []}
 
 
 def test_a_pod_without_net_raw_can_t(pods: Pods) -> None:

@@ -22,6 +22,7 @@ Kubernetes pods reach Azure without stored secrets; the lab runs all of it on th
   podpass lab journal --follow              who asked whom for what, and which rule decided
   podpass token inspect FILE                explain a token without showing its signature
   podpass webhook --help                    the admission webhook for a real cluster
+  podpass doctor                            what is wrong on a cluster, by reading alone
 
 podpass --help lists every command.
 """
@@ -39,6 +40,7 @@ app.command("podpass.cli.demo:demo", name="demo", help="A pod reads its secret w
 app.command("podpass.cli.lab:app", name="lab", help="The cluster and the cloud on this machine.")
 app.command("podpass.cli.token:app", name="token", help="Explain tokens.")
 app.command("podpass.cli.problem:problem", name="problem", help="What a PPnnn code means and what mends it.")
+app.command("podpass.cli.doctor:doctor", name="doctor", help="Look for what is wrong on a cluster; nothing is changed.")
 app.command("podpass.cli.mic:app", name="mic", help="The controller of pod identity, for any cluster.")
 app.command("podpass.cli.nmi:nmi", name="nmi", help="The node agent of pod identity, for any node.")
 app.command("podpass.cli.webhook:webhook", name="webhook", help="The mutating admission webhook, for any cluster.")

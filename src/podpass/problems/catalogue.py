@@ -171,6 +171,14 @@ _PROBLEMS = (
         wire="Forbidden",
     ),
     Problem(
+        "PP420",
+        title="A pod may pose as another and get its identity",
+        cause="The network lets a pod send with another's address, and {count} pods keep the capability NET_RAW, which"
+        " is all that it takes.",
+        remedy="kubectl apply -f deploy/policy/prevent-net-raw.yaml   (then start those pods anew, with"
+        " securityContext.capabilities.drop: [NET_RAW]; a network plug-in that keeps pods apart ends it for good)",
+    ),
+    Problem(
         "PP111",
         title="No identity of that name",
         cause="The lab's identities are: {have}.",

@@ -1,0 +1,75 @@
+"""`podpass doctor`: look for what is wrong on a cluster; nothing is changed."""
+
+import asyncio
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from podpass.cli.output import DONE, PROBLEMS, Format, note, print_table, print_value, printable
+
+Choice = Literal["auto", "kubenet", "protected"]
+
+
+def doctor(
+    *,
+    kubeconfig: Path | None = None,
+    context: str = "",
+    network: Choice = "auto",
+    output: Annotated[Format, Parameter(name=["--output", "-o"])] = "table",
+) -> int:
+    """Look for what is wrong on a cluster, by reading alone; the exit code is 3 when there is something.
+
+    It looks for pods that may pose as others: on a network that lets a pod send with another's address, such as
+    kubenet's, a pod with the capability NET_RAW gets the identities of its neighbours.
+
+    Example: podpass doctor --output json
+
+    Parameters
+    ----------
+    kubeconfig:
+        The cluster; KUBECONFIG's by default.
+    context:
+        The context of that file; its current one by default.
+    network:
+        What the cluster's network is, where the cluster doesn't tell: kubenet, or one that keeps pods apart.
+    """
+    from podpass.diagnose.client import read
+    from podpass.diagnose.posing import CODE, posing_pods
+    from podpass.diagnose.snapshot import Snapshot
+    from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
+    from podpass.kube.config import load
+    from podpass.kube.credentials import CredentialsFailed
+    from podpass.problems import PodpassError, problem
+
+    async def work() -> Snapshot:
+        access = load(os.environ, path=kubeconfig, context=context)
+        async with Client(access, user_agent="podpass-doctor") as client:
+            return await read(client, network=None if network == "auto" else network)
+
+    try:
+        snapshot = asyncio.run(work())
+    except (ApiError, Unreachable, AnswerUnusable, CredentialsFailed) as error:
+        raise PodpassError("PP402", f"the cluster could not be read: {error}", reason=str(error)) from error
+    found = posing_pods(snapshot)
+    if output != "table":
+        named = {"kind": snapshot.network, "why": snapshot.network_why}
+        print_value({"network": named, "findings": [asdict(each) for each in found]}, output)
+        return PROBLEMS if found else DONE
+    note(f"network: {snapshot.network}, {printable(snapshot.network_why)}")
+    if snapshot.network == "unknown":
+        note("say --network kubenet or --network protected; nothing can be found before")
+    if not found:
+        note("nothing found")
+        return DONE
+    heads = ("PROBLEM", "NAMESPACE", "POD", "CONTAINERS", "NODE", "COULD GET")
+    rows = [
+        (each.code, each.namespace, each.pod, ",".join(each.containers), each.node, ",".join(each.identities) or "-")
+        for each in found
+    ]
+    print_table([[printable(cell) for cell in row] for row in rows], heads=heads)
+    known = problem(CODE)
+    note(f"\n{CODE}: {known.title}\n{known.cause_for(count=len(found))}\n{known.remedy_for()}")
+    return PROBLEMS
