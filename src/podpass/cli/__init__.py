@@ -42,6 +42,7 @@ app.command("podpass.cli.token:app", name="token", help="Explain tokens.")
 app.command("podpass.cli.problem:problem", name="problem", help="What a PPnnn code means and what mends it.")
 app.command("podpass.cli.doctor:doctor", name="doctor", help="Look for what is wrong on a cluster; nothing is changed.")
 app.command("podpass.cli.mic:app", name="mic", help="The controller of pod identity, for any cluster.")
+app.command("podpass.cli.migrate:app", name="migrate", help="From pod identity to workload identity.")
 app.command("podpass.cli.nmi:nmi", name="nmi", help="The node agent of pod identity, for any node.")
 app.command("podpass.cli.webhook:webhook", name="webhook", help="The mutating admission webhook, for any cluster.")
 
