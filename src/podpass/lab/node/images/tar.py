@@ -125,14 +125,14 @@ def _entry(header: bytes, size: int, extended: dict[str, str]) -> Entry:
     kind = _KINDS.get(header[156:157])
     if kind is None:
         raise BadTar(f"{name!r} is of the unknown type {header[156:157]!r}")
-    if kind == "file" and name.endswith("/"):
-        # As the oldest archives write directories.
-        kind = "directory"
     if kind != "file":
         # Some writers give links the size of what they lead to; no body follows.
         size = 0
     elif "size" in extended:
         size = _decimal(extended["size"], "size")
+    if kind == "file" and name.endswith("/"):
+        # As the oldest archives write directories; where a body is said to follow, one does.
+        kind = "directory"
     return Entry(
         name=name,
         kind=kind,
