@@ -188,9 +188,18 @@ class Pods(Clusters):
             following.kill()
         return lines
 
-    def token(self, name: str, labels: Mapping[str, str], *, namespace: str = "default", **named: Any) -> str:
+    def token(
+        self,
+        name: str,
+        labels: Mapping[str, str],
+        *,
+        namespace: str = "default",
+        host_network: bool = False,
+        **named: Any,
+    ) -> str:
         """The client id in the token that a pod with *labels* gets, or the refusal."""
-        return self.run(name, "python", "-c", TOKEN, json.dumps(named), labels=labels, namespace=namespace)
+        options = {"hostNetwork": True} if host_network else {}
+        return self.run(name, "python", "-c", TOKEN, json.dumps(named), labels=labels, namespace=namespace, **options)
 
 
 def _object(kind: str, name: str, namespace: str, spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,27 +220,75 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
         delete(paths)
 
 
-def test_as_plain_processes_pods_get_none_and_are_told_so(tmp_path: Path) -> None:
-    paths = LabPaths.of("plain", home=tmp_path)
-    start(paths, home=tmp_path, runtime="plain")
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pods]:
+    """A cluster whose pods are plain processes, with the add-on and the identity `orders` for one label."""
+    home = tmp_path_factory.mktemp("plain")
+    paths = LabPaths.of("plain", home=home)
+    start(paths, home=home, runtime="plain")
     try:
-        pods = Pods(RunningLab(paths, tmp_path), tmp_path)
+        pods = Pods(RunningLab(paths, home), home)
         pods.make("red")
         pods.kubeconfig("red")
+        pods.make_identities("orders", "billing")
+        pods.assign("orders", "billing")
         pods.register_feature()
-        assert pods.profile()["provisioningState"] == "Succeeded"
-        notes = pods.lab.control.status()["notes"]
-        assert [note for note in notes if "pods get no pod identity: as plain processes" in note]
-        reason = "{.items[*].status.containerStatuses[*].state.waiting.message}"
-        pods.kubectl(
-            *("red", "-n", "kube-system", "wait", "pod", "--all", "--timeout=60s"),
-            "--for=jsonpath={.status.containerStatuses[0].state.waiting.reason}=CreateContainerError",
-        )
-        said = pods.kubectl("red", "-n", "kube-system", "get", "pods", "-o", f"jsonpath={reason}")
-        assert "it needs the sandbox" in said
+        yield pods
     finally:
         stop(paths)
         delete(paths)
+
+
+WHERE = """
+import os, sys, urllib.error, urllib.request
+host = os.environ["AZURE_POD_IDENTITY_AUTHORITY_HOST"]
+headers = {"Metadata": "true", "podns": "default", "podname": "web"}
+try:
+    request = urllib.request.Request(host + sys.argv[1], headers=headers)
+    print(host, urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=10).status)
+except urllib.error.HTTPError as error:
+    print(host, error.code, error.read().decode())
+"""
+
+
+def test_as_plain_processes_pods_are_known_by_an_address_of_their_own(plain: Pods) -> None:
+    # Without the add-on a pod reaches the machine's metadata service, as on a node without an agent.
+    assert plain.token("early", {}, client_id=plain.client_id("billing")) == plain.client_id("billing")
+    assert plain.profile()["provisioningState"] == "Succeeded"
+    plain.bind("orders", "orders")
+    notes = plain.lab.control.status()["notes"]
+    assert [note for note in notes if "pod identity is weaker than in the sandbox" in note]
+    # The lab does the agent's work, so there is none that could not start.
+    assert plain.kubectl("red", "-n", "kube-system", "get", "daemonset", "-o", "name") == ""
+    assert plain.token("web", {"aadpodidbinding": "orders"}, client_id=None) == plain.client_id("orders")
+    named = {"identity_config": {"object_id": plain.identities["orders"]["properties"]["principalId"]}}
+    assert plain.token("by-object", {"aadpodidbinding": "orders"}, **named) == plain.client_id("orders")
+    # What the machine has is not the pod's.
+    refused = plain.run(
+        "greedy",
+        "python",
+        "-c",
+        WHERE,
+        f"{ASK}&client_id={plain.client_id('billing')}",
+        labels={"aadpodidbinding": "orders"},
+    )
+    host, _, said = refused.partition(" ")
+    assert said.startswith("404 no azure identity found")
+    other, _, said = plain.run("unbound", "python", "-c", WHERE, ASK).partition(" ")
+    assert said.startswith("404 default/unbound has no label")
+    assert host != other
+    # Nobody asks in another pod's name.
+    host_token = "/host/token?resource=https://management.azure.com/"
+    assert " 500 request remote address is not from a host" in plain.run("posing", "python", "-c", WHERE, host_token)
+    plain.apply(_object("AzurePodIdentityException", "trusted", "default", {"podLabels": {"app": "trusted"}}))
+    assert plain.token("trusted", {"app": "trusted"}, client_id=plain.client_id("billing")) == plain.client_id(
+        "billing"
+    )
+    found = plain.token("of-the-node", {}, client_id=plain.client_id("billing"), host_network=True)
+    assert found == plain.client_id("billing")
+    stop(plain.lab.paths)
+    start(plain.lab.paths, home=plain.lab.home, runtime="plain")
+    assert plain.token("after", {"aadpodidbinding": "orders"}, client_id=None) == plain.client_id("orders")
 
 
 @pytest.fixture(scope="module")

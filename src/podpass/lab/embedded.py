@@ -26,6 +26,7 @@ from podpass.lab.node.driver import tool_path
 from podpass.lab.node.images import Catalogue
 from podpass.lab.node.images.kept import Kept
 from podpass.lab.node.loop import Node
+from podpass.lab.node.plain import PlainRuntime
 from podpass.lab.node_set import Kept as KeptNodes
 from podpass.lab.node_set import NodeSet, State
 from podpass.lab.nodes import Nodes
@@ -37,6 +38,7 @@ from podpass.lab.surroundings import Surroundings
 
 if TYPE_CHECKING:
     from podpass.lab.pod_identity.addon import PodIdentity
+    from podpass.lab.pod_identity.endpoints import Endpoints
 from podpass.serving.asgi import App, Receive, Scope, Send
 from podpass.serving.server import serving
 
@@ -82,6 +84,7 @@ class EmbeddedCluster:
         self._nodes: Nodes | None = None
         self._services: ServiceLoop | None = None
         self._pod_identity: PodIdentity | None = None
+        self._endpoints: Endpoints | None = None
         self._of_nodes = AsyncExitStack()
         self._node_clients: dict[str, Client] = {}
         """What the nodes call with; one that is switched on again has its former one."""
@@ -211,8 +214,8 @@ class EmbeddedCluster:
     def _pod_identity_notes(self) -> list[str]:
         if self._opened.runtime.kind == "plain":
             return [
-                "pods get no pod identity: as plain processes they have no network of their own, by which NMI could"
-                " tell one from another"
+                "pod identity is weaker than in the sandbox: as a plain process a pod is known by an address of its own"
+                " in AZURE_POD_IDENTITY_AUTHORITY_HOST, which any program of this machine's user may use"
             ]
         if shutil.which("iptables", path=tool_path()) is None:
             return [
@@ -246,6 +249,8 @@ class EmbeddedCluster:
         self._start_services(supervision, kube)
         if self._wants_webhook:
             await webhook.begin()
+        if isinstance(self._opened.runtime, PlainRuntime) and self._machines is not None:
+            await self._give_endpoints(self._opened.runtime, supervision)
         supervision.start("scheduler", scheduler.run)
         nodes = self._cluster.node = self._nodes = Nodes(self._make_node, supervision)
         self._node_set = NodeSet(
@@ -262,6 +267,16 @@ class EmbeddedCluster:
             for node in started:
                 await node.ready.wait()
         return supervision
+
+    async def _give_endpoints(self, runtime: PlainRuntime, supervision: Supervision) -> None:
+        # Most labs have the sandbox.
+        from podpass.lab.pod_identity.endpoints import Endpoints
+
+        def is_wanted() -> bool:
+            return self._pod_identity is not None and self._pod_identity.is_wanted
+
+        self._endpoints = Endpoints(self.kube, supervision, self._lab.log, is_wanted=is_wanted)
+        runtime.endpoints = await self._of_nodes.enter_async_context(self._endpoints)
 
     def keep_pod_identity(self, profile: Mapping[str, Any] | None) -> None:
         """Keep the objects of *profile*, which were made before this start, as they are to be."""
@@ -280,7 +295,8 @@ class EmbeddedCluster:
         from podpass.lab.pod_identity.addon import PodIdentity
 
         if self._pod_identity is None:
-            self._pod_identity = PodIdentity(self.kube, self._supervision)
+            has_agent = self._opened.runtime.kind == "sandbox"
+            self._pod_identity = PodIdentity(self.kube, self._supervision, has_agent=has_agent)
         return self._pod_identity
 
     @property
@@ -300,8 +316,9 @@ class EmbeddedCluster:
             self._node_clients[name] = client
         virtual_machine = None
         if self._machines is not None:
-            is_sandbox = self._opened.runtime.kind == "sandbox"
-            virtual_machine = await self._machines.of(name, self.kube, stack=self._of_nodes, served=is_sandbox)
+            virtual_machine = await self._machines.of(name, self.kube, stack=self._of_nodes)
+            if self._endpoints is not None and virtual_machine is not None:
+                self._endpoints.add_machine(name, virtual_machine.service, virtual_machine.metadata)
         return Node(
             name=name,
             client=self._node_clients[name],

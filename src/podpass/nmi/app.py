@@ -12,7 +12,18 @@ from urllib.parse import quote
 
 from podpass.nmi.answers import Answers, host_token_answer, token_answer
 from podpass.nmi.client import NotReached, Upstream
-from podpass.nmi.decide import Decision, Denied, Granted, OneOf, Waiting, decide, decide_for, peer_address
+from podpass.nmi.decide import (
+    POD_SECONDS,
+    Decision,
+    Denied,
+    Granted,
+    OneOf,
+    Waiting,
+    decide,
+    decide_for,
+    decide_for_known,
+    peer_address,
+)
 from podpass.nmi.issuing import Issued, Issuing
 from podpass.nmi.metrics import NmiMetrics
 from podpass.nmi.objects import Objects
@@ -22,6 +33,7 @@ from podpass.nmi.selection import Pod
 from podpass.nmi.settings import Settings
 from podpass.nmi.tokens import Refused, Unavailable
 from podpass.serving.asgi import (
+    App,
     BodyTooLarge,
     ClientGone,
     Receive,
@@ -39,6 +51,8 @@ MAX_BODY = 64 * 1024
 _LOOPBACK = ("127.0.0.1", "::1")
 
 Look = Callable[[], Decision]
+Finder = Callable[[Request, Asked], Look]
+"""From a request, and what it asks for, to what finds whose it is and decides."""
 
 
 @dataclass(slots=True)
@@ -70,6 +84,38 @@ class Nmi:
         self._answers = Answers(json_errors=settings.json_errors)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """For requests that rules led here: who asks is where they come from."""
+        await self._answer(scope, receive, send, self._by_address)
+
+    def app_of(self, uid: str, namespace: str, name: str) -> App:
+        """For requests at a place that is one pod's own, which tells who asks. The node itself asks elsewhere."""
+
+        def by_name(_: Request, wanted: Asked) -> Look:
+            def look() -> Decision:
+                seen = self._objects.pod(namespace, name)
+                if seen is None or seen.metadata.uid != uid:
+                    return Waiting(POD_SECONDS, Denied(500, "pod list is empty"))
+                return decide_for_known(seen, wanted, self._objects, self._settings)
+
+            return look
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._answer(scope, receive, send, by_name, is_node=lambda _: False)
+
+        return app
+
+    def _by_address(self, request: Request, wanted: Asked) -> Look:
+        address = peer_address(request.peer)
+        return lambda: decide(address, wanted, self._objects, self._settings)
+
+    async def _answer(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        finder: Finder,
+        is_node: Callable[[Request], bool] = lambda request: peer_address(request.peer) in _LOOPBACK,
+    ) -> None:
         if scope["type"] != "http":
             raise NotImplementedError(f"NMI does not speak {scope['type']}")
         started = time.perf_counter()
@@ -85,7 +131,7 @@ class Nmi:
         if found.handler is Handler.PASS:
             status = await self._pass_on(request, found.path, send, told)
         else:
-            answer = self._at_once(request, told)
+            answer = self._at_once(request, told, finder, is_node)
             response = answer if isinstance(answer, Response) else await _unless_gone(answer, receive)
             if response is None:
                 return
@@ -93,19 +139,21 @@ class Nmi:
             await send_response(send, response, head_only=request.method == "HEAD")
         self._record(request, told, status, time.perf_counter() - started)
 
-    def _at_once(self, request: Request, told: _Told) -> Response | Coroutine[Any, Any, Response]:
+    def _at_once(
+        self, request: Request, told: _Told, finder: Finder, is_node: Callable[[Request], bool]
+    ) -> Response | Coroutine[Any, Any, Response]:
         """The answer, where nothing needs to be waited for; else what will bring it."""
         match told.handler:
             case Handler.TOKEN:
-                return self._pod_token(request, told)
+                return self._pod_token(request, told, finder)
             case Handler.HOST_TOKEN:
-                return self._host_token(request, told)
+                return self._host_token(request, told, is_node=is_node(request))
             case Handler.BLOCKED:
                 return self._answers.error(403, "Request blocked by AAD Pod Identity NMI")
             case _:
                 return self._answers.error(400, "Invalid request")
 
-    def _pod_token(self, request: Request, told: _Told) -> Response | Coroutine[Any, Any, Response]:
+    def _pod_token(self, request: Request, told: _Told, finder: Finder) -> Response | Coroutine[Any, Any, Response]:
         """A pod's own request."""
         if self._lacks_header(request):
             return self._answers.metadata_missing()
@@ -113,11 +161,7 @@ class Nmi:
         if isinstance(wanted, BadRequest):
             return self._answers.error(400, wanted.why)
         told.resource = wanted.resource
-        address = peer_address(request.peer)
-
-        def look() -> Decision:
-            return decide(address, wanted, self._objects, self._settings)
-
+        look = finder(request, wanted)
         found = look()
         if isinstance(found, Granted):
             kept = self._issuing.kept(found.identity, wanted)
@@ -144,12 +188,12 @@ class Nmi:
             return self._answers.error(403, f"failed to get service principal token, error: {reason}")
         return self._answers.no_token(issued)
 
-    def _host_token(self, request: Request, told: _Told) -> Response | Coroutine[Any, Any, Response]:
+    def _host_token(self, request: Request, told: _Told, *, is_node: bool) -> Response | Coroutine[Any, Any, Response]:
         """A request of the node in a pod's name."""
         namespace, name = request.headers.get("podns", ""), request.headers.get("podname", "")
         if not namespace or not name:
             return self._answers.error(400, "missing 'podname' and 'podns' from request header")
-        if peer_address(request.peer) not in _LOOPBACK:
+        if not is_node:
             told.why = "request remote address is not from a host"
             return self._answers.error(500, told.why)
         wanted = asked(request.query_string)

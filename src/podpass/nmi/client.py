@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,19 +61,25 @@ class Passed:
 
 
 class Upstream:
-    """One HTTP session for both services, as an async context manager."""
+    """One HTTP session for both services, as an async context manager.
 
-    def __init__(self, metadata: Address, *, user_agent: str = "podpass-nmi") -> None:
+    With a unix *socket* everything goes there, whatever its address.
+    """
+
+    def __init__(self, metadata: Address, *, user_agent: str = "podpass-nmi", socket: Path | None = None) -> None:
         host = f"[{metadata.host}]" if ":" in metadata.host else metadata.host
         self._base = f"http://{host}:{metadata.port}" if metadata.port != 80 else f"http://{host}"
-        self._user_agent = user_agent
+        self._user_agent, self._socket = user_agent, socket
         self._pace = Pace(per_second=TOKENS_A_SECOND, at_once=TOKENS_AT_ONCE)
         self._passing = asyncio.Semaphore(MAX_PASSED)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        limit = MAX_PASSED + TOKENS_AT_ONCE
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_PASSED + TOKENS_AT_ONCE),
+            connector=aiohttp.UnixConnector(str(self._socket), limit=limit)
+            if self._socket is not None
+            else aiohttp.TCPConnector(limit=limit),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=ANSWER_SECONDS),
             # Whatever proxy the node's environment names, the metadata service is not behind it.

@@ -96,15 +96,20 @@ def decide(address: str, asked: Asked, known: Known, settings: Settings) -> Deci
     if len(found) > 1:
         names = " ".join(sorted(f"{each.pod.namespace}/{each.pod.name}" for each in found))
         return Denied(500, f"failed to match pod IP {address} with [{names}]")
-    pod = found[0].pod
-    exception = excepting(pod.namespace, found[0].labels, known.exceptions(pod.namespace))
+    return decide_for_known(found[0], asked, known, settings)
+
+
+def decide_for_known(seen: KnownPod, asked: Asked, known: Known, settings: Settings) -> Decision:
+    """For a request of a pod that is known for sure."""
+    pod = seen.pod
+    exception = excepting(pod.namespace, seen.labels, known.exceptions(pod.namespace))
     if exception is not None:
         return Granted(pod, None, f"excepted by {exception.namespace}/{exception.name}")
     return decide_for(pod, asked, known, settings)
 
 
 def decide_for(pod: Pod, asked: Asked, known: Known, settings: Settings) -> Decision:
-    """For a pod that is known."""
+    """By what bindings give the pod, whatever exceptions say."""
     if settings.mode is Mode.MANAGED:
         selected = select_bound(pod, asked, known.bindings(pod.namespace), known.identity)
     else:

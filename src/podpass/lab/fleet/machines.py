@@ -52,10 +52,10 @@ class Machines:
         self._given: dict[str, VirtualMachine] = {}
         self._choosing = asyncio.Lock()
 
-    async def of(self, name: str, kube: Client, *, stack: AsyncExitStack, served: bool) -> VirtualMachine | None:
+    async def of(self, name: str, kube: Client, *, stack: AsyncExitStack) -> VirtualMachine | None:
         """The machine that the node of that name is, None for none. Raises ApiError, Unreachable.
 
-        *served* says whether its metadata service is to answer, as long as *stack* is open.
+        Its metadata service answers as long as *stack* is open.
         """
         async with self._choosing:
             if name in self._given:
@@ -67,12 +67,11 @@ class Machines:
             known |= {node: machine.resource_id for node, machine in self._given.items()}
             if not (found := machine_of(name, machines, known)):
                 return None
-            path = self._socket(name) if served else None
-            if path is not None:
-                app = self._cloud.metadata(found)
-                await stack.enter_async_context(serving(app, [bind_unix(path)], grace_seconds=_STOP_SECONDS))
-                stack.callback(path.unlink, missing_ok=True)
-            self._given[name] = VirtualMachine(found, path, self._cloud.config(self._guid))
+            path = self._socket(name)
+            app = self._cloud.metadata(found)
+            await stack.enter_async_context(serving(app, [bind_unix(path)], grace_seconds=_STOP_SECONDS))
+            stack.callback(path.unlink, missing_ok=True)
+            self._given[name] = VirtualMachine(found, path, app, self._cloud.config(self._guid))
             return self._given[name]
 
     def _socket(self, node: str) -> Path:

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from podpass.lab.node.addresses import NodeNetwork
 from podpass.lab.node.driver import FabricFailed
@@ -38,6 +39,20 @@ PATH_VARIABLES = (
 """Variables that hold the path of a file; others that only look so are left alone."""
 
 
+METADATA_VARIABLE = "AZURE_POD_IDENTITY_AUTHORITY_HOST"
+"""Where Azure's clients find the metadata service, in place of its fixed address."""
+
+
+class PodEndpoints(Protocol):
+    """Gives each pod a metadata service of its own, by whose address it is known."""
+
+    async def open(self, pod: PodSandbox) -> str:
+        """The URL of the pod's; empty when it gets none."""
+        ...
+
+    async def close(self, uid: str) -> None: ...
+
+
 class PlainRuntime(FabricRuntime):
     """Child processes of one helper. *environment* is what reaches the lab from the host: proxies, CA variables."""
 
@@ -46,6 +61,9 @@ class PlainRuntime(FabricRuntime):
     def __init__(self, *, directory: Path, environment: Mapping[str, str], why: str = "") -> None:
         self._directory = directory
         self._environment = dict(environment)
+        self.endpoints: PodEndpoints | None = None
+        self._own: dict[str, dict[str, str]] = {}
+        """Of each pod, by its uid: the variables that are its own."""
         self.note = (
             "plain process without a sandbox: the pod shares this machine's network, files and processes, and volume"
             f" paths are below $LAB_ROOT{f' ({why})' if why else ''}"
@@ -64,9 +82,12 @@ class PlainRuntime(FabricRuntime):
 
     async def create_pod(self, pod: PodSandbox) -> None:
         pod.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.endpoints is not None and pod.uid not in self._own and (url := await self.endpoints.open(pod)):
+            self._own[pod.uid] = {METADATA_VARIABLE: url}
 
     async def remove_pod(self, uid: str) -> None:
-        """Nothing is shared between a pod's processes that outlives them."""
+        if self._own.pop(uid, None) is not None and self.endpoints is not None:
+            await self.endpoints.close(uid)
 
     async def connect(self, address: str, port: int) -> int:
         """As in Runtime. Pods share this machine's loopback; nothing else is connected to."""
@@ -117,7 +138,7 @@ class PlainRuntime(FabricRuntime):
 
     def _surroundings(self, process: ContainerProcess) -> tuple[dict[str, str], str]:
         root = _root(process)
-        environment = plain_environment(process, root, self._environment)
+        environment = plain_environment(process, root, self._environment | self._own.get(process.pod.uid, {}))
         # An image's PATH names places of the image; the machine's own programs follow it.
         environment["PATH"] = f"{environment.get('PATH', '')}:{os.environ.get('PATH', os.defpath)}".strip(":")
         if _ACCOUNT in {mount.path for mount in process.mounts}:

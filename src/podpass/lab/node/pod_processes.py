@@ -48,6 +48,8 @@ def sandbox(pod: Obj, address: str, directory: Path, nameserver: str) -> PodSand
         hosts=naming.hosts_file(pod, address),
         resolver=str(naming.resolver(pod, nameserver)),
         host_ports=tuple(_host_ports(pod)),
+        node=objects.spec(pod).get("nodeName") or "",
+        host_network=bool(objects.spec(pod).get("hostNetwork")),
     )
 
 

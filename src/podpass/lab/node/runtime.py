@@ -64,6 +64,9 @@ class PodSandbox:
     resolver: str = ""
     """The text of /etc/resolv.conf."""
     host_ports: tuple["HostPort", ...] = ()
+    node: str = ""
+    """The name of the node that it is on."""
+    host_network: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from podpass.lab.private_files import replace_file
+from podpass.serving.asgi import App
 
 _DIRECTORIES = ("run", "etc/default", "etc/kubernetes")
 
@@ -16,8 +17,10 @@ class VirtualMachine:
     """A machine of a scale set."""
 
     resource_id: str
-    metadata: Path | None
-    """The unix socket on which its metadata service answers; None where its network can't be told from others."""
+    metadata: Path
+    """The unix socket on which its metadata service answers."""
+    service: App
+    """That service itself."""
 
     cloud_config: Mapping[str, Any] = field(default_factory=dict)
     """What the node's programs use the cloud with: the content of `/etc/kubernetes/azure.json`."""

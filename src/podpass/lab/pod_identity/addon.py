@@ -47,10 +47,13 @@ _RESOURCES: dict[str, Resource] = {
 
 
 class PodIdentity:
-    """The add-on of the cluster of *kube*, an administrator's client. It works as long as *supervision* does."""
+    """The add-on of the cluster of *kube*, an administrator's client. It works as long as *supervision* does.
 
-    def __init__(self, kube: Client, supervision: Supervision) -> None:
-        self._kube, self._supervision = kube, supervision
+    *has_agent*: an agent runs on the nodes; else the lab does its work.
+    """
+
+    def __init__(self, kube: Client, supervision: Supervision, *, has_agent: bool = True) -> None:
+        self._kube, self._supervision, self._has_agent = kube, supervision, has_agent
         self._profile: Mapping[str, Any] | None = None
         self._runs = False
         self._look = asyncio.Event()
@@ -108,6 +111,8 @@ class PodIdentity:
             await self._apply(changes(definitions, await self._found(definitions), owned=()))
             await self._established(definitions)
             agent, entries = wanted.agent(profile), wanted.entries(profile)
+            if not self._has_agent:
+                agent = [each for each in agent if each["kind"] != DAEMONSETS.kind]
             spaces = {objects.namespace(each) for each in (*agent, *entries)} - {""}
             namespaces: list[Obj] = [
                 {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in sorted(spaces)
