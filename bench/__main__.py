@@ -23,6 +23,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from bench import (
+    first_token,
+    identity_controller,
     kubernetes_api,
     managed_cluster,
     many_identities,
@@ -151,8 +153,10 @@ async def managed_clusters(paths: LabPaths) -> list[Figure]:
     before = resident_mib(pid)
     async with operating(Endpoints(**status["endpoints"]), paths) as operator:
         seconds = await managed_cluster.median_seconds(operator)
-    each = (resident_mib(pid) - before) / managed_cluster.CLUSTERS
+        each = (resident_mib(pid) - before) / managed_cluster.CLUSTERS
+        first = await first_token.median_seconds(operator) if status["runtime"]["name"] == "sandbox" else None
     return [
+        *([at_most("pod created to its first pod identity token, median", first * 1_000, 300, "ms")] if first else []),
         at_most("managed cluster, request to ready, median", seconds, 2.0, "s"),
         at_most("  what it adds to the lab, resident", each, 10, "MiB"),
     ]
@@ -168,6 +172,15 @@ def kubernetes_rates() -> list[Figure]:
         at_most("  the server meanwhile, of a core", found.told_cpu, 1.0, "cores"),
         at_most("  start to first answer, all stored", found.restart_seconds, 1.0, "s"),
         at_most("  its CPU time", found.restart_cpu_seconds, 1.0, "s"),
+    ]
+
+
+def controller_figures() -> list[Figure]:
+    found = identity_controller.measured()
+    return [
+        at_most("controller, 10,000 pods: a look at all, CPU time", found.pass_seconds, 1.0, "s"),
+        at_most("  a pod that gives its identity back, CPU time", found.event_seconds * 1_000, 5, "ms"),
+        at_most("  resident", found.resident_mib, 150, "MiB"),
     ]
 
 
@@ -217,6 +230,8 @@ def measure_all(home: Path) -> list[Figure]:
         delete(paths)
     note("5,000 managed identities with 20 federated credentials each")
     figures += identity_figures()
+    note("the controller of pod identity, with 10,000 pods on 500 nodes")
+    figures += controller_figures()
     note("the embedded Kubernetes API, with 10,000 pods in it")
     figures += kubernetes_rates()
     note("the demonstration, three times")
