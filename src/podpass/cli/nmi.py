@@ -35,6 +35,7 @@ def nmi(
     enable_scale_features: Annotated[str | None, Parameter(name="--enableScaleFeatures")] = None,
     allow_network_plugin_kubenet: Switch = None,
     kubelet_config: str | None = None,
+    startup_taint: str | None = None,
     http_probe_port: str | None = None,
     prometheus_port: str | None = None,
     log_level: str | None = None,
@@ -92,6 +93,8 @@ def nmi(
         Start on nodes whose network lets pods pose as others.
     kubelet_config:
         The file that tells which network plug-in the node has.
+    startup_taint:
+        The key of the taint that is taken from the node once pods are answered.
     http_probe_port:
         Where /healthz and /readyz are answered (8080).
     prometheus_port:
@@ -127,6 +130,7 @@ def nmi(
         "enableScaleFeatures": enable_scale_features,
         "allow-network-plugin-kubenet": allow_network_plugin_kubenet,
         "kubelet-config": kubelet_config,
+        "startup-taint": startup_taint,
         "http-probe-port": http_probe_port,
         "prometheus-port": prometheus_port,
         "log-level": log_level,

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 
 from podpass.kube.client import Client
+from podpass.nmi import taint
 from podpass.nmi.app import Nmi
 from podpass.nmi.client import Upstream
 from podpass.nmi.issuing import Issuing
@@ -80,6 +81,8 @@ async def run(
                     group.create_task(_kept(rules, settings, metrics, log))
                     await rules.installed.wait()
                 log.info("nmi.started", port=requests.getsockname()[1], mode=settings.mode.value, node=settings.node)
+                if settings.startup_taint:
+                    group.create_task(taint.remove(client, settings.node, settings.startup_taint, log))
                 if ready is not None:
                     ready.set()
                 try:

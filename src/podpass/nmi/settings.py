@@ -48,6 +48,8 @@ class Settings:
     health: Address = Address("", 8080)
     metrics: Address = Address("", 9090)
     log_level: str = ""
+    startup_taint: str = ""
+    """The key of taints that are taken from the node once pods are answered; empty for none."""
     user_agent: str = ""
     """What requests say of their sender besides its name."""
 
@@ -94,6 +96,7 @@ class Settings:
             health=Address("", reader.value("http-probe-port", values.port) or 0),
             metrics=Address("", reader.value("prometheus-port", values.port) or 0),
             log_level=reader.value("log-level", values.log_level) or "",
+            startup_taint=reader.value("startup-taint", values.text) or "",
             user_agent=reader.value("custom-user-agent", values.header_text) or "",
         )
         reader.check()
@@ -139,6 +142,7 @@ OPTIONS: tuple[Option, ...] = (
         "allow-network-plugin-kubenet", "false", "Start on nodes whose network lets pods pose as others.", switch=True
     ),
     flagged("kubelet-config", "/etc/default/kubelet", "The file that tells which network plug-in the node has."),
+    flagged("startup-taint", "", "The key of the taint that is taken from the node once pods are answered."),
     flagged("http-probe-port", "8080", "Where /healthz and /readyz are answered."),
     flagged("prometheus-port", "9090", "Where /metrics is answered."),
     flagged("log-level", "", "info, debug, trace or all."),
