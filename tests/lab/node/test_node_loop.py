@@ -10,6 +10,7 @@ import pytest
 
 from podpass.kube.client import ApiError, Listing, WatchEvent
 from podpass.kube.config import Access
+from podpass.kube.resources import NODES
 from podpass.lab.node import registration
 from podpass.lab.node.lifecycle import BackOffTimes
 from podpass.lab.node.logs import LogOptions
@@ -60,6 +61,9 @@ class SmallCluster(InMemoryApi):
         node = {**node, "metadata": {**node["metadata"], "resourceVersion": str(self._version)}}
         self.nodes[node["metadata"]["name"]] = node
         self._tell_watchers("nodes", kind, node)
+
+    async def get(self, resource, name, namespace=None) -> dict[str, Any]:
+        return self.nodes[name] if resource.plural == "nodes" else await super().get(resource, name, namespace)
 
     async def create(self, resource, obj, namespace=None) -> dict[str, Any]:
         self.created.append((resource.plural, obj["metadata"]["name"]))
@@ -249,6 +253,25 @@ async def test_moving_the_clock_refreshes_tokens(node, api, pod_object, containe
     async with asyncio.timeout(10):
         await refreshed()
     assert len(api.token_requests) == 2
+
+
+async def test_a_node_that_was_given_up_says_that_it_is_ready(node, api, clock) -> None:
+    unknown = [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]
+
+    async def told() -> list[str]:
+        async for change in api.watch(NODES):
+            conditions = change.object.get("status", {}).get("conditions", ())
+            if found := [each["status"] for each in conditions if each["type"] == "Ready"]:
+                return found
+        return []
+
+    said = asyncio.ensure_future(told())
+    await asyncio.sleep(0)
+    api.nodes[node.name]["status"] = {"conditions": unknown}
+    # Which has it renew its lease at once.
+    clock.advance(3000)
+    async with asyncio.timeout(20):
+        assert await said == ["True"]
 
 
 async def test_a_lost_helper_is_replaced_and_pods_start_again(node, api, pod_object, container, plain) -> None:

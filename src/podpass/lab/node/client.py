@@ -125,6 +125,16 @@ class NodeClient:
             await self._client.patch(NODES, self._node, change)
         await self._client.patch(NODES, self._node, {"status": status}, subresource="status")
 
+    async def is_given_up(self) -> bool:
+        """Whether the cluster takes the node for silent, whatever it said last. One whose object is gone is not."""
+        try:
+            conditions = objects.status(await self._client.get(NODES, self._node)).get("conditions") or ()
+        except ApiError as error:
+            if not error.not_found:
+                raise
+            return False
+        return any(each.get("type") == "Ready" and each.get("status") == "Unknown" for each in conditions)
+
     async def renew_lease(self, now: float) -> None:
         spec = lease_spec(self._node, now)
         try:

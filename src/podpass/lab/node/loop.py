@@ -302,7 +302,8 @@ class Node:
             try:
                 # First: a node whose lease is old would be given up as soon as it says that it is ready.
                 await self._api.renew_lease(now)
-                if not registered:
+                # A clock that was moved and moved back makes a lease look old, and nobody else says that all is well.
+                if not registered or await self._api.is_given_up():
                     status = registration.node_status(
                         self.name,
                         self._machine,
