@@ -33,6 +33,14 @@ def write(client: Any, resource_group: str, name: str, cluster: Document, *, no_
     return sdk_no_wait(no_wait, put, resource_group, name, body, headers=custom_headers(headers))
 
 
+def rewrite(client: Any, resource_group: str, name: str, change: Change, *, no_wait: bool, headers: str | None) -> Any:
+    """Put the cluster as *change* makes it; the operation that then goes on. Raises CLIError."""
+    cluster = read(client, resource_group, name)
+    with refusals():
+        cluster = change(cluster)
+    return write(client, resource_group, name, cluster, no_wait=no_wait, headers=headers)
+
+
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
     """What is not possible ends the command with the reason."""

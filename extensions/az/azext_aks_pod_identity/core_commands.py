@@ -14,7 +14,7 @@ from azure.cli.core.azclierror import (
 )
 
 from aks_pod_identity.profile import disabled, enabled, enabled_from_the_start
-from azext_aks_pod_identity.clusters import Change, ChangingClient, read, refusals, write
+from azext_aks_pod_identity.clusters import Change, ChangingClient, refusals, rewrite
 
 ENABLE, WITH_KUBENET, DISABLE = "enable_pod_identity", "enable_pod_identity_with_kubenet", "disable_pod_identity"
 HELP = {
@@ -84,10 +84,8 @@ def _updating(command: Any, operation: Any) -> Handler:
             return _sent_changed(operation, original, arguments, change)
         group, name = arguments["resource_group_name"], arguments["name"]
         client = operation.client_factory(arguments["cmd"].cli_ctx, arguments)
-        with refusals():
-            changed = change(read(client, group, name))
         headers = arguments.get("aks_custom_headers")
-        return write(client, group, name, changed, no_wait=arguments.get("no_wait", False), headers=headers)
+        return rewrite(client, group, name, change, no_wait=arguments.get("no_wait", False), headers=headers)
 
     return handler
 

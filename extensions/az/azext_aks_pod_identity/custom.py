@@ -1,10 +1,11 @@
 """The commands: read the cluster, change its profile, put it back."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aks_pod_identity import profile
-from azext_aks_pod_identity.clusters import read, refusals, write
+from azext_aks_pod_identity.clusters import read, refusals, rewrite, write
 from azext_aks_pod_identity.manager import ensure_operator, user_assigned_identity
 
 
@@ -41,10 +42,8 @@ def aks_pod_identity_delete(
     aks_custom_headers: str | None = None,
     no_wait: bool = False,
 ) -> Any:
-    cluster = read(client, resource_group_name, cluster_name)
-    with refusals():
-        changed = profile.without_identity(cluster, name=identity_name, namespace=identity_namespace)
-    return write(client, resource_group_name, cluster_name, changed, no_wait=no_wait, headers=aks_custom_headers)
+    change = partial(profile.without_identity, name=identity_name, namespace=identity_namespace)
+    return rewrite(client, resource_group_name, cluster_name, change, no_wait=no_wait, headers=aks_custom_headers)
 
 
 def aks_pod_identity_list(client: Any, resource_group_name: str, cluster_name: str) -> Any:
@@ -61,10 +60,8 @@ def aks_pod_identity_exception_add(
     aks_custom_headers: str | None = None,
     no_wait: bool = False,
 ) -> Any:
-    cluster = read(client, resource_group_name, cluster_name)
-    with refusals():
-        changed = profile.with_exception(cluster, name=exc_name, namespace=exc_namespace, labels=pod_labels)
-    return write(client, resource_group_name, cluster_name, changed, no_wait=no_wait, headers=aks_custom_headers)
+    change = partial(profile.with_exception, name=exc_name, namespace=exc_namespace, labels=pod_labels)
+    return rewrite(client, resource_group_name, cluster_name, change, no_wait=no_wait, headers=aks_custom_headers)
 
 
 def aks_pod_identity_exception_update(
@@ -77,10 +74,8 @@ def aks_pod_identity_exception_update(
     aks_custom_headers: str | None = None,
     no_wait: bool = False,
 ) -> Any:
-    cluster = read(client, resource_group_name, cluster_name)
-    with refusals():
-        changed = profile.with_changed_exception(cluster, name=exc_name, namespace=exc_namespace, labels=pod_labels)
-    return write(client, resource_group_name, cluster_name, changed, no_wait=no_wait, headers=aks_custom_headers)
+    change = partial(profile.with_changed_exception, name=exc_name, namespace=exc_namespace, labels=pod_labels)
+    return rewrite(client, resource_group_name, cluster_name, change, no_wait=no_wait, headers=aks_custom_headers)
 
 
 def aks_pod_identity_exception_delete(
@@ -92,10 +87,8 @@ def aks_pod_identity_exception_delete(
     aks_custom_headers: str | None = None,
     no_wait: bool = False,
 ) -> Any:
-    cluster = read(client, resource_group_name, cluster_name)
-    with refusals():
-        changed = profile.without_exception(cluster, name=exc_name, namespace=exc_namespace)
-    return write(client, resource_group_name, cluster_name, changed, no_wait=no_wait, headers=aks_custom_headers)
+    change = partial(profile.without_exception, name=exc_name, namespace=exc_namespace)
+    return rewrite(client, resource_group_name, cluster_name, change, no_wait=no_wait, headers=aks_custom_headers)
 
 
 def aks_pod_identity_exception_list(client: Any, resource_group_name: str, cluster_name: str) -> Any:
