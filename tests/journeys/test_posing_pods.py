@@ -74,7 +74,7 @@ def test_the_doctor_names_the_pods_that_could(pods: Pods) -> None:
     )
     found = json.loads(done.stdout)
     if pods.network_plugin == "azure":
-        assert (done.returncode, found["network"]["kind"], found["findings"]) == (0, "unknown", [])
+        assert (done.returncode, found["network"]["kind"], found["findings"]) == (1, "unknown", [])
         return
     assert done.returncode == 3
     assert found["network"]["kind"] == "kubenet"

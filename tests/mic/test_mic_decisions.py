@@ -264,7 +264,7 @@ def test_retry_after(header: str, expected: float) -> None:
 
 def test_a_throttled_call_waits_and_others_do_not() -> None:
     now = 100.0
-    throttle = Throttle(lambda: now)
+    throttle = Throttle(lambda: now, lambda: now)
     throttle.note("VMSSGet", "30")
     assert throttle.waits_seconds("VMSSGet") == 30
     assert throttle.waits_seconds("VMSSUpdate") == 0
@@ -273,3 +273,11 @@ def test_a_throttled_call_waits_and_others_do_not() -> None:
     assert throttle.waits_seconds("VMSSGet") == 30
     now += 31
     assert throttle.waits_seconds("VMSSGet") == 0
+
+
+def test_a_wall_clock_that_is_put_back_stretches_no_wait() -> None:
+    wall = 10_000.0
+    throttle = Throttle(lambda: wall, lambda: 5.0)
+    throttle.note("VMSSGet", "30")
+    wall -= 3600
+    assert throttle.waits_seconds("VMSSGet") == 30

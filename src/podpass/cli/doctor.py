@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from podpass.cli.output import DONE, PROBLEMS, Format, note, print_table, print_value, printable
+from podpass.cli.output import DONE, FAILED, PROBLEMS, Format, note, print_table, print_value, printable
 
 Choice = Literal["auto", "kubenet", "protected"]
 
@@ -20,7 +20,9 @@ def doctor(
     network: Choice = "auto",
     output: Annotated[Format, Parameter(name=["--output", "-o"])] = "table",
 ) -> int:
-    """Look for what is wrong on a cluster, by reading alone; the exit code is 3 when there is something.
+    """Look for what is wrong on a cluster, by reading alone.
+
+    The exit code is 3 when there is something, and 1 when that can't be told.
 
     It looks for pods that may pose as others: on a network that lets a pod send with another's address, such as
     kubenet's, a pod with the capability NET_RAW gets the identities of its neighbours.
@@ -37,7 +39,7 @@ def doctor(
         What the cluster's network is, where the cluster doesn't tell: kubenet, or one that keeps pods apart.
     """
     from podpass.diagnose.client import read
-    from podpass.diagnose.posing import CODE, posing_pods
+    from podpass.diagnose.posing import CODE, pods_with_net_raw, posing_pods
     from podpass.diagnose.snapshot import Snapshot
     from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
     from podpass.kube.config import load
@@ -54,13 +56,16 @@ def doctor(
     except (ApiError, Unreachable, AnswerUnusable, CredentialsFailed) as error:
         raise PodpassError("PP402", f"the cluster could not be read: {error}", reason=str(error)) from error
     found = posing_pods(snapshot)
+    # Whether all is well hangs on what the cluster does not tell, so nobody is to take silence for it.
+    is_open = snapshot.network == "unknown" and bool(pods_with_net_raw(snapshot))
     if output != "table":
         named = {"kind": snapshot.network, "why": snapshot.network_why}
         print_value({"network": named, "findings": [asdict(each) for each in found]}, output)
-        return PROBLEMS if found else DONE
+        return PROBLEMS if found else FAILED if is_open else DONE
     note(f"network: {snapshot.network}, {printable(snapshot.network_why)}")
-    if snapshot.network == "unknown":
-        note("say --network kubenet or --network protected; nothing can be found before")
+    if is_open:
+        note("say --network kubenet or --network protected: there are pods to be found on the one")
+        return FAILED
     if not found:
         note("nothing found")
         return DONE

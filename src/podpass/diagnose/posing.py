@@ -20,8 +20,11 @@ _CONTAINERS = ("initContainers", "containers", "ephemeralContainers")
 
 def posing_pods(snapshot: Snapshot) -> list[Finding]:
     """The pods that keep NET_RAW where the network does not stop them, in the order of their names."""
-    if snapshot.network != "kubenet":
-        return []
+    return [] if snapshot.network != "kubenet" else pods_with_net_raw(snapshot)
+
+
+def pods_with_net_raw(snapshot: Snapshot) -> list[Finding]:
+    """The same whatever the network is: what there is to find where it lets them."""
     running = [pod for pod in snapshot.pods if is_running(pod)]
     identities = _identities_by_node(running, snapshot)
     found = []

@@ -4,7 +4,7 @@ Contract: pod identity, sections 1.3 and 2.6.
 """
 
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Collection, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from podpass.mic.copies import Copies
 from podpass.mic.desired import PodKey, Wanted
 from podpass.mic.metrics import MicMetrics, Step
 from podpass.podidentity.objects import AssignedIdentity, Status, Unusable, read_assigned_identity
-from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDINGS, IDENTITIES
+from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDINGS, FORMER_ANNOTATION, IDENTITIES
 
 FINALIZER = "azureassignedidentity.finalizers.aadpodidentity.k8s.io"
 Key = tuple[str, str]
@@ -57,25 +57,29 @@ class AssignedIdentities:
 
     async def create(self, wanted: Wanted) -> AssignedIdentity | None:
         """As `Created`; None when the identity or the binding has gone meanwhile."""
-        body = self._body(wanted, None)
+        body = self._body(wanted, None, ())
         if body is None:
             return None
         return await self._write(
             "addition", wanted.pod.key, self._client.create(ASSIGNED_IDENTITIES, body, wanted.namespace)
         )
 
-    async def update(self, wanted: Wanted, present: AssignedIdentity) -> AssignedIdentity | None:
-        """In place of *present*, as `Created`."""
+    async def update(
+        self, wanted: Wanted, present: AssignedIdentity, former: Collection[str]
+    ) -> AssignedIdentity | None:
+        """In place of *present*, as `Created`. *former* are the ARM ids that the machine is to lose for it."""
         stored = await self._client.get(ASSIGNED_IDENTITIES, present.name, present.namespace)
-        body = self._body(wanted, stored)
+        body = self._body(wanted, stored, former)
         if body is None:
             return None
         return await self._write(
             "update", wanted.pod.key, self._client.replace(ASSIGNED_IDENTITIES, body, present.namespace)
         )
 
-    async def set_status(self, present: AssignedIdentity, status: Status) -> None:
-        patch = [{"op": "replace", "path": "/status/status", "value": status}]
+    async def set_status(self, present: AssignedIdentity, status: Status, *, former_are_off: bool = False) -> None:
+        patch: list[dict[str, Any]] = [{"op": "replace", "path": "/status/status", "value": status}]
+        if present.former and former_are_off:
+            patch.append({"op": "remove", "path": "/metadata/annotations/" + FORMER_ANNOTATION.replace("/", "~1")})
         try:
             changed = await self._client.patch(
                 ASSIGNED_IDENTITIES, present.name, patch, present.namespace, content_type=JSON_PATCH
@@ -104,7 +108,7 @@ class AssignedIdentities:
                 raise
         self._metrics.written("deletion", time.perf_counter() - started)
 
-    def _body(self, wanted: Wanted, stored: Obj | None) -> Obj | None:
+    def _body(self, wanted: Wanted, stored: Obj | None, former: Collection[str]) -> Obj | None:
         identity, binding = (
             self._copies.identity_object(wanted.identity),
             self._copies.binding_object(*wanted.binding.key),
@@ -114,7 +118,10 @@ class AssignedIdentities:
         if stored is None:
             metadata: Obj = {"name": wanted.name, "namespace": wanted.namespace, "finalizers": [FINALIZER]}
         else:
-            metadata = stored["metadata"]
+            others = {key: text for key, text in objects.annotations(stored).items() if key != FORMER_ANNOTATION}
+            if former:
+                others[FORMER_ANNOTATION] = ",".join(sorted(former))
+            metadata = {**stored["metadata"], "annotations": others}
         return {
             "apiVersion": ASSIGNED_IDENTITIES.api_version,
             "kind": ASSIGNED_IDENTITIES.kind,

@@ -42,7 +42,7 @@ def changes(
             create.append(each)
         elif not is_same(each, found):
             update.append((each, found))
-        elif found.status == "Created":
+        elif found.status == "Created" or found.former:
             retry.append(each)
         elif found.status == "Unassigned":
             # It was on its way out when it was wanted again.

@@ -22,6 +22,7 @@ from podpass.oauth.grants import CLIENT_ASSERTION_JWT, CLIENT_CREDENTIALS
 
 API_VERSION = "2019-12-01"
 METADATA_HOST = "http://169.254.169.254"
+ANSWER_SECONDS = 60.0
 POLL_SECONDS = 5.0
 LONGEST_OPERATION_SECONDS = 900.0
 RETRY_SECONDS = (30.0, 60.0, 120.0)
@@ -54,12 +55,15 @@ class Compute:
         user_agent: str = "podpass-mic",
         retry_seconds: tuple[float, ...] = RETRY_SECONDS,
         poll_seconds: float = POLL_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._config, self._metrics, self._now = config, metrics, now
+        self._config, self._metrics, self._now, self._clock = config, metrics, now, clock
         self._metadata_host, self._user_agent = metadata_host.rstrip("/"), user_agent
         self._retry_seconds, self._poll_seconds = retry_seconds, poll_seconds
-        self._throttle = Throttle(now)
+        self._answer_seconds = answer_seconds
+        self._throttle = Throttle(now, clock)
         self._tokens: dict[CloudConfig, tuple[str, float]] = {}
         self._asking = asyncio.Lock()
         self._session: aiohttp.ClientSession | None = None
@@ -69,7 +73,7 @@ class Compute:
             trust_env=True,
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": self._user_agent, "Accept": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=60.0, connect=10.0),
+            timeout=aiohttp.ClientTimeout(total=self._answer_seconds, connect=10.0),
         )
         return self
 
@@ -81,7 +85,11 @@ class Compute:
 
     async def read(self, target: Target) -> dict[str, Any]:
         """The machine as it is."""
-        return await self._call("get", target, None)
+        found = await self._call("get", target, None)
+        if not isinstance(found.get("id"), str):
+            # Taken for a machine without identities, it would lose its own by the next write.
+            raise CloudFailed(f"the answer to a question for {target} is no machine")
+        return found
 
     async def write(self, target: Target, body: Mapping[str, Any]) -> None:
         """Change the machine; returns when the change has ended."""
@@ -166,7 +174,7 @@ class Compute:
         config = self._config()
         async with self._asking:
             token, expires_on = self._tokens.get(config, ("", 0.0))
-            if expires_on - self._now() <= FRESH_SECONDS:
+            if expires_on - self._clock() <= FRESH_SECONDS:
                 token, expires_on = await self._new_token(config)
                 self._tokens = {config: (token, expires_on)}
             return token
@@ -205,8 +213,8 @@ class Compute:
                     "POST", f"{config.cloud.authority}/{tenant_id}/oauth2/v2.0/token", data=form
                 )
         try:
-            return str(found["access_token"]), self._now() + float(found["expires_in"])
-        except (KeyError, TypeError, ValueError) as error:
+            return str(found["access_token"]), self._clock() + int(float(found["expires_in"]))
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CloudFailed("the answer to a request for a token holds none") from error
 
     async def _token_answer(self, method: str, url: str, **request: Any) -> dict[str, Any]:

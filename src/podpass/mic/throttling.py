@@ -26,18 +26,19 @@ def retry_after_seconds(header: str, *, now: float) -> float:
 class Throttle:
     """Calls that must wait: the original's names are VMGet, VMUpdate, VMSSGet, VMSSUpdate."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
+    def __init__(self, now: Callable[[], float] = time.time, clock: Callable[[], float] = time.monotonic) -> None:
+        # How long is counted by a clock that nobody sets: one that is put back would stretch the wait.
+        self._now, self._clock = now, clock
         self._until: dict[str, float] = {}
 
     def note(self, call: str, retry_after: str) -> None:
-        now = self._now()
-        self._until[call] = max(self._until.get(call, 0.0), now + retry_after_seconds(retry_after, now=now))
+        wait = retry_after_seconds(retry_after, now=self._now())
+        self._until[call] = max(self._until.get(call, 0.0), self._clock() + wait)
 
     def waits_seconds(self, call: str) -> float:
         """How long *call* must still wait."""
-        return max(self._until.get(call, 0.0) - self._now(), 0.0)
+        return max(self._until.get(call, 0.0) - self._clock(), 0.0)
 
     def message(self, call: str) -> str:
-        moment = datetime.fromtimestamp(self._until[call], UTC)
+        moment = datetime.fromtimestamp(self._now() + self.waits_seconds(call), UTC)
         return f"{call} client throttled, retry after: {moment:%Y-%m-%d %H:%M:%S} UTC"

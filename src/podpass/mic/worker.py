@@ -37,8 +37,6 @@ class Turn:
     applied: list[tuple[Wanted, AssignedIdentity]] = field(default_factory=list)
     """Written as `Created`, to become `Assigned`."""
     leaving: list[AssignedIdentity] = field(default_factory=list)
-    replaced: list[AssignedIdentity] = field(default_factory=list)
-    """What objects said before they were written anew; their identities may be needed no more."""
     failed: bool = False
     """Whether an object could not be written."""
 
@@ -68,12 +66,13 @@ class Worker:
         at_once: int,
         max_retries: int,
         retry_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._copies, self._ledger, self._assigned, self._compute = copies, ledger, assigned, compute
         self._events, self._metrics, self._log = events, metrics, log
         self._immutable = immutable
         self._at_once, self._max_retries, self._retry_seconds = at_once, max_retries, retry_seconds
-        self._backoff = Backoff()
+        self._backoff = Backoff(clock)
 
     async def turn(self, target: Target, pods: Iterable[PodKey], *, restore: bool = False) -> Ended:
         """Bring *pods*, which all belong to *target*, to what the ledger says.
@@ -112,10 +111,9 @@ class Worker:
                 turn.applied.append((wanted, made))
 
         async def update(wanted: Wanted, present: AssignedIdentity) -> None:
-            made = await self._assigned.update(wanted, present)
+            made = await self._assigned.update(wanted, present, self._former(wanted, present))
             if made is not None:
                 turn.applied.append((wanted, made))
-                turn.replaced.append(present)
 
         work = []
         for each in found:
@@ -126,6 +124,11 @@ class Worker:
                 turn.applied.append((wanted, present))
             turn.leaving += each.delete
         await self._bounded(work)
+
+    def _former(self, wanted: Wanted, present: AssignedIdentity) -> set[str]:
+        """What the machine may have because of *present*, and not because of *wanted*."""
+        held = set() if self._is_immutable(present) else {present.identity.managed_id}
+        return {*held, *present.former} - {wanted.identity.managed_id, ""}
 
     async def _tried(self, turn: Turn, wanted: Wanted, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -144,11 +147,8 @@ class Worker:
 
     async def _assign(self, target: Target, turn: Turn, *, restore: bool) -> Ended:
         add = {wanted.identity.managed_id: None for wanted, _ in turn.applied if wanted.identity.managed_id}
-        remove = [
-            each.identity.managed_id
-            for each in (*turn.leaving, *turn.replaced)
-            if each.status == "Assigned" and self._may_go(target, each)
-        ]
+        remove = list(dict.fromkeys(id_ for each in turn.leaving for id_ in self._going(target, each)))
+        remove += [id_ for wanted, made in turn.applied for id_ in self._former_going(target, wanted, made)]
         if restore:
             add |= dict.fromkeys(self._lasting(target))
         due = [each for each in add if not self._backoff.waits_seconds((target, each))]
@@ -164,21 +164,35 @@ class Worker:
                 present = await self._as_it_is(target)
         return await self._told(target, turn, waiting, present, error)
 
-    def _may_go(self, target: Target, each: AssignedIdentity) -> bool:
-        """Whether the machine may lose the identity: no pod on it is to have it, and it is not to be kept."""
-        resource_id = each.identity.managed_id
+    def _going(self, target: Target, each: AssignedIdentity) -> list[str]:
+        """What the machine is to lose with an object that is to be deleted.
+
+        One that says `Created` counts: MIC may have been killed after the machine was changed and before it said so.
+        """
+        held = [] if self._is_immutable(each) or each.status == "Unassigned" else [each.identity.managed_id]
+        return [id_ for id_ in (*held, *each.former) if self._may_go(target, each.node, id_)]
+
+    def _former_going(self, target: Target, wanted: Wanted, made: AssignedIdentity) -> list[str]:
+        return [id_ for id_ in made.former if self._may_go(target, wanted.pod.node, id_)]
+
+    def _may_go(self, target: Target, node: str, managed_id: str) -> bool:
+        """Whether no pod on the machine is to have the identity, and the machine is there."""
         return (
-            bool(resource_id)
-            and not self._ledger.is_needed(target, resource_id)
-            and each.identity.client_id.lower() not in self._immutable()
-            and (target.kind == "vmss" or self._copies.node_is_there(each.node))
+            bool(managed_id)
+            and not self._ledger.is_needed(target, managed_id)
+            and (target.kind == "vmss" or self._copies.node_is_there(node))
         )
 
+    def _is_immutable(self, each: AssignedIdentity) -> bool:
+        return each.identity.client_id.lower() in self._immutable()
+
     def _lasting(self, target: Target) -> list[str]:
+        """What pods on the machine were told to have, and are still to have."""
         return [
             each.identity.managed_id
             for each in self._copies.assigned_on(target)
-            if each.status == "Assigned" and each.identity.managed_id
+            # One that is on its way out says so only at the end: to add it now would undo its removal.
+            if each.status == "Assigned" and self._ledger.is_needed(target, each.identity.managed_id)
         ]
 
     async def _changed(self, target: Target, add: list[str], remove: list[str]) -> Present | None:
@@ -226,13 +240,16 @@ class Worker:
             resource_id = wanted.identity.managed_id
             has = not resource_id or (present is not None and resource_id in present.ids)
             if has or (error is None and resource_id not in waiting):
-                work.append(self._applied(turn, target, wanted, made))
+                left = [] if error is None else self._still_there(self._former_going(target, wanted, made), present)
+                turn.failed = turn.failed or bool(left)
+                if not left or made.status != "Assigned":
+                    work.append(self._applied(turn, target, wanted, made, former_are_off=not left))
             else:
                 reason = str(error) if error is not None else "it failed lately and is tried again later"
                 text = f"Applying binding {wanted.binding.name} node {wanted.pod.node} for pod {wanted.pod.name}"
                 self._say(wanted.binding.key, "Warning", "binding apply error", f"{text} resulted in error {reason}")
         for each in turn.leaving:
-            if error is not None and not self._is_off(target, each, present):
+            if error is not None and self._still_there(self._going(target, each), present):
                 turn.failed = True
                 continue
             work.append(self._removed(turn, each))
@@ -247,15 +264,16 @@ class Worker:
             return Ended(max(error.retry_seconds, shortest), str(error))
         return Ended(min(again), "an identity that failed lately is tried again") if again else Ended()
 
-    def _is_off(self, target: Target, each: AssignedIdentity, present: Present | None) -> bool:
-        """Whether the object may go although the change failed."""
-        if not self._may_go(target, each) or each.status != "Assigned":
-            return True
-        return present is not None and each.identity.managed_id not in present.ids
+    @staticmethod
+    def _still_there(going: Iterable[str], present: Present | None) -> list[str]:
+        """What the machine should have lost, and has or may have after the change failed."""
+        return [each for each in going if present is None or each in present.ids]
 
-    async def _applied(self, turn: Turn, target: Target, wanted: Wanted, made: AssignedIdentity) -> None:
+    async def _applied(
+        self, turn: Turn, target: Target, wanted: Wanted, made: AssignedIdentity, *, former_are_off: bool
+    ) -> None:
         try:
-            await self._assigned.set_status(made, "Assigned")
+            await self._assigned.set_status(made, "Assigned", former_are_off=former_are_off)
         except ApiFailed as error:
             turn.failed = True
             self._metrics.api_errors.labels("update_azure_assigned_identity_status").inc()

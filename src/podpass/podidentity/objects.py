@@ -13,7 +13,7 @@ from typing import Any, Literal, cast
 from podpass.azure.resourceids import USER_ASSIGNED_IDENTITIES, NotAResourceId, ResourceId
 from podpass.kube import objects
 from podpass.kube.objects import Obj
-from podpass.podidentity.resources import BEHAVIOR_ANNOTATION, NAMESPACED
+from podpass.podidentity.resources import BEHAVIOR_ANNOTATION, FORMER_ANNOTATION, NAMESPACED
 
 Status = Literal["Created", "Assigned", "Unassigned"]
 
@@ -99,6 +99,8 @@ class AssignedIdentity:
     """The namespace and the name of the pod."""
     node: str
     status: Status
+    former: tuple[str, ...] = ()
+    """ARM ids, in lower case, that the machine may still have because of what the object held before."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -180,6 +182,7 @@ def read_assigned_identity(obj: Obj) -> AssignedIdentity | Unusable:
         node=_text(spec, "nodename"),
         # Controllers of old wrote no status once they had assigned.
         status=cast("Status", status or "Assigned"),
+        former=tuple(each for each in objects.annotations(obj).get(FORMER_ANNOTATION, "").lower().split(",") if each),
     )
 
 

@@ -8,6 +8,11 @@ from podpass.kube.resources import Resource
 GROUP = "aadpodidentity.k8s.io"
 BINDING_LABEL = "aadpodidbinding"
 BEHAVIOR_ANNOTATION = "aadpodidentity.k8s.io/Behavior"
+FORMER_ANNOTATION = "aadpodidentity.k8s.io/former-identities"
+"""On an AzureAssignedIdentity: what it held before it was written anew, as ARM ids with commas between them.
+
+Not of the original. The machine is yet to lose them, and a controller that starts in between could not know.
+"""
 NAMESPACED = "namespaced"
 """The value of the annotation that keeps one identity within its namespace."""
 
