@@ -49,11 +49,17 @@ class Client:
 
 
 @asynccontextmanager
-async def client_of(listener: socket.socket, tls: ssl.SSLContext | None = None) -> AsyncIterator[Client]:
+async def client_of(
+    listener: socket.socket, tls: ssl.SSLContext | None = None, *, source: str | None = None
+) -> AsyncIterator[Client]:
     host, port = listener.getsockname()
     async with asyncio.timeout(SECONDS):
         reader, writer = await asyncio.open_connection(
-            host, port, ssl=tls, server_hostname="localhost" if tls else None
+            host,
+            port,
+            ssl=tls,
+            server_hostname="localhost" if tls else None,
+            local_addr=(source, 0) if source else None,
         )
         try:
             yield Client(reader, writer)
@@ -546,6 +552,54 @@ async def test_connection_over_the_limit_is_answered_503() -> None:
             assert (await second.answer())[0] == 503
         first.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert (await first.answer())[0] == 200
+
+
+async def test_one_address_can_have_its_share_of_connections_only() -> None:
+    listener = bind_tcp()
+    refusals: list[Refused] = []
+    get = b"GET / HTTP/1.1\r\nHost: a\r\n"
+    async with (
+        serving(ECHO, [listener], limits=Limits(peer_connections=2), refused=refusals.append),
+        client_of(listener) as first,
+        client_of(listener) as second,
+    ):
+        for client in (first, second):
+            client.writer.write(get + b"\r\n")
+            assert (await client.answer())[0] == 200
+        async with client_of(listener) as third, client_of(listener, source="127.0.3.3") as neighbour:
+            assert await third.answer() == (503, "more than 2 connections from 127.0.0.1\n")
+            assert await third.closed()
+            neighbour.writer.write(get + b"\r\n")
+            assert (await neighbour.answer())[0] == 200
+    assert [refusal.peer for refusal in refusals] == ["127.0.0.1"]
+
+
+async def test_a_connection_that_ended_leaves_its_place_to_the_next() -> None:
+    listener = bind_tcp()
+    async with serving(ECHO, [listener], limits=Limits(peer_connections=1)):
+        for _ in range(3):
+            async with client_of(listener) as client:
+                client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                assert (await client.answer())[0] == 200
+                assert await client.closed()
+
+
+async def test_an_answer_that_stays_unread_ends_its_connection() -> None:
+    ended = asyncio.Event()
+
+    async def endless(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        gone = asyncio.ensure_future(receive())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while not gone.done():
+            await send({"type": "http.response.body", "body": bytes(200_000), "more_body": True})
+        ended.set()
+
+    listener = bind_tcp()
+    async with serving(endless, [listener], limits=Limits(unread_seconds=0.2)), client_of(listener) as client:
+        client.writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        await ended.wait()
+        assert not (await client.reader.read()).endswith(b"\r\n0\r\n\r\n")
 
 
 @pytest.mark.parametrize(

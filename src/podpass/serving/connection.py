@@ -11,8 +11,9 @@ import socket
 import ssl
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -46,6 +47,10 @@ class Limits:
     idle_seconds: float = 75.0
     """Without a request, on a connection that is kept alive."""
     connections: int = 4_000
+    peer_connections: int | None = None
+    """Of them, how many may come from one address; None for no such bound."""
+    unread_seconds: float | None = None
+    """How long a client may leave an answer unread that it has been sent; None for as long as it likes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class Terms:
     """Told after each connection that has ended."""
     closing: Callable[[], bool]
     """Whether the engine takes no new connection."""
+    peers: Counter[str] = field(default_factory=Counter)
+    """How many connections each address has."""
 
 
 class _RedactedLog(logging.LoggerAdapter[logging.Logger]):
@@ -130,6 +137,8 @@ class HttpConnection(HttpToolsProtocol):
         self._finished = False
         self._stream: ByteStream | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._unread_timer: asyncio.TimerHandle | None = None
+        self._peer = ""
 
     # --- what the transport calls
 
@@ -142,8 +151,14 @@ class HttpConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self._answers = JoinedWrites(transport, self.loop)
         self._extensions = _client_certificate(transport)
+        self._peer = self.client[0] if self.client else ""
+        self.terms.peers[self._peer] += 1
         if full:
             self.refuse(503, f"more than {self.limits.connections} connections")
+            return
+        of_peer = self.limits.peer_connections
+        if of_peer is not None and self.terms.peers[self._peer] > of_peer:
+            self.refuse(503, f"more than {of_peer} connections from {self._peer or 'one client'}")
             return
         self._head_since = self.loop.time()
         # After start_tls a request that came with the handshake's last message is delivered before this call.
@@ -202,10 +217,27 @@ class HttpConnection(HttpToolsProtocol):
         if self.transport is None:
             # connection_made was never reached: the TLS handshake failed, or the engine was closing.
             return
+        self._stop_waiting_for_reader()
+        self._leave_peer()
         super().connection_lost(exc)
         if self._stream is not None:
             self._stream.end()
         self.terms.lost()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        seconds = self.limits.unread_seconds
+        if seconds is not None and self._stream is None and self.transport is not None:
+            self._unread_timer = self.loop.call_later(seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._stop_waiting_for_reader()
+        super().resume_writing()
+
+    def _stop_waiting_for_reader(self) -> None:
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+            self._unread_timer = None
 
     def eof_received(self) -> None:
         # The transport then closes: no protocol that is taken up here knows of half a connection.
@@ -283,7 +315,13 @@ class HttpConnection(HttpToolsProtocol):
         self._finished = True
         self._stop_watching()
         self._unset_keepalive_if_required()
+        self._leave_peer()
         self.connections.discard(self)
+
+    def _leave_peer(self) -> None:
+        self.terms.peers[self._peer] -= 1
+        if not self.terms.peers[self._peer]:
+            del self.terms.peers[self._peer]
 
     # --- refusals
 
@@ -298,7 +336,7 @@ class HttpConnection(HttpToolsProtocol):
             return
         self._finished = True
         self._stop_watching()
-        self.terms.refused(Refused(self.client[0] if self.client else "", status, why, self.asked))
+        self.terms.refused(Refused(self._peer, status, why, self.asked))
         cycle = self.cycle
         if cycle is not None and not cycle.response_complete:
             if cycle.response_started or (cycle.more_body and self.pipeline):
