@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from podpass.kube.client import Client
 from podpass.kube.objects import Obj
 from podpass.nmi.loop import run
 from podpass.nmi.settings import Mode, Settings
@@ -27,6 +28,8 @@ NODE = "node-a"
 VAULT = "https://vault.azure.net"
 TOKEN = "/metadata/identity/oauth2/token"
 NOW = 1_800_000_000
+CUT_AT = "X-Cut-At"
+"""A header of a prepared answer, after so many bytes of whose body the connection ends."""
 
 
 @dataclass
@@ -55,7 +58,14 @@ class Metadata:
         if self.hold is not None and not await self._held(self.hold, receive):
             self.left.set()
             return
-        await send_response(send, self.answer(request))
+        answer = self.answer(request)
+        cut_at = dict(answer.headers).get(CUT_AT)
+        if cut_at is None:
+            await send_response(send, answer)
+            return
+        length = [(b"Content-Length", str(len(answer.body)).encode())]
+        await send({"type": "http.response.start", "status": answer.status, "headers": length})
+        await send({"type": "http.response.body", "body": answer.body[: int(cut_at)], "more_body": True})
 
     async def _held(self, hold: asyncio.Event, receive: Any) -> bool:
         waiting = asyncio.create_task(hold.wait())
@@ -120,12 +130,14 @@ class NmiNode:
     async def exception(self, name: str, labels: dict[str, str], *, namespace: str = "shop") -> Obj:
         return await self.kube.create(EXCEPTIONS, named(EXCEPTIONS, name, {"spec": {"podLabels": labels}}), namespace)
 
-    async def assigned(self, pod: str, of: str, status: str, *, namespace: str = "shop") -> Obj:
+    async def assigned(self, pod: str, of: str, status: str, *, namespace: str = "shop", selector: str = "web") -> Obj:
         body = {
             "metadata": {"labels": {"nodename": NODE}},
             "spec": {
                 "azureIdentityRef": {"apiVersion": f"{GROUP}/v1", "kind": "AzureIdentity", **identity(of, namespace)},
-                "azureBindingRef": named(BINDINGS, "b", {"metadata": {"namespace": namespace}}),
+                "azureBindingRef": named(
+                    BINDINGS, "b", {"metadata": {"namespace": namespace}, "spec": {"selector": selector}}
+                ),
                 "pod": pod,
                 "podNamespace": namespace,
                 "nodename": NODE,
@@ -189,9 +201,16 @@ async def metadata_service() -> AsyncIterator[Metadata]:
 
 @contextlib.asynccontextmanager
 async def nmi_node(
-    directory: Path, *, change: Callable[[Settings], Settings] = lambda settings: settings, host: str = "127.0.0.1"
+    directory: Path,
+    *,
+    change: Callable[[Settings], Settings] = lambda settings: settings,
+    host: str = "127.0.0.1",
+    client: Callable[[], contextlib.AbstractAsyncContextManager[Client]] | None = None,
 ) -> AsyncIterator[NmiNode]:
-    """A node in managed mode unless *change* says otherwise."""
+    """A node in managed mode unless *change* says otherwise; the agent's *client* is the administrator's if not given.
+
+    *client* is called when the cluster's kubeconfig is there.
+    """
     listener, health = bind_tcp(host), bind_tcp()
     log = io.StringIO()
     async with contextlib.AsyncExitStack() as stack:
@@ -210,7 +229,7 @@ async def nmi_node(
         running = asyncio.create_task(
             run(
                 settings,
-                cluster.kube,
+                cluster.kube if client is None else await stack.enter_async_context(client()),
                 listener=listener,
                 health_listener=health,
                 metrics_listener=bind_tcp(),

@@ -27,13 +27,19 @@ def binding(name: str, of: str, selector: str = "web", namespace: str = "shop") 
 
 
 def assigned(
-    of: PodIdentity, status: Status = "Assigned", *, pod: tuple[str, str] = ("shop", "web-0"), by: str = "b"
+    of: PodIdentity,
+    status: Status = "Assigned",
+    *,
+    pod: tuple[str, str] = ("shop", "web-0"),
+    by: str = "b",
+    selector: str = "web",
 ) -> AssignedIdentity:
     return AssignedIdentity(
         namespace="default",
         name=f"{pod[1]}-{pod[0]}-{of.name}",
         identity=of,
         binding=(of.namespace, by),
+        selector=selector,
         pod=pod,
         node="node-1",
         status=status,
@@ -105,6 +111,14 @@ def test_standard_mode(
     found = select_assigned(Pod("shop", "web-0", "web"), wanted, objects, forced_namespaced=forced)
     assert (found.identity.name if isinstance(found, Selected) else found.reason) == expected
     assert isinstance(found, Selected) or found.may_come is may_come
+
+
+@pytest.mark.parametrize(("label", "selector"), [("web", "api"), ("web", "Web"), ("web", ""), ("", "web"), ("", "")])
+def test_what_a_former_pod_of_the_name_was_assigned_is_not_this_one_s(label: str, selector: str) -> None:
+    objects = [assigned(identity("one"), selector=selector)]
+    found = select_assigned(Pod("shop", "web-0", label), ANY, objects, forced_namespaced=False)
+    assert isinstance(found, NotSelected)
+    assert (found.reason, found.may_come) == ("not-created", True)
 
 
 def test_a_refusal_shows_no_whole_id() -> None:

@@ -51,6 +51,22 @@ async def test_a_token_is_fetched_again_shortly_before_its_end() -> None:
     assert source.calls == 2
 
 
+@pytest.mark.parametrize("expires_in", [None, 3_600])
+async def test_a_token_ends_in_its_time_though_the_clock_is_put_back(expires_in: int | None) -> None:
+    now, monotonic = 100_000.0, 50.0
+    # Where the issuer tells how long it is good for, the clock may have been wrong from the start.
+    expires_on = 103_600 if expires_in is None else 190_000
+    source = Source(Token("t", "r", expires_on, 0, expires_in))
+    cache = TokenCache(now=lambda: now, monotonic=lambda: monotonic)
+    source.go.set()
+    await cache.get("k", source.fetch)
+    now -= 86_400
+    monotonic += 3_600 - FRESH_SECONDS - 1
+    assert cache.fresh("k")
+    monotonic += 1
+    assert cache.fresh("k") is None
+
+
 async def test_a_refusal_is_not_kept() -> None:
     source, cache = Source(Refused(400, "no", "here")), TokenCache(now=lambda: 0.0)
     source.go.set()

@@ -30,6 +30,7 @@ def nmi(
     enable_conntrack_deletion: str | None = None,
     block_instance_metadata: Switch = None,
     metadata_header_required: str | None = None,
+    metadata_header_any_case: Switch = None,
     set_retry_after_header: Switch = None,
     json_errors: Switch = None,
     enable_scale_features: Annotated[str | None, Parameter(name="--enableScaleFeatures")] = None,
@@ -83,6 +84,8 @@ def nmi(
         Keep the instance document from pods.
     metadata_header_required:
         Whether requests need the header Metadata: true (true).
+    metadata_header_any_case:
+        Take Metadata: True, as some older SDKs send it, too.
     set_retry_after_header:
         Answer 503 with Retry-After where a pod has no identity yet, in place of 404.
     json_errors:
@@ -125,6 +128,7 @@ def nmi(
         "enable-conntrack-deletion": enable_conntrack_deletion,
         "block-instance-metadata": block_instance_metadata,
         "metadata-header-required": metadata_header_required,
+        "metadata-header-any-case": metadata_header_any_case,
         "set-retry-after-header": set_retry_after_header,
         "json-errors": json_errors,
         "enableScaleFeatures": enable_scale_features,

@@ -28,8 +28,10 @@ WAITS_SECONDS = (2.0, 6.0, 14.0, 30.0)
 TOKENS_A_SECOND, TOKENS_AT_ONCE = 20, 5
 """The limits of the metadata service."""
 MAX_TOKEN_BODY = 256 * 1024
-MAX_PASSED = 64
+MAX_PASSED, MAX_LOGINS = 64, 16
+"""Requests handed on, and requests to login services, at a time."""
 ANSWER_SECONDS = 30.0
+"""How long a token's answer may take as a whole; of an answer that is handed on, each part."""
 _AGAIN = frozenset({404, 408, 410, 429})
 _HOP_BY_HOP = frozenset(
     {
@@ -48,7 +50,7 @@ _HOP_BY_HOP = frozenset(
 
 
 class NotReached(Exception):
-    """The metadata service gave no answer."""
+    """The metadata service gave no answer, or only a part of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Passed:
     status: int
     headers: list[tuple[str, str]]
     body: AsyncIterator[bytes]
+    """Raises NotReached when no more of it comes."""
 
 
 class Upstream:
@@ -71,15 +74,15 @@ class Upstream:
         self._base = f"http://{host}:{metadata.port}" if metadata.port != 80 else f"http://{host}"
         self._user_agent, self._socket = user_agent, socket
         self._pace = Pace(per_second=TOKENS_A_SECOND, at_once=TOKENS_AT_ONCE)
-        self._passing = asyncio.Semaphore(MAX_PASSED)
+        self._passing, self._logins = asyncio.Semaphore(MAX_PASSED), asyncio.Semaphore(MAX_LOGINS)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        limit = MAX_PASSED + TOKENS_AT_ONCE
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.UnixConnector(str(self._socket), limit=limit)
+            # Each kind of request has a bound of its own: one that is slow must not take the others' connections.
+            connector=aiohttp.UnixConnector(str(self._socket), limit=0)
             if self._socket is not None
-            else aiohttp.TCPConnector(limit=limit),
+            else aiohttp.TCPConnector(limit=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=None, connect=5.0, sock_read=ANSWER_SECONDS),
             # Whatever proxy the node's environment names, the metadata service is not behind it.
@@ -113,6 +116,7 @@ class Upstream:
             try:
                 async with (
                     self._pace,
+                    asyncio.timeout(ANSWER_SECONDS),
                     self._opened.get(
                         endpoint,
                         params=query,
@@ -132,13 +136,17 @@ class Upstream:
     async def principal_token(self, endpoint: str, form: Mapping[str, str]) -> Outcome:
         """A token from the login service at *endpoint* for the credential in *form*."""
         try:
-            async with self._opened.post(
-                endpoint,
-                data=dict(form),
-                headers={"User-Agent": self._user_agent, "Accept": "application/json"},
-                allow_redirects=False,
-                ssl=self._roots,
-            ) as answer:
+            async with (
+                self._logins,
+                asyncio.timeout(ANSWER_SECONDS),
+                self._opened.post(
+                    endpoint,
+                    data=dict(form),
+                    headers={"User-Agent": self._user_agent, "Accept": "application/json"},
+                    allow_redirects=False,
+                    ssl=self._roots,
+                ) as answer,
+            ):
                 body = await _bounded(answer)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unavailable(f"{endpoint} gave no answer: {type(error).__name__}")
@@ -160,7 +168,14 @@ class Upstream:
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 raise NotReached(f"{self._base} gave no answer: {type(error).__name__}") from error
             async with answer:
-                yield Passed(answer.status, _handed_on(answer.headers), answer.content.iter_chunked(65_536))
+                yield Passed(answer.status, _handed_on(answer.headers), self._parts(answer))
+
+    async def _parts(self, answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        try:
+            async for part in answer.content.iter_chunked(65_536):
+                yield part
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NotReached(f"{self._base} gave a part of its answer only: {type(error).__name__}") from error
 
     @cached_property
     def _roots(self) -> ssl.SSLContext:
@@ -185,11 +200,12 @@ def _outcome(status: int, body: bytes, resource: str, endpoint: str) -> Outcome:
         expires_on = int(found["expires_on"])
         token = str(found["access_token"])
         not_before = int(found.get("not_before") or 0)
+        expires_in = int(found["expires_in"]) if found.get("expires_in") else None
     except (msgspec.DecodeError, KeyError, TypeError, ValueError):
         return Unavailable(f"{endpoint} answered 200 without a token that can be read")
     if not token:
         return Unavailable(f"{endpoint} answered 200 with an empty token")
-    return Token(token, str(found.get("resource") or resource), expires_on, not_before)
+    return Token(token, str(found.get("resource") or resource), expires_on, not_before, expires_in)
 
 
 async def _bounded(answer: aiohttp.ClientResponse) -> bytes:

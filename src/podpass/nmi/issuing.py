@@ -46,7 +46,7 @@ class Issuing:
         if identity is not None and identity.type is not IdentityType.USER_ASSIGNED:
             return None
         token = self._cache.fresh(_metadata_key(identity, asked))
-        return Issued((token,)) if token is not None else None
+        return Issued((token,), client_id=_client_id(identity)) if token is not None else None
 
     async def issue(self, identity: PodIdentity | None, asked: Asked) -> Issued | Refused | Unavailable:
         """The tokens of *identity*; without one, what the metadata service gives for what is *asked*."""
@@ -55,8 +55,7 @@ class Issuing:
             key = _metadata_key(identity, asked)
             operation = "adal_token_msi" if identity is None else "adal_token_msi_userassignedid"
             outcome = await self._cache.get(key, partial(self._metadata, operation, Asked(*key)))
-            client_id = identity.client_id if identity is not None else ""
-            return Issued((outcome,), client_id=client_id) if isinstance(outcome, Token) else outcome
+            return Issued((outcome,), client_id=_client_id(identity)) if isinstance(outcome, Token) else outcome
         tokens: list[Token] = []
         for position in range(1 + len(identity.auxiliary_tenant_ids)):
             # A changed identity may have another credential, so its version is part of the key.
@@ -113,6 +112,10 @@ class Issuing:
         outcome = await self._upstream.principal_token(calls[position].endpoint, calls[position].form)
         self._metrics.fetched("adal_token", time.perf_counter() - started, failed=not isinstance(outcome, Token))
         return outcome
+
+
+def _client_id(identity: PodIdentity | None) -> str:
+    return identity.client_id if identity is not None else ""
 
 
 def _metadata_key(identity: PodIdentity | None, asked: Asked) -> tuple[str, str, str, str]:

@@ -19,12 +19,15 @@ from podpass.nmi.objects import Objects
 from podpass.nmi.redirection import Redirection
 from podpass.nmi.settings import Settings
 from podpass.serving.component import kept, serving_status, telling_failures, user_agent
+from podpass.serving.connection import Limits
 from podpass.serving.server import bind_tcp, serving
 from podpass.telemetry.health import Health, active, all_read, flag
 from podpass.telemetry.logging import Logger, make_logger
 from podpass.telemetry.metrics import make_registry
 
 GRACE_SECONDS = 5.0
+LIMITS = Limits(peer_connections=200, unread_seconds=60.0)
+"""One pod can take up its share of connections, and neither these nor an answer for ever."""
 RULES_AGAIN_SECONDS = 5.0
 """After a failure, if rules are looked at less often than that."""
 
@@ -76,7 +79,7 @@ async def run(
             group.create_task(kept("objects", objects.run, metrics.failed_turns, log))
             # A pod that is led here before the copies are complete is refused for no fault of its own.
             await objects.synced()
-            async with serving(nmi.app, [requests], grace_seconds=GRACE_SECONDS):
+            async with serving(nmi.app, [requests], grace_seconds=GRACE_SECONDS, limits=LIMITS):
                 if rules is not None:
                     group.create_task(_kept(rules, settings, metrics, log))
                     await rules.installed.wait()

@@ -11,7 +11,7 @@ _MOST_ROUNDS = 8
 
 
 class NotAPath(ValueError):
-    """The path has no canonical form: it is too long, or is encoded over and over."""
+    """The path has no canonical form: it is too long, is encoded over and over, or holds odd characters."""
 
 
 def canonical(raw_path: str) -> str:
@@ -29,8 +29,9 @@ def canonical(raw_path: str) -> str:
         path = decoded
     else:
         raise NotAPath("the path is percent-encoded too many times")
-    if any(ord(character) < 0x20 or ord(character) == 0x7F for character in path):
-        raise NotAPath("the path holds a control character")
+    # Letters that some servers take for those of ASCII are many; the metadata service has no path with any of them.
+    if not (path.isascii() and path.isprintable()):
+        raise NotAPath("the path holds a control character, or one beyond ASCII")
     segments: list[str] = []
     for written in path.replace("\\", "/").split("/"):
         segment = written.partition(";")[0].strip()

@@ -14,7 +14,8 @@ from podpass.nmi.paths import MAX_PATH, NotAPath, canonical
 HOST_TOKEN_PATH = "/host/token"  # noqa: S105 - a path
 _IDENTITY = "/metadata/identity"
 _INSTANCE = "/metadata/instance"
-_TOKEN_LIKE = re.compile(r"/metadata/identity.*oauth2.*token", re.DOTALL)
+_TOKEN_LIKE = re.compile(r"oauth2.*token|identity.*token")
+"""Wherever it stands: who reads `metadata.` as `metadata` would find the token path."""
 
 
 class Handler(StrEnum):

@@ -82,9 +82,19 @@ def select_bound(
 def select_assigned(
     pod: Pod, asked: Asked, assigned: Iterable[AssignedIdentity], *, forced_namespaced: bool
 ) -> Selected | Candidates | NotSelected:
-    """Standard mode: by what MIC assigned to the pod. *assigned* may hold other pods' objects."""
+    """Standard mode: by what MIC assigned to the pod. *assigned* may hold other pods' objects.
+
+    What was assigned to a former pod of the name counts only if its binding selects this one too.
+    """
     where = f"{pod.namespace}/{pod.name}"
-    own = [each for each in assigned if each.pod == (pod.namespace, pod.name) and each.status != "Unassigned"]
+    own = [
+        each
+        for each in assigned
+        if each.pod == (pod.namespace, pod.name)
+        and each.status != "Unassigned"
+        and pod.binding_label
+        and each.selector == pod.binding_label
+    ]
     wanted = [each for each in own if not asked.names_identity or _is_named(each.identity, asked)]
     if not wanted:
         return NotSelected("not-created", f"no AzureAssignedIdentity for {where}{_named(asked)}", may_come=True)

@@ -41,6 +41,7 @@ class Settings:
     delete_conntrack: bool = True
     block_instance_metadata: bool = False
     metadata_header_required: bool = True
+    metadata_header_any_case: bool = False
     retry_after_header: bool = False
     json_errors: bool = False
     only_own_node: bool = True
@@ -90,6 +91,7 @@ class Settings:
             delete_conntrack=bool(reader.value("enable-conntrack-deletion", values.switch)),
             block_instance_metadata=bool(reader.value("block-instance-metadata", values.switch)),
             metadata_header_required=bool(reader.value("metadata-header-required", values.switch)),
+            metadata_header_any_case=bool(reader.value("metadata-header-any-case", values.switch)),
             retry_after_header=bool(reader.value("set-retry-after-header", values.switch)),
             json_errors=bool(reader.value("json-errors", values.switch)),
             only_own_node=bool(reader.value("enableScaleFeatures", values.switch)),
@@ -130,6 +132,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     flagged("block-instance-metadata", "false", "Keep the instance document from pods.", switch=True),
     flagged("metadata-header-required", "true", "Refuse requests without the header Metadata: true.", switch=True),
+    flagged("metadata-header-any-case", "false", "Take Metadata: True, as some older SDKs send it, too.", switch=True),
     flagged(
         "set-retry-after-header",
         "false",

@@ -22,6 +22,8 @@ class Token:
     resource: str
     expires_on: int
     not_before: int
+    expires_in: int | None = None
+    """How many seconds it was good for when it was answered, where its issuer said so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +52,33 @@ class _Flight:
     waiters: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    token: Token
+    until: float
+    """On the clock that nobody sets: a machine's time may be wrong, or be put back."""
+
+
 class TokenCache:
     """Tokens by their key. A fetch that nobody waits for any more is cancelled."""
 
-    def __init__(self, *, now: Callable[[], float] = time.time, most: int = MAX_KEPT) -> None:
-        self._now, self._most = now, most
-        self._kept: OrderedDict[Hashable, Token] = OrderedDict()
+    def __init__(
+        self,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        most: int = MAX_KEPT,
+    ) -> None:
+        self._now, self._monotonic, self._most = now, monotonic, most
+        self._kept: OrderedDict[Hashable, _Kept] = OrderedDict()
         self._flights: dict[Hashable, _Flight] = {}
 
     def fresh(self, key: Hashable) -> Token | None:
         """The kept token of *key*, when there is enough left of it."""
         kept = self._kept.get(key)
-        if kept is None or kept.expires_on - self._now() <= FRESH_SECONDS:
+        if kept is None or kept.until <= self._monotonic():
             return None
-        return kept
+        return kept.token if kept.token.expires_on - self._now() > FRESH_SECONDS else None
 
     async def get(self, key: Hashable, fetch: Fetch) -> Outcome:
         """The kept token of *key*, or what *fetch* brings; callers of the same key share one fetch."""
@@ -91,7 +106,10 @@ class TokenCache:
             if flight is not None and flight.task is own:
                 del self._flights[key]
         if isinstance(outcome, Token):
-            self._kept[key] = outcome
+            left = outcome.expires_on - self._now()
+            if outcome.expires_in is not None:
+                left = min(left, outcome.expires_in)
+            self._kept[key] = _Kept(outcome, self._monotonic() + left - FRESH_SECONDS)
             self._kept.move_to_end(key)
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)

@@ -95,6 +95,8 @@ class AssignedIdentity:
     binding: tuple[str, str]
     """The namespace and the name of the binding."""
     binding_version: str = ""
+    selector: str = ""
+    """What the binding selected when MIC decided; empty where the object doesn't tell."""
     pod: tuple[str, str]
     """The namespace and the name of the pod."""
     node: str
@@ -168,6 +170,8 @@ def read_assigned_identity(obj: Obj) -> AssignedIdentity | Unusable:
     identity = read_identity(embedded)
     if isinstance(identity, Unusable):
         return identity
+    if not isinstance(binding, dict):
+        binding = {}
     status = _text(_members(objects.status(obj)), "status")
     if status not in ("", "Created", "Assigned", "Unassigned"):
         return Unusable(f"status.status {status[:40]!r} is not a status")
@@ -176,8 +180,9 @@ def read_assigned_identity(obj: Obj) -> AssignedIdentity | Unusable:
         name=objects.name(obj),
         identity=identity,
         resource_version=objects.resource_version(obj),
-        binding=objects.key(binding) if isinstance(binding, dict) else ("", ""),
-        binding_version=objects.resource_version(binding) if isinstance(binding, dict) else "",
+        binding=objects.key(binding),
+        binding_version=objects.resource_version(binding),
+        selector=read_binding(binding).selector,
         pod=(_text(spec, "podnamespace"), _text(spec, "pod")),
         node=_text(spec, "nodename"),
         # Controllers of old wrote no status once they had assigned.
