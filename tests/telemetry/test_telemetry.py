@@ -7,15 +7,19 @@ import logging
 import subprocess
 import sys
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import Counter
 
 from podpass.telemetry.colour import wants_colour
 from podpass.telemetry.health import Health, flag, health_app
-from podpass.telemetry.logging import StandardHandler, make_logger
+from podpass.telemetry.logging import StandardHandler, make_logger, redacted_json_line, redacting
 from podpass.telemetry.metrics import make_registry, render
 
 TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl"
+SECRETS = (TOKEN, "Bearer abcdefgh", "bAsIc\tYWJjOmRlZg==", "-----BEGIN PRIVATE KEY-----\nMIIE")
 
 
 class Terminal(io.StringIO):
@@ -69,6 +73,22 @@ class TestLogs:
         assert out.getvalue() == ""
         make_logger("x", level="trace", stream=out).debug("a.happened")
         assert out.getvalue() != ""
+
+    @given(
+        st.dictionaries(
+            st.text(max_size=5),
+            st.lists(st.sampled_from([*SECRETS, " ", "\n", "\\", '"', "é", "x"]) | st.text(max_size=4)).map("".join)
+            | st.integers()
+            | st.none()
+            | st.binary(max_size=4)
+            | st.lists(st.sampled_from(SECRETS), max_size=2),
+            max_size=4,
+        )
+    )
+    def test_a_line_that_is_looked_at_as_a_whole_is_the_one_whose_values_are_looked_at_each(self, values):
+        line = redacted_json_line(None, "info", {"level": "info", "timestamp": "t", **values})
+        event = {"timestamp": "t", "level": "info", **values}
+        assert line == msgspec.json.encode(redacting(None, "info", event)).decode()
 
     def test_what_libraries_log_is_redacted_too(self):
         out = io.StringIO()
