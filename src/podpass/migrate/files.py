@@ -8,13 +8,13 @@ import shlex
 from dataclasses import dataclass
 from typing import Any
 
+from podpass.azure.clouds import PUBLIC
 from podpass.azure.resourceids import NotAResourceId, ResourceId
+from podpass.azure.workload_identity import CLIENT_ID, EXPIRATION, TENANT_ID, USE_LABEL
 from podpass.kube.objects import Obj
 from podpass.migrate.estate import Estate, template_of
 from podpass.migrate.plan import Plan
 
-PREFIX = "azure.workload.identity/"
-AUDIENCE = "api://AzureADTokenExchange"
 IMAGES = "mcr.microsoft.com/oss/azure/workload-identity"
 TAG = "v1.5.1"
 INIT, PROXY = "azwi-proxy-init", "azwi-proxy"
@@ -38,10 +38,10 @@ def service_account(plan: Plan, estate: Estate, choices: Choices) -> Obj:
     known = estate.accounts.get((namespace, plan.account)) if not plan.makes_account else None
     account = _cleaned(known or {"metadata": {"name": plan.account, "namespace": namespace}})
     annotations = account["metadata"].setdefault("annotations", {})
-    annotations[f"{PREFIX}client-id"] = plan.client_id
-    annotations[f"{PREFIX}service-account-token-expiration"] = str(choices.expiration_seconds)
+    annotations[CLIENT_ID] = plan.client_id
+    annotations[EXPIRATION] = str(choices.expiration_seconds)
     if choices.tenant_id:
-        annotations[f"{PREFIX}tenant-id"] = choices.tenant_id
+        annotations[TENANT_ID] = choices.tenant_id
     return {"apiVersion": "v1", "kind": "ServiceAccount", **account}
 
 
@@ -50,7 +50,7 @@ def workload(plan: Plan, estate: Estate, choices: Choices) -> Obj:
     made = _cleaned(estate.workloads[plan.key])
     template = template_of(made)
     spec = template.setdefault("spec", {})
-    template.setdefault("metadata", {}).setdefault("labels", {})[f"{PREFIX}use"] = "true"
+    template.setdefault("metadata", {}).setdefault("labels", {})[USE_LABEL] = "true"
     spec["serviceAccountName"] = plan.account
     spec.pop("serviceAccount", None)
     # Where it ran is the scheduler's to decide anew.
@@ -76,7 +76,8 @@ def trust_command(plan: Plan, issuer: str) -> str:
     words = ["az", "identity", "federated-credential", "create", "--name", f"{namespace}-{plan.account}"[:120]]
     words += ["--identity-name", identity.name, "--resource-group", identity.group]
     words += ["--subscription", identity.subscription, "--issuer", issuer]
-    words += ["--subject", f"system:serviceaccount:{namespace}:{plan.account}", "--audience", AUDIENCE]
+    words += ["--subject", f"system:serviceaccount:{namespace}:{plan.account}"]
+    words += ["--audience", PUBLIC.token_exchange_audience]
     return " ".join('"$ISSUER"' if word == "$ISSUER" else shlex.quote(word) for word in words)
 
 

@@ -13,20 +13,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from podpass.azure.workload_identity import (
+    CLIENT_ID,
+    DEFAULT_EXPIRATION_SECONDS,
+    EXPIRATION,
+    LONGEST_EXPIRATION_SECONDS,
+    PREFIX,
+    SHORTEST_EXPIRATION_SECONDS,
+    TENANT_ID,
+)
 from podpass.webhook.settings import Layout, Settings
 
-PREFIX = "azure.workload.identity/"
-USE_LABEL = PREFIX + "use"
-CLIENT_ID = PREFIX + "client-id"
-TENANT_ID = PREFIX + "tenant-id"
-EXPIRATION = PREFIX + "service-account-token-expiration"
 SKIP_CONTAINERS = PREFIX + "skip-containers"
 INJECT_PROXY = PREFIX + "inject-proxy-sidecar"
 PROXY_PORT = PREFIX + "proxy-sidecar-port"
-
-DEFAULT_EXPIRATION_SECONDS = 3600
-SHORTEST_EXPIRATION_SECONDS = 3600
-LONGEST_EXPIRATION_SECONDS = 86400
 
 V1_VOLUME = "azure-identity-token"
 V1_MOUNT_PATH = "/var/run/secrets/azure/tokens"

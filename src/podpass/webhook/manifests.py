@@ -6,8 +6,8 @@ Contract: azure workload identity, sections 1.11 to 1.13.
 
 from typing import Any
 
+from podpass.azure.workload_identity import USE_LABEL
 from podpass.kube.objects import Obj
-from podpass.webhook.azure import USE_LABEL
 from podpass.webhook.metrics import PATH
 
 NAMESPACE = "azure-workload-identity-system"

@@ -5,10 +5,9 @@ from enum import StrEnum
 from typing import Any
 
 from podpass.azure.clouds import PUBLIC
+from podpass.azure.workload_identity import CLIENT_ID, USE_LABEL
 
 AUDIENCE = PUBLIC.token_exchange_audience
-LABEL = "azure.workload.identity/use"
-CLIENT_ID_ANNOTATION = "azure.workload.identity/client-id"
 READER_ROLE = "Key Vault Secrets User"
 SKEW_SECONDS = -2 * 3600
 
@@ -86,7 +85,7 @@ def wrong_with(broken: Break) -> str:
         Break.WRONG_SUBJECT: "the federated credential names a service account of another namespace",
         Break.WRONG_AUDIENCE: "the federated credential asks for another cloud's audience",
         Break.EXPIRED: "the cluster's clock is two hours behind, so its tokens have expired when the cloud sees them",
-        Break.NO_LABEL: f"the pod has no label {LABEL}",
+        Break.NO_LABEL: f"the pod has no label {USE_LABEL}",
         Break.NO_ROLE: f"the identity has no role {READER_ROLE!r} on the vault",
         Break.ISSUER_DOWN: "the cluster's issuer can't be reached by the cloud",
     }[broken]
@@ -111,7 +110,7 @@ def service_account_object(plan: Plan, client_id: str) -> dict[str, Any]:
         "metadata": {
             "name": plan.service_account,
             "namespace": plan.namespace,
-            "annotations": {CLIENT_ID_ANNOTATION: client_id},
+            "annotations": {CLIENT_ID: client_id},
         },
     }
 
@@ -120,7 +119,7 @@ def pod_object(plan: Plan, program: str) -> dict[str, Any]:
     """The pod as a user would write it: no AZURE_* variable, no token volume; those come from the webhook."""
     metadata: dict[str, Any] = {"name": plan.pod, "namespace": plan.namespace}
     if plan.labelled:
-        metadata["labels"] = {LABEL: "true"}
+        metadata["labels"] = {USE_LABEL: "true"}
     return {
         "apiVersion": "v1",
         "kind": "Pod",

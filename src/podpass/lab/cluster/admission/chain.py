@@ -5,6 +5,7 @@ Contract: Kubernetes API surface, sections 3.1 to 3.3 and 4.6.
 
 import asyncio
 
+from podpass.azure.workload_identity import CLIENT_ID
 from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
 from podpass.kube.status import StatusError
@@ -19,7 +20,6 @@ from podpass.lab.cluster.admission.review import bounded_warnings
 from podpass.lab.cluster.admission.webhooks import Webhooks, namespace_of
 from podpass.lab.cluster.extension import AdmissionAttributes, Attributes, Denied, Objects
 from podpass.lab.journal import Hop, Journal
-from podpass.webhook.azure import CLIENT_ID
 
 REQUEST_SECONDS = 60
 

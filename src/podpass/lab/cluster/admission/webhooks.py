@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from podpass.azure.workload_identity import USE_LABEL
 from podpass.kube import objects, resources
 from podpass.kube.objects import Obj
 from podpass.kube.patch import PatchMalformed, PatchRefused, apply_json_patch
@@ -33,7 +34,6 @@ from podpass.lab.cluster.admission.selection import NotSelected, Selected, Selec
 from podpass.lab.cluster.extension import AdmissionAttributes, Objects
 from podpass.lab.cluster.fieldvalidation import check
 from podpass.lab.journal import Hop, Journal
-from podpass.webhook.azure import USE_LABEL
 
 
 class Webhooks:
