@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from nmi_node import NODE, nmi_node
 
-from podpass.kube.client import ApiError
+from podpass.kube.client import AnswerUnusable, ApiError, Unreachable
+from podpass.kube.credentials import CredentialsFailed
 from podpass.kube.patch import apply_json_patch
 from podpass.kube.resources import NODES
 from podpass.nmi.taint import removal, remove
@@ -84,3 +85,25 @@ async def test_it_is_tried_again_when_somebody_else_changed_the_taints() -> None
     async with asyncio.timeout(10):
         await remove(client, "a", "podpass.dev/nmi", log, again_seconds=0.0)
     assert client.taints == [OTHER]
+
+
+async def test_it_is_tried_again_whatever_is_wrong_with_the_way_to_the_api_server() -> None:
+    class Failing:
+        def __init__(self) -> None:
+            self.failures = [
+                ApiError(503, "", "busy"),
+                Unreachable("server", "refused"),
+                AnswerUnusable("no node"),
+                CredentialsFailed("no token"),
+            ]
+
+        async def get(self, *_: Any) -> Any:
+            if self.failures:
+                raise self.failures.pop()
+            return {"spec": {}}
+
+    client: Any = Failing()
+    log = make_logger("nmi", stream=io.StringIO())
+    async with asyncio.timeout(10):
+        await remove(client, "a", "podpass.dev/nmi", log, again_seconds=0.0)
+    assert not client.failures

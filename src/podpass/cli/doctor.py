@@ -1,13 +1,12 @@
 """`podpass doctor`: look for what is wrong on a cluster; nothing is changed."""
 
-import asyncio
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from podpass.cli.cluster import read_cluster
 from podpass.cli.output import DONE, FAILED, PROBLEMS, Format, note, print_table, print_value, printable
 
 Choice = Literal["auto", "kubenet", "protected"]
@@ -40,21 +39,15 @@ def doctor(
     """
     from podpass.diagnose.client import read
     from podpass.diagnose.posing import CODE, pods_with_net_raw, posing_pods
-    from podpass.diagnose.snapshot import Snapshot
-    from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
-    from podpass.kube.config import load
-    from podpass.kube.credentials import CredentialsFailed
-    from podpass.problems import PodpassError, problem
+    from podpass.problems import problem
 
-    async def work() -> Snapshot:
-        access = load(os.environ, path=kubeconfig, context=context)
-        async with Client(access, user_agent="podpass-doctor") as client:
-            return await read(client, network=None if network == "auto" else network)
-
-    try:
-        snapshot = asyncio.run(work())
-    except (ApiError, Unreachable, AnswerUnusable, CredentialsFailed) as error:
-        raise PodpassError("PP402", f"the cluster could not be read: {error}", reason=str(error)) from error
+    known_network = None if network == "auto" else network
+    snapshot = read_cluster(
+        lambda client: read(client, network=known_network),
+        kubeconfig=kubeconfig,
+        context=context,
+        user_agent="podpass-doctor",
+    )
     found = posing_pods(snapshot)
     # Whether all is well hangs on what the cluster does not tell, so nobody is to take silence for it.
     is_open = snapshot.network == "unknown" and bool(pods_with_net_raw(snapshot))

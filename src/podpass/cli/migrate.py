@@ -1,16 +1,15 @@
 """`podpass migrate`: from pod identity to workload identity. Nothing in the cluster is changed."""
 
-import asyncio
-import os
 import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
+from podpass.azure.workload_identity import LONGEST_EXPIRATION_SECONDS, SHORTEST_EXPIRATION_SECONDS
+from podpass.cli.cluster import read_cluster
 from podpass.cli.output import DONE, Format, note, print_table, print_value, printable
 from podpass.kube.objects import Obj
 from podpass.migrate.estate import Estate
@@ -19,10 +18,10 @@ from podpass.migrate.plan import Plan, plans
 from podpass.problems import PodpassError
 from podpass.settings import values
 
-app = App(name="migrate", help="From pod identity to workload identity.")
+if TYPE_CHECKING:
+    from podpass.kube.client import Client
 
-SHORTEST_SECONDS, LONGEST_SECONDS = 3_600, 86_400
-"""What Kubernetes and the webhook allow for a token. Contract: pod identity, section 7.1."""
+app = App(name="migrate", help="From pod identity to workload identity.")
 
 
 @app.command
@@ -100,20 +99,12 @@ def detect(
 
 
 def _live(kubeconfig: Path | None, context: str, namespace: str | None) -> tuple[list[Obj], str]:
-    from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
-    from podpass.kube.config import load
-    from podpass.kube.credentials import CredentialsFailed
     from podpass.migrate import client as reading
 
-    async def work() -> tuple[list[Obj], str]:
-        access = load(os.environ, path=kubeconfig, context=context)
-        async with Client(access, user_agent="podpass-migrate") as client:
-            return await reading.read(client, namespace=namespace), await reading.issuer(client)
+    async def read(client: "Client") -> tuple[list[Obj], str]:
+        return await reading.read(client, namespace=namespace), await reading.issuer(client)
 
-    try:
-        return asyncio.run(work())
-    except (ApiError, Unreachable, AnswerUnusable, CredentialsFailed) as error:
-        raise PodpassError("PP402", f"the cluster could not be read: {error}", reason=str(error)) from error
+    return read_cluster(read, kubeconfig=kubeconfig, context=context, user_agent="podpass-migrate")
 
 
 def _expiration(text: str) -> int:
@@ -121,7 +112,7 @@ def _expiration(text: str) -> int:
         seconds = round(values.seconds(text))
     except ValueError:
         seconds = 0
-    if not SHORTEST_SECONDS <= seconds <= LONGEST_SECONDS:
+    if not SHORTEST_EXPIRATION_SECONDS <= seconds <= LONGEST_EXPIRATION_SECONDS:
         option = "--service-account-token-expiration"
         reason = f"{option}: {text!r} is not a duration from 1h to 24h"
         raise PodpassError("PP401", component="migrate", reason=reason, first=option)
@@ -203,4 +194,3 @@ def _say_next(written: Sequence[Path], commands: Sequence[str], *, known: bool) 
         f"3. Read the files, and apply them: kubectl apply {places}\n"
         f"4. When all pods get their tokens so, take the bindings away, and pod identity."
     )
-    sys.stderr.flush()

@@ -18,7 +18,7 @@ async def read(client: Client, *, network: Network | None = None) -> Snapshot:
         bindings = [read_binding(each) for each in (await client.list(BINDINGS)).items]
     except ApiError as error:
         # Nobody defined them: there are no pod identities here.
-        if error.status != 404:
+        if not error.not_found:
             raise
         bindings = []
     return Snapshot(network, why, pods, bindings)

@@ -15,6 +15,7 @@ import aiohttp
 import msgspec
 
 from podpass.kube.config import Access
+from podpass.kube.credentials import CredentialsFailed
 from podpass.kube.errors import AnswerUnusable, ApiError, Unreachable, api_error
 from podpass.kube.http import CONNECT_SECONDS, Session
 from podpass.kube.objects import Obj
@@ -22,6 +23,7 @@ from podpass.kube.resources import Resource
 
 __all__ = [
     "APPLY_PATCH",
+    "CALL_FAILURES",
     "JSON_PATCH",
     "MERGE_PATCH",
     "STRATEGIC_MERGE_PATCH",
@@ -40,6 +42,9 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+
+CALL_FAILURES = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
+"""All that a request of this client raises when the API server, or the way to it, is at fault."""
 
 PAGE_SIZE = 500
 TIMEOUT_SECONDS = 30.0

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from podpass.kube import objects
-from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, ApiError, Client
 from podpass.kube.objects import Obj
 from podpass.kube.resources import EVENTS
 from podpass.telemetry.redaction import redact_text
@@ -83,7 +82,7 @@ class EventRecorder:
             occurrence = await self._waiting.get()
             try:
                 await self._write(occurrence)
-            except (ApiError, Unreachable, AnswerUnusable, CredentialsFailed) as error:
+            except CALL_FAILURES as error:
                 self._drop(occurrence, str(error))
             finally:
                 self._waiting.task_done()

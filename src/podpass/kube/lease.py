@@ -13,12 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from podpass.kube import objects
-from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, ApiError, Client
 from podpass.kube.objects import Obj
 from podpass.kube.resources import LEASES
-
-Failed = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
 
 
 class LeadershipLost(Exception):
@@ -135,7 +132,7 @@ class Election:
         except TimeoutError as error:
             self._on_failure(error)
             return False
-        except Failed as error:
+        except CALL_FAILURES as error:
             # That another was faster is an election's ordinary end.
             if not (isinstance(error, ApiError) and error.status == 409):
                 self._on_failure(error)
@@ -152,7 +149,7 @@ class Election:
 
     async def _let_go(self) -> None:
         """Leave the Lease to others at once, as far as the server can be reached."""
-        with contextlib.suppress(*Failed, TimeoutError):
+        with contextlib.suppress(*CALL_FAILURES, TimeoutError):
             async with asyncio.timeout(self._candidate.retry_seconds):
                 lease = await self._read()
                 if lease is not None and objects.spec(lease).get("holderIdentity") == self._candidate.identity:

@@ -13,8 +13,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 import msgspec
 
 from podpass.kube import objects
-from podpass.kube.client import PAGE_SIZE, AnswerUnusable, ApiError, Client, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, PAGE_SIZE, AnswerUnusable, ApiError, Client
 from podpass.kube.objects import Obj
 from podpass.kube.resources import Resource
 
@@ -138,7 +137,7 @@ class Reflector(Generic[T]):
                 # A server that accepts and at once closes each watch must not be asked in a tight loop.
                 pause = 0.0 if loop.time() - started > 1.0 else self._first_wait_seconds * random.uniform(0.5, 1.0)  # noqa: S311
                 await asyncio.sleep(pause)
-            except (ApiError, Unreachable, AnswerUnusable, CredentialsFailed) as error:
+            except CALL_FAILURES as error:
                 if isinstance(error, ApiError) and error.expired and self._resource_version:
                     self._resource_version = ""
                     if not listed:

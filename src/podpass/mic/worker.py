@@ -9,8 +9,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from podpass.kube.client import AnswerUnusable, ApiError, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES
 from podpass.kube.events import EventRecorder, EventType
 from podpass.kube.objects import Obj
 from podpass.mic.assigned import AssignedIdentities
@@ -26,8 +25,6 @@ from podpass.mic.targets import Target, target_of
 from podpass.podidentity.objects import AssignedIdentity
 from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDINGS
 from podpass.telemetry.logging import Logger
-
-ApiFailed = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
 
 
 @dataclass(slots=True)
@@ -133,7 +130,7 @@ class Worker:
     async def _tried(self, turn: Turn, wanted: Wanted, work: Coroutine[Any, Any, None]) -> None:
         try:
             await work
-        except ApiFailed as error:
+        except CALL_FAILURES as error:
             turn.failed = True
             self._metrics.api_errors.labels("assigned_identity_addition").inc()
             self._say(
@@ -274,7 +271,7 @@ class Worker:
     ) -> None:
         try:
             await self._assigned.set_status(made, "Assigned", former_are_off=former_are_off)
-        except ApiFailed as error:
+        except CALL_FAILURES as error:
             turn.failed = True
             self._metrics.api_errors.labels("update_azure_assigned_identity_status").inc()
             self._log.warning("status.failed", object=made.name, reason=str(error))
@@ -301,7 +298,7 @@ class Worker:
         text = f"Binding {each.binding[1]} removed from node {each.node} for pod {each.pod[1]}"
         try:
             await self._assigned.delete(each)
-        except ApiFailed as error:
+        except CALL_FAILURES as error:
             turn.failed = True
             self._metrics.api_errors.labels("assigned_identity_deletion").inc()
             self._log.warning("deletion.failed", object=each.name, reason=str(error))

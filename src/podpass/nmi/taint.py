@@ -7,7 +7,7 @@ import asyncio
 from typing import Any
 
 from podpass.kube import objects
-from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
+from podpass.kube.client import CALL_FAILURES, Client
 from podpass.kube.objects import Obj
 from podpass.kube.patch import JSON_PATCH
 from podpass.kube.resources import NODES
@@ -38,7 +38,7 @@ async def remove(client: Client, node: str, key: str, log: Logger, *, again_seco
             if patch is not None:
                 await client.patch(NODES, node, patch, content_type=JSON_PATCH)
                 log.info("taint.removed", node=node, key=key)
-        except (ApiError, Unreachable, AnswerUnusable) as error:
+        except CALL_FAILURES as error:
             log.warning("taint.kept", node=node, key=key, reason=str(error))
             await asyncio.sleep(again_seconds)
         else:

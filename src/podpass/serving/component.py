@@ -40,8 +40,7 @@ async def run_component(
     """Do *work* in the cluster of *kubeconfig*, else of KUBECONFIG, else of this pod, until SIGTERM or SIGINT.
 
     *port_options* names the option by which each port was chosen, *told* is what the user wants its User-Agent to say
-    too. Raises PodpassError where the user can mend what
-    is wrong.
+    too. Raises PodpassError where the user can mend what is wrong.
     """
     log = make_logger(name, level=log_level)
     handler = StandardHandler(log)

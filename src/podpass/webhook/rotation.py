@@ -7,8 +7,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, Client
 from podpass.kube.objects import Obj
 from podpass.kube.reflector import Failures, Reflector
 from podpass.kube.resources import MUTATINGWEBHOOKCONFIGURATIONS, SECRETS
@@ -78,7 +77,7 @@ class ClusterCertificate(Keeper):
                 if await self._turn():
                     await asyncio.sleep(SETTLE_SECONDS)
                 wait = FIRST_WAIT_SECONDS
-            except (ApiError, Unreachable, AnswerUnusable, CredentialsFailed, CertificateUnusable) as error:
+            except (*CALL_FAILURES, CertificateUnusable) as error:
                 # A conflict means that another replica was first; its write is on its way here.
                 self.reason = str(error)
                 self._metrics.failed_turns.labels("certificates").inc()

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from podpass.kube.client import MERGE_PATCH, AnswerUnusable, ApiError, Client, Unreachable
+from podpass.azure.workload_identity import USE_LABEL
+from podpass.kube.client import CALL_FAILURES, MERGE_PATCH, AnswerUnusable, ApiError, Client, Unreachable
 from podpass.kube.config import ConfigError
 from podpass.kube.credentials import CredentialsFailed
 from podpass.kube.objects import Obj
@@ -16,9 +17,7 @@ from podpass.lab.operator import OPERATOR_NAMESPACE, OPERATOR_SERVICE_ACCOUNT
 from podpass.problems import PodpassError
 from podpass.tokens.discovery import JWKS_PATH, WELL_KNOWN
 from podpass.tokens.keys import JwkSet, UnusableKey
-from podpass.webhook.azure import USE_LABEL
 
-Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
 MOST_DOCUMENT_BYTES = 256 * 1024
 TERMINATING_SECONDS = 20.0
 CALLED_WITHIN_SECONDS = 8.0
@@ -39,7 +38,7 @@ async def version(client: Client) -> str:
     """The API server's version. Raises ConfigError when it does not answer or knows nobody of the kubeconfig."""
     try:
         return str((await client.version()).get("gitVersion") or "unknown")
-    except Failures as error:
+    except CALL_FAILURES as error:
         raise ConfigError(f"the cluster {client.access.server} does not answer: {error}") from error
 
 
@@ -62,7 +61,7 @@ async def issuer_keys(client: Client) -> JwkSet:
 async def _document(client: Client, path: str) -> Obj:
     try:
         answer = await client.read(path)
-    except Failures as error:
+    except CALL_FAILURES as error:
         raise IssuerUnreadable(f"{path}: {error}") from error
     if len(answer.body) > MOST_DOCUMENT_BYTES:
         raise IssuerUnreadable(f"{path}: larger than {MOST_DOCUMENT_BYTES} bytes")
@@ -175,5 +174,5 @@ class _told:  # noqa: N801 - reads as a phrase
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, Failures):
+        if isinstance(error, CALL_FAILURES):
             raise PodpassError("PP133", what=self._what, reason=str(error)) from error

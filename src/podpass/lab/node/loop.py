@@ -13,8 +13,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from podpass.kube import objects
-from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, Client
 from podpass.kube.events import EventRecorder
 from podpass.kube.objects import Obj
 from podpass.kube.reflector import Change, Reflector
@@ -43,7 +42,6 @@ PARTS = ("pods", "logs", "root")
 """What a node keeps in its directory, all of it its own."""
 RETRY_SECONDS = 1.0
 CLOCK_CHECK_SECONDS = 0.5
-_Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
 
 
 class NoLog(Exception):
@@ -320,7 +318,7 @@ class Node:
                     registered = True
                     await self._tidied.wait()
                     self.ready.set()
-            except _Failures as error:
+            except CALL_FAILURES as error:
                 _log.warning("node.registration.failed", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
                 # Who was not heard of for long has been given up, and says anew that all is well.

@@ -10,8 +10,7 @@ from pathlib import Path
 import structlog
 
 from podpass.kube import objects
-from podpass.kube.client import AnswerUnusable, ApiError, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, ApiError
 from podpass.kube.events import EventRecorder
 from podpass.kube.objects import Obj
 from podpass.lab.clock import Clock
@@ -40,7 +39,7 @@ KILL_SECONDS = 5.0
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 STOP_GRACE_SECONDS = 1.0
 """How long containers have when the whole node stops."""
-Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed, FabricFailed, OSError)
+Failures = (*CALL_FAILURES, FabricFailed, OSError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,7 @@ from collections.abc import Callable
 import structlog
 
 from podpass.kube import objects
-from podpass.kube.client import MERGE_PATCH, AnswerUnusable, ApiError, Client, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, MERGE_PATCH, ApiError, Client
 from podpass.kube.events import EventRecorder
 from podpass.kube.objects import Obj
 from podpass.kube.reflector import Change, Reflector
@@ -22,7 +21,6 @@ _log = structlog.get_logger(__name__)
 RETRY_SECONDS = 1.0
 _NEED_OTHERS = (filters.POD_AFFINITY, filters.SPREAD)
 """What the arrival of another pod may change."""
-_Failures = (ApiError, Unreachable, AnswerUnusable, CredentialsFailed)
 
 
 class Scheduler:
@@ -132,7 +130,7 @@ class Scheduler:
                     await self._bind(pod, decision.node)
                 case Unschedulable():
                     await self._refuse(pod, decision.message)
-        except _Failures as error:
+        except CALL_FAILURES as error:
             if isinstance(error, ApiError) and (error.not_found or error.conflict):
                 return
             _log.warning("scheduler.failed", pod=objects.name(pod), error=str(error))
