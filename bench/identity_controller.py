@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from bench.rates import cpu_seconds, resident_mib
+from bench.rates import cpu_seconds, free_ports, resident_mib
 from podpass.kube.resources import NODES, PODS, Resource
 from podpass.podidentity.resources import ASSIGNED_IDENTITIES, BINDINGS, IDENTITIES
-from podpass.serving.server import bind_tcp
 
 PODS_COUNT, NODES_COUNT, IDENTITIES_COUNT, NODES_A_SET = 10_000, 500, 200, 50
 PAGE = 500
@@ -173,10 +172,8 @@ def _pages(listed: list[Any]) -> list[bytes]:
 @contextlib.asynccontextmanager
 async def _controller(api_port: int, *, resync: str = f"{PASS_SECONDS:g}s") -> AsyncIterator[int]:
     """Its process, once it leads and has read everything."""
-    with tempfile.TemporaryDirectory() as directory, bind_tcp() as one, bind_tcp() as other:
-        ports = [found.getsockname()[1] for found in (one, other)]
-        one.close()
-        other.close()
+    ports = free_ports(2)
+    with tempfile.TemporaryDirectory() as directory:
         config = Path(directory) / "kubeconfig"
         config.write_text(
             json.dumps(

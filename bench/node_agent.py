@@ -15,11 +15,10 @@ from typing import Any
 
 import yaml
 
-from bench.rates import Rate, measure, resident_mib
+from bench.rates import Rate, free_ports, measure, resident_mib
 from podpass.kube.client import ApiError, Client
 from podpass.kube.resources import CUSTOMRESOURCEDEFINITIONS, NODES, PODS
 from podpass.podidentity.resources import BINDINGS, IDENTITIES
-from podpass.serving.server import bind_tcp
 
 CRDS = Path(__file__).parents[1] / "deploy/pod-identity/00-crds.yaml"
 NODE, NAMESPACE, PODS_ON_NODE = "bench-node", "default", 250
@@ -110,7 +109,7 @@ async def _metadata_service() -> AsyncIterator[int]:
 @contextlib.asynccontextmanager
 async def _agent(kubeconfig: str, metadata_port: int) -> AsyncIterator[tuple[int, int]]:
     """Its process and the port it answers on."""
-    ports = [_free_port() for _ in range(3)]
+    ports = free_ports(3)
     with tempfile.TemporaryDirectory() as directory:
         kubelet = Path(directory) / "kubelet"
         kubelet.write_text("")
@@ -129,11 +128,6 @@ async def _agent(kubeconfig: str, metadata_port: int) -> AsyncIterator[tuple[int
         finally:
             process.terminate()
             process.wait(15)
-
-
-def _free_port() -> int:
-    with bind_tcp() as listener:
-        return int(listener.getsockname()[1])
 
 
 async def _answers(port: int) -> None:

@@ -4,12 +4,15 @@ The machine's other load and the cost of the client fall out: a rate is answers 
 """
 
 import asyncio
+import contextlib
 import os
 import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from podpass.serving.server import bind_tcp
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -52,6 +55,12 @@ def resident_mib(pid: int) -> float:
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024
     raise LookupError(f"process {pid} has no resident memory")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listened on a moment ago, for a process that can't be handed a listener."""
+    with contextlib.ExitStack() as stack:
+        return [int(stack.enter_context(bind_tcp()).getsockname()[1]) for _ in range(count)]
 
 
 async def measure(

@@ -5,11 +5,13 @@ returns a new document. `NotPossible` says why there is none.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 Document = dict[str, Any]
 
+IDENTITIES, EXCEPTIONS = "userAssignedIdentities", "userAssignedIdentityExceptions"
+"""The lists of a profile."""
 MANAGED_IDENTITY_TYPES = ("systemassigned", "userassigned")
 
 
@@ -72,17 +74,13 @@ def with_identity(
     found = identity.get("properties") or {}
     named = {"resourceId": identity["id"], "clientId": found.get("clientId"), "objectId": found.get("principalId")}
     entry = {"name": name, "namespace": namespace, "bindingSelector": selector, "identity": named}
-    _identities(changed).append({key: value for key, value in entry.items() if value is not None})
+    _entries(changed, IDENTITIES).append({key: value for key, value in entry.items() if value is not None})
     return changed
 
 
 def without_identity(cluster: Mapping[str, Any], *, name: str, namespace: str) -> Document:
     """*cluster* without that pod identity; as it was where there is none. Raises NotPossible."""
-    changed = _ready(cluster)
-    changed["properties"]["podIdentityProfile"]["userAssignedIdentities"] = _others(
-        _identities(changed), name, namespace
-    )
-    return changed
+    return _without(cluster, IDENTITIES, name, namespace)
 
 
 def with_exception(
@@ -91,7 +89,7 @@ def with_exception(
     """*cluster* with one more exception; without a *name* the service makes one up. Raises NotPossible."""
     changed = _ready(cluster)
     entry = {"name": name, "namespace": namespace, "podLabels": dict(labels)}
-    _exceptions(changed).append({key: value for key, value in entry.items() if value is not None})
+    _entries(changed, EXCEPTIONS).append({key: value for key, value in entry.items() if value is not None})
     return changed
 
 
@@ -100,7 +98,7 @@ def with_changed_exception(
 ) -> Document:
     """*cluster* with other labels in that exception. Raises NotPossible, also where there is none."""
     changed = _ready(cluster)
-    found = [entry for entry in _exceptions(changed) if _is(entry, name, namespace)]
+    found = [entry for entry in _entries(changed, EXCEPTIONS) if _is(entry, name, namespace)]
     if not found:
         raise NotPossible(f"pod identity exception {namespace}/{name} not found")
     for entry in found:
@@ -110,11 +108,7 @@ def with_changed_exception(
 
 def without_exception(cluster: Mapping[str, Any], *, name: str, namespace: str) -> Document:
     """*cluster* without that exception; as it was where there is none. Raises NotPossible."""
-    changed = _ready(cluster)
-    changed["properties"]["podIdentityProfile"]["userAssignedIdentityExceptions"] = _others(
-        _exceptions(changed), name, namespace
-    )
-    return changed
+    return _without(cluster, EXCEPTIONS, name, namespace)
 
 
 def cluster_principal(cluster: Mapping[str, Any]) -> str:
@@ -145,9 +139,9 @@ def _with_profile(cluster: Mapping[str, Any]) -> Document:
     changed = copy.deepcopy(dict(cluster))
     properties = changed.setdefault("properties", {})
     profile = properties["podIdentityProfile"] = properties.get("podIdentityProfile") or {}
-    for member in ("userAssignedIdentities", "userAssignedIdentityExceptions"):
+    for member in (IDENTITIES, EXCEPTIONS):
         profile[member] = profile.get(member) or []
-    for entry in profile["userAssignedIdentityExceptions"]:
+    for entry in profile[EXCEPTIONS]:
         entry["podLabels"] = entry.get("podLabels") or {}
     return changed
 
@@ -175,19 +169,17 @@ def _identity_type(cluster: Mapping[str, Any]) -> str:
     return str((cluster.get("identity") or {}).get("type") or "").lower()
 
 
-def _identities(cluster: Document) -> list[Document]:
-    found: list[Document] = cluster["properties"]["podIdentityProfile"]["userAssignedIdentities"]
+def _entries(cluster: Document, member: str) -> list[Document]:
+    found: list[Document] = cluster["properties"]["podIdentityProfile"][member]
     return found
 
 
-def _exceptions(cluster: Document) -> list[Document]:
-    found: list[Document] = cluster["properties"]["podIdentityProfile"]["userAssignedIdentityExceptions"]
-    return found
+def _without(cluster: Mapping[str, Any], member: str, name: str, namespace: str) -> Document:
+    changed = _ready(cluster)
+    entries = _entries(changed, member)
+    entries[:] = [entry for entry in entries if not _is(entry, name, namespace)]
+    return changed
 
 
 def _is(entry: Mapping[str, Any], name: str, namespace: str) -> bool:
     return (entry.get("name"), entry.get("namespace")) == (name, namespace)
-
-
-def _others(entries: Sequence[Document], name: str, namespace: str) -> list[Document]:
-    return [entry for entry in entries if not _is(entry, name, namespace)]

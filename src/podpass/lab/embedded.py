@@ -318,7 +318,7 @@ class EmbeddedCluster:
         if self._machines is not None:
             virtual_machine = await self._machines.of(name, self.kube, stack=self._of_nodes)
             if self._endpoints is not None and virtual_machine is not None:
-                self._endpoints.add_machine(name, virtual_machine.service, virtual_machine.metadata)
+                self._endpoints.add_machine(name, virtual_machine)
         return Node(
             name=name,
             client=self._node_clients[name],

@@ -9,13 +9,12 @@ Contract: pod identity, section 4.1 (what clients do with AZURE_POD_IDENTITY_AUT
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from podpass.kube.client import Client
 from podpass.lab.node.runtime import PodSandbox
+from podpass.lab.node.virtual_machine import VirtualMachine
 from podpass.lab.supervision import Supervision
 from podpass.nmi.app import Nmi
 from podpass.nmi.client import Upstream
@@ -35,20 +34,12 @@ _ANY = Address("127.0.0.1", 80)
 """What requests to a unix socket say of their host."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Machine:
-    """The metadata service of a node's machine: as an app, and the unix socket at which it answers."""
-
-    app: App
-    socket: Path
-
-
 class Endpoints:
     """Those of one cluster's pods; *is_wanted* tells whether the add-on is there. An async context manager."""
 
     def __init__(self, kube: Client, supervision: Supervision, log: Logger, *, is_wanted: Callable[[], bool]) -> None:
         self._kube, self._supervision, self._log, self._is_wanted = kube, supervision, log, is_wanted
-        self._machines: dict[str, _Machine] = {}
+        self._machines: dict[str, VirtualMachine] = {}
         self._agents: dict[str, Nmi] = {}
         self._starting = asyncio.Lock()
         self._open: dict[str, AsyncExitStack] = {}
@@ -64,9 +55,9 @@ class Endpoints:
             await self.close(uid)
         await self._upstreams.aclose()
 
-    def add_machine(self, node: str, app: App, socket: Path) -> None:
-        """What the node's machine learns of itself, and gives to its pods where nobody stands between."""
-        self._machines[node] = _Machine(app, socket)
+    def add_machine(self, node: str, machine: VirtualMachine) -> None:
+        """The machine that *node* is: its metadata service answers pods where nobody stands between."""
+        self._machines[node] = machine
 
     async def open(self, pod: PodSandbox) -> str:
         """As in PodEndpoints; a node that is no machine has no metadata service."""
@@ -83,23 +74,23 @@ class Endpoints:
         if (stack := self._open.pop(uid, None)) is not None:
             await stack.aclose()
 
-    def _app(self, pod: PodSandbox, machine: _Machine) -> App:
+    def _app(self, pod: PodSandbox, machine: VirtualMachine) -> App:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             # As a node's rules would have it: they don't lead its own programs to the agent.
             if pod.host_network or not self._is_wanted():
-                await machine.app(scope, receive, send)
+                await machine.service(scope, receive, send)
                 return
             nmi = await self._agent(pod.node, machine)
             await nmi.app_of(pod.uid, pod.namespace, pod.name)(scope, receive, send)
 
         return app
 
-    async def _agent(self, node: str, machine: _Machine) -> Nmi:
+    async def _agent(self, node: str, machine: VirtualMachine) -> Nmi:
         """What NMI would be on the node, begun when it is first needed."""
         async with self._starting:
             if node not in self._agents:
                 settings = Settings(node=node, mode=Mode.MANAGED, forced_namespaced=True, install_rules=False)
-                upstream = Upstream(_ANY, socket=machine.socket)
+                upstream = Upstream(_ANY, socket=machine.metadata)
                 await self._upstreams.enter_async_context(upstream)
                 metrics = NmiMetrics(make_registry(process=False))
                 objects = Objects(self._kube, settings, on_failure=telling_failures(metrics.failed_turns, self._log))
