@@ -161,6 +161,7 @@ async def test_one_pod_s_connections_leave_room_for_the_others(tmp_path: Path, m
         held = [await asyncio.open_connection("127.0.0.1", node.port, local_addr=(API, 0)) for _ in range(5)]
         assert (await node.get(INSTANCE, source=API)).status == 503
         assert (await node.token(source=WEB)).status == 200
+        assert f"more than 5 connections from {API}" in node.log.getvalue()
         for _, writer in held:
             writer.close()
         await eventually(lambda: status_of(node.get(INSTANCE, source=API)), 200)

@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -63,8 +64,8 @@ class Asker:
 
     name: str
     """Its address, or its pod's uid: what it asks for is counted under it."""
-    looking: Callable[[Asked], Look]
-    """From what is asked for to what finds the pod and decides."""
+    decided: Callable[[Asked], Decision]
+    """What it gets of what is asked for, as things are now."""
     is_node: bool = False
     """Whether it is a program of the node itself."""
 
@@ -111,7 +112,7 @@ class Nmi:
                 return Waiting(POD_SECONDS, Denied(500, "pod list is empty"))
             return decide_for_known(seen, wanted, self._objects, self._settings)
 
-        asker = Asker(uid, lambda wanted: lambda: decided(wanted))
+        asker = Asker(uid, decided)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await self._answer(scope, receive, send, lambda _: asker)
@@ -122,7 +123,7 @@ class Nmi:
         address = peer_address(request.peer)
         return Asker(
             address,
-            lambda wanted: lambda: decide(address, wanted, self._objects, self._settings),
+            lambda wanted: decide(address, wanted, self._objects, self._settings),
             is_node=address in _LOOPBACK,
         )
 
@@ -172,7 +173,7 @@ class Nmi:
         if isinstance(wanted, BadRequest):
             return self._answers.error(400, wanted.why)
         told.resource = wanted.resource
-        look = asker.looking(wanted)
+        look = partial(asker.decided, wanted)
         found = look()
         if isinstance(found, Granted):
             kept = self._issuing.kept(found.identity, wanted)

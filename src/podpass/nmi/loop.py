@@ -19,7 +19,7 @@ from podpass.nmi.objects import Objects
 from podpass.nmi.redirection import Redirection
 from podpass.nmi.settings import Settings
 from podpass.serving.component import kept, serving_status, telling_failures, user_agent
-from podpass.serving.connection import Limits
+from podpass.serving.connection import Limits, Refused
 from podpass.serving.server import bind_tcp, serving
 from podpass.telemetry.health import Health, active, all_read, flag
 from podpass.telemetry.logging import Logger, make_logger
@@ -79,7 +79,8 @@ async def run(
             group.create_task(kept("objects", objects.run, metrics.failed_turns, log))
             # A pod that is led here before the copies are complete is refused for no fault of its own.
             await objects.synced()
-            async with serving(nmi.app, [requests], grace_seconds=GRACE_SECONDS, limits=LIMITS):
+            refused = _telling_refusals(log)
+            async with serving(nmi.app, [requests], grace_seconds=GRACE_SECONDS, limits=LIMITS, refused=refused):
                 if rules is not None:
                     group.create_task(_kept(rules, settings, metrics, log))
                     await rules.installed.wait()
@@ -92,6 +93,13 @@ async def run(
                     await asyncio.Event().wait()
                 finally:
                     log.info("nmi.stopped")
+
+
+def _telling_refusals(log: Logger) -> Callable[[Refused], None]:
+    def refused(refusal: Refused) -> None:
+        log.warning("connection.refused", remote=refusal.peer, status=refusal.status, why=refusal.why)
+
+    return refused
 
 
 async def _kept(rules: Rules, settings: Settings, metrics: NmiMetrics, log: Logger) -> None:
