@@ -10,7 +10,7 @@ from typing import Any
 
 from podpass.azure.clouds import PUBLIC
 from podpass.azure.resourceids import NotAResourceId, ResourceId
-from podpass.azure.workload_identity import CLIENT_ID, EXPIRATION, TENANT_ID, USE_LABEL
+from podpass.azure.workload_identity import CLIENT_ID, DEFAULT_EXPIRATION_SECONDS, EXPIRATION, TENANT_ID, USE_LABEL
 from podpass.kube.objects import Obj
 from podpass.migrate.estate import Estate, template_of
 from podpass.migrate.plan import Plan
@@ -26,7 +26,7 @@ _OF_A_JOB = ("controller-uid", "batch.kubernetes.io/controller-uid", "job-name",
 class Choices:
     """What the user decides about the files."""
 
-    expiration_seconds: int = 3600
+    expiration_seconds: int = DEFAULT_EXPIRATION_SECONDS
     tenant_id: str = ""
     proxy_port: int | None = 8000
     """Where the proxy listens that answers old programs in place of the metadata service; None for no proxy."""
