@@ -277,7 +277,7 @@ async def test_an_edited_identity_counts_at_once(node: NmiNode) -> None:
 
 
 async def test_hundreds_of_pods_that_start_in_one_second(node: NmiNode) -> None:
-    addresses = [f"127.0.{4 + number // 200}.{1 + number % 200}" for number in range(300)]
+    addresses = [f"127.0.4.{1 + number}" for number in range(200)]
     asking = [asyncio.create_task(node.token(source=address)) for address in addresses]
     await asyncio.gather(
         *(node.pod(f"burst-{number}", address, labels=LABEL) for number, address in enumerate(addresses))
@@ -429,7 +429,7 @@ def odd_targets(count: int) -> list[str]:
 
 
 async def test_no_target_brings_a_pod_without_a_binding_to_a_token(node: NmiNode) -> None:
-    for target in odd_targets(600):
+    for target in odd_targets(300):
         reply = await node.get(target, source=API)
         assert "token of" not in reply.text, target
     assert len(node.metadata.requests) > 20, "too few of the targets are handed on for this to show anything"
