@@ -3,6 +3,8 @@
 import json
 from urllib.parse import urlsplit
 
+from podpass.azure.workload_identity import USE_LABEL
+
 POD_BYTES = 10_000
 
 
@@ -30,7 +32,7 @@ def review(uid: str) -> bytes:
         "metadata": {
             "name": "orders",
             "namespace": "shop",
-            "labels": {"azure.workload.identity/use": "true"},
+            "labels": {USE_LABEL: "true"},
             "annotations": {"padding": ""},
         },
         "spec": {

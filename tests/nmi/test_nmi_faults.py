@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 import pytest
 import yaml
-from nmi_node import CUT_AT, NODE, TOKEN, VAULT, NmiNode, nmi_node
+from nmi_node import CUT_AT, NODE, TOKEN, VAULT, Metadata, NmiNode, nmi_node
 
 from podpass.kube.client import Client
 from podpass.kube.config import load
@@ -53,7 +53,7 @@ async def bound(running: NmiNode) -> None:
     await running.pod("api-0", API)
 
 
-async def until(reached: Callable[[], bool], metadata: Any) -> None:
+async def until(reached: Callable[[], bool], metadata: Metadata) -> None:
     """Wait for requests to the metadata service until *reached*."""
     async with asyncio.timeout(20):
         while not reached():
@@ -137,17 +137,13 @@ async def test_an_answer_that_breaks_off_is_handed_on_as_broken(node: NmiNode) -
 # What one pod does to the others
 
 
-def write_head(source: str) -> bytes:
-    return f"GET {TOKEN}?resource=r HTTP/1.1\r\nHost: {source}\r\nMetadata: tr".encode()
-
-
 async def test_heads_that_never_end_hold_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("podpass.nmi.loop.LIMITS", Limits(head_seconds=0.5, peer_connections=20))
     async with nmi_node(tmp_path) as node:
         await bound(node)
         slow = [await asyncio.open_connection("127.0.0.1", node.port, local_addr=(API, 0)) for _ in range(20)]
         for _, writer in slow:
-            writer.write(write_head(API))
+            writer.write(f"GET {TOKEN}?resource=r HTTP/1.1\r\nHost: x\r\nMetadata: tr".encode())
         assert (await node.token(source=WEB)).status == 200
         for reader, writer in slow:
             assert (await reader.read()).startswith(b"HTTP/1.1 408 ")

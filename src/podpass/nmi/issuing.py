@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, ApiError, Client
 from podpass.kube.resources import SECRETS
 from podpass.nmi.client import Upstream
 from podpass.nmi.holders import object_id_of
@@ -103,7 +102,7 @@ class Issuing:
             secret = await self._client.get(SECRETS, identity.secret.name, identity.secret.namespace)
         except ApiError as error:
             return Unavailable(f"{where} could not be read: {error.message or error.status}")
-        except (Unreachable, AnswerUnusable, CredentialsFailed) as error:
+        except CALL_FAILURES as error:
             return Unavailable(f"{where} could not be read: {type(error).__name__}")
         calls = token_calls(identity, secret, resource, now=int(self._now()))
         if isinstance(calls, Unusable):

@@ -19,10 +19,6 @@ class Turns:
         self._at_once = at_once
         self._lines: dict[Hashable, _Line] = {}
 
-    def __len__(self) -> int:
-        """How many keys are doing something, or wait."""
-        return len(self._lines)
-
     @asynccontextmanager
     async def of(self, key: Hashable) -> AsyncIterator[None]:
         line = self._lines.get(key)

@@ -170,8 +170,7 @@ def read_assigned_identity(obj: Obj) -> AssignedIdentity | Unusable:
     identity = read_identity(embedded)
     if isinstance(identity, Unusable):
         return identity
-    if not isinstance(binding, dict):
-        binding = {}
+    bound_by = read_binding(binding if isinstance(binding, dict) else {})
     status = _text(_members(objects.status(obj)), "status")
     if status not in ("", "Created", "Assigned", "Unassigned"):
         return Unusable(f"status.status {status[:40]!r} is not a status")
@@ -180,9 +179,9 @@ def read_assigned_identity(obj: Obj) -> AssignedIdentity | Unusable:
         name=objects.name(obj),
         identity=identity,
         resource_version=objects.resource_version(obj),
-        binding=objects.key(binding),
-        binding_version=objects.resource_version(binding),
-        selector=read_binding(binding).selector,
+        binding=bound_by.key,
+        binding_version=bound_by.resource_version,
+        selector=bound_by.selector,
         pod=(_text(spec, "podnamespace"), _text(spec, "pod")),
         node=_text(spec, "nodename"),
         # Controllers of old wrote no status once they had assigned.

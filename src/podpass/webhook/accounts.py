@@ -7,8 +7,7 @@ from typing import Any
 
 import msgspec
 
-from podpass.kube.client import AnswerUnusable, ApiError, Client, Unreachable
-from podpass.kube.credentials import CredentialsFailed
+from podpass.kube.client import CALL_FAILURES, ApiError, Client
 from podpass.kube.objects import Obj
 from podpass.kube.reflector import Failures, Metadata, Reflector
 from podpass.kube.resources import SERVICEACCOUNTS
@@ -74,5 +73,5 @@ class ServiceAccounts:
             return Unreadable(error.message or str(error))
         except TimeoutError:
             return Unreadable(f'serviceaccounts "{name}" could not be read in time')
-        except (Unreachable, AnswerUnusable, CredentialsFailed) as error:
+        except CALL_FAILURES as error:
             return Unreadable(f'serviceaccounts "{name}" could not be read: {error}')

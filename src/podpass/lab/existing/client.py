@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from podpass.azure.workload_identity import USE_LABEL
-from podpass.kube.client import CALL_FAILURES, MERGE_PATCH, AnswerUnusable, ApiError, Client, Unreachable
+from podpass.kube.client import CALL_FAILURES, MERGE_PATCH, ApiError, Client
 from podpass.kube.config import ConfigError
-from podpass.kube.credentials import CredentialsFailed
 from podpass.kube.objects import Obj
 from podpass.kube.resources import MUTATINGWEBHOOKCONFIGURATIONS, NAMESPACES, PODS, SERVICEACCOUNTS, Resource
 from podpass.lab.existing.actions import Action
@@ -147,7 +146,7 @@ async def calls_the_webhook(client: Client) -> str:
             why = error.message
             if "failed calling webhook" in why:
                 return why
-        except (Unreachable, AnswerUnusable, CredentialsFailed) as error:
+        except CALL_FAILURES as error:
             why = str(error)
         if time.monotonic() > deadline:
             return why
